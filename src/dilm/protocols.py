@@ -1,0 +1,93 @@
+"""The sockets: what each part must offer so that any other can use it. Nothing here runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from dilm.types import Dataset, Draft, Example, Selection, Task
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from torch import Tensor
+
+
+class Generator(Protocol):
+    """A language model that writes texts of a condition and knows how likely any text is."""
+
+    task: Task
+
+    def sample(self, condition: int, n: int, rng: torch.Generator) -> list[Draft]:
+        """`n` raw texts of one condition."""
+        ...
+
+    def nll(self, examples: Sequence[Example]) -> Tensor:
+        """Negative log-likelihood of each example under its own label, differentiable: n examples -> [n]."""
+        ...
+
+
+class Learner(Protocol):
+    """A classifier that can be put back to its initial state and trained again."""
+
+    def reset(self, seed: int) -> None:
+        """Restore every weight; draw the head anew from `seed`."""
+        ...
+
+    def loss(self, examples: Sequence[Example]) -> Tensor:
+        """Cross-entropy of each example, differentiable: n examples -> [n]."""
+        ...
+
+    def gradients(self, examples: Sequence[Example]) -> Tensor:
+        """Gradient of each example's loss in the matched parameters, in eval mode: n examples -> [n, P]."""
+        ...
+
+    def predict(self, examples: Sequence[Example]) -> list[int]:
+        """Most likely class of each example."""
+        ...
+
+
+class Encoder(Protocol):
+    """A map from examples to points whose distances mean something."""
+
+    def encode(self, examples: Sequence[Example]) -> np.ndarray:
+        """float32 [n, d]; the point of an example does not depend on its neighbours in the batch."""
+        ...
+
+
+class Selector(Protocol):
+    """A coreset method: which rows of each class of a pool to keep."""
+
+    def __call__(self, pool: Dataset, per_class: int, rng: np.random.Generator) -> Selection:
+        """`per_class` distinct rows of every class, class by class."""
+        ...
+
+
+class Target(Protocol):
+    """The gradient that synthetic text of a condition should give a learner."""
+
+    def __call__(self, learner: Any, condition: int, step: int) -> Tensor:
+        """[P], without a graph."""
+        ...
+
+
+class Proposals(Protocol):
+    """What may be said: a mini-batch of synthetic examples of a condition."""
+
+    def __call__(self, condition: int, step: int) -> Sequence[Example]: ...
+
+
+class Trajectory(Protocol):
+    """How old the learner is at a matching step."""
+
+    def __call__(self, learner: Any, step: int) -> None:
+        """Put `learner` into its state for this step; a function of the step alone, so that a run can resume anywhere."""
+        ...
+
+
+class Updater(Protocol):
+    """One optimisation step from the losses of one batch."""
+
+    def __call__(self, losses: Iterable[Tensor], count: int) -> float:
+        """Back-propagate the mean of `count` scalar losses, one graph at a time, step, and return that mean."""
+        ...

@@ -1,0 +1,1 @@
+"""Tools that touch the machine: seeds, devices, optimisers, progress, hashes. They know nothing of datasets or models."""

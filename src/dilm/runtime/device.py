@@ -1,0 +1,58 @@
+"""Where tensors live and in which precision they are multiplied: chosen once, in the wiring."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+
+from dilm.errors import RecipeError
+
+PRECISIONS = ("auto", "fp32", "bf16")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A device and the precision of its matrix products."""
+
+    device: torch.device
+    bf16: bool = False
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """The context in which forward passes run."""
+        if not self.bf16:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+
+
+def choose(device: str = "auto", precision: str = "auto", threads: int = 0) -> Place:
+    """The place that the user asked for, or the best one here; `threads` 0 leaves torch's own choice.
+
+    Raises RecipeError for a device that this machine or build of torch does not have.
+    """
+    if precision not in PRECISIONS:
+        raise RecipeError(f"Precision {precision!r} is none of {', '.join(PRECISIONS)}.", "Use `auto`.")
+    if threads:
+        torch.set_num_threads(threads)
+    found = _device(device)
+    return Place(found, precision == "bf16" or (precision == "auto" and bf16_is_fast(found)))
+
+
+def bf16_is_fast(device: torch.device) -> bool:
+    """Whether the hardware multiplies bfloat16 natively; emulated, it is many times slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return device.type == "cpu" and (torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as fault:
+        first = str(fault).splitlines()[0]
+        raise RecipeError(f"Device {name!r} cannot be used here: {first}", "Try `--device cpu` or `--device auto`.") from fault
+    return device

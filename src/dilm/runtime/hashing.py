@@ -1,0 +1,39 @@
+"""Content keys: equal content, equal key."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def canonical(value: Any) -> str:
+    """JSON with sorted keys and no spaces, so that equal values give equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
+
+
+def key(value: Any) -> str:
+    """SHA-256 of the canonical JSON of a value.
+
+    >>> key({"a": 1, "b": 2}) == key({"b": 2, "a": 1})
+    True
+    """
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+def folder_key(folder: Path) -> str:
+    """SHA-256 over the names and bytes of the files of a folder (a local model), in name order."""
+    digest = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        digest.update(str(path.relative_to(folder)).encode())
+        with path.open("rb") as handle:
+            while block := handle.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def parents(keys: Mapping[str, str], *names: str) -> dict[str, str]:
+    """The keys of the named stages, as inputs of the next key."""
+    return {name: keys[name] for name in names}

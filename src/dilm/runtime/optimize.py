@@ -1,0 +1,70 @@
+"""Gradient descent as every stage uses it: AdamW, linear warm-up, cosine decay, clipping by global norm."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Settings of one optimisation; `warmup` is the share of `steps` in which the rate climbs to `lr`."""
+
+    steps: int
+    lr: float
+    warmup: float = 0.1
+    weight_decay: float = 0.01
+    clip: float = 1.0
+
+    def rate(self, step: int) -> float:
+        """Learning rate of a step (0-based): linear warm-up, then half a cosine down to 0 (paper 1.7).
+
+        >>> [round(Schedule(4, 1.0, warmup=0.5).rate(step), 3) for step in range(4)]
+        [0.5, 1.0, 1.0, 0.5]
+        """
+        ramp = self.warmup * self.steps
+        if step < ramp:
+            return self.lr * (step + 1) / math.ceil(ramp)
+        progress = (step - math.ceil(ramp)) / max(self.steps - math.ceil(ramp), 1)
+        return self.lr * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+class AdamW:
+    """The default `Updater`: its step count is its only memory besides torch's own optimiser state."""
+
+    def __init__(self, parameters: Iterable[nn.Parameter], schedule: Schedule) -> None:
+        self.parameters = [parameter for parameter in parameters if parameter.requires_grad]
+        self.schedule = schedule
+        self.step = 0
+        decayed = [p for p in self.parameters if p.ndim >= 2]
+        plain = [p for p in self.parameters if p.ndim < 2]
+        groups = [{"params": decayed, "weight_decay": schedule.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+        self.adam = torch.optim.AdamW(groups, lr=schedule.lr, fused=True)
+
+    def __call__(self, losses: Iterable[Tensor], count: int) -> float:
+        """Back-propagate the mean of `count` scalar losses one graph at a time, then step; returns the mean."""
+        self.adam.zero_grad(set_to_none=True)
+        total = 0.0
+        for loss in losses:
+            (loss / count).backward()
+            total += float(loss.detach())
+        nn.utils.clip_grad_norm_(self.parameters, self.schedule.clip)
+        for group in self.adam.param_groups:
+            group["lr"] = self.schedule.rate(self.step)
+        self.adam.step()
+        self.step += 1
+        return total / count
+
+    def state(self) -> dict[str, Any]:
+        """Everything that a resumed run needs."""
+        return {"step": self.step, "adam": self.adam.state_dict()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from what `state` returned."""
+        self.step = state["step"]
+        self.adam.load_state_dict(state["adam"])

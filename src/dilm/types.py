@@ -1,0 +1,187 @@
+"""The nouns: immutable values that every floor above passes around. Standard library only."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from dilm.errors import DataError
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a dataset asks: its text fields in reading order, its class names and how answers are scored."""
+
+    name: str
+    fields: tuple[str, ...]
+    labels: tuple[str, ...]
+    metric: str = "accuracy"
+    """`accuracy`, `macro_f1` or `accuracy_f1` (mean of accuracy and F1 of class 1: QQP in the paper)."""
+    kind: str = "classification"
+    prompt: str = ""
+    """Few-shot template with `{field}` for each field and `{label}`; empty means one line per field."""
+    max_tokens: int = 64
+    """Longest text, in generator tokens over all fields, that the generator may write."""
+
+    @property
+    def conditions(self) -> range:
+        """What the generator is conditioned on: one condition per class."""
+        return range(len(self.labels))
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One labelled row: a text per field, and the class as a position in `Task.labels`."""
+
+    texts: tuple[str, ...]
+    label: int
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """One raw sample of a generator, not yet judged: the fields it wrote, and whether it wrote its end token."""
+
+    texts: tuple[str, ...]
+    finished: bool
+
+
+class Dataset(Sequence[Example]):
+    """An immutable sequence of examples of one task, known by a fingerprint of its content."""
+
+    def __init__(self, task: Task, examples: Iterable[Example]) -> None:
+        self.task = task
+        self.examples = tuple(examples)
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __iter__(self) -> Iterator[Example]:
+        return iter(self.examples)
+
+    def __getitem__(self, index):  # type: ignore[override]
+        """One example for a position, a `Dataset` for a slice."""
+        if isinstance(index, slice):
+            return Dataset(self.task, self.examples[index])
+        return self.examples[index]
+
+    def __repr__(self) -> str:
+        return f"Dataset({self.task.name}, {len(self)} rows, {self.fingerprint[:8]})"
+
+    @property
+    def labels(self) -> list[int]:
+        return [example.label for example in self.examples]
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Rows of each class, in the order of `Task.labels`."""
+        return tuple(len(self._positions.get(label, ())) for label in self.task.conditions)
+
+    @cached_property
+    def _positions(self) -> dict[int, tuple[int, ...]]:
+        found: dict[int, list[int]] = {}
+        for position, example in enumerate(self.examples):
+            found.setdefault(example.label, []).append(position)
+        return {label: tuple(positions) for label, positions in found.items()}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of fields, class names and rows in order: equal content, equal fingerprint."""
+        digest = hashlib.sha256(json.dumps([self.task.fields, self.task.labels]).encode())
+        for example in self.examples:
+            digest.update(json.dumps([example.texts, example.label], ensure_ascii=False).encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()
+
+    def where(self, label: int) -> tuple[int, ...]:
+        """Positions of one class, ascending."""
+        return self._positions.get(label, ())
+
+    def of(self, label: int) -> Dataset:
+        """The rows of one class."""
+        return self.take(self.where(label))
+
+    def take(self, positions: Iterable[int]) -> Dataset:
+        """The rows at these positions, in the order given."""
+        return Dataset(self.task, [self.examples[position] for position in positions])
+
+    def sample(self, count: int, rng: random.Random) -> Dataset:
+        """`count` distinct rows, or all of them in random order when there are fewer."""
+        return self.take(rng.sample(range(len(self)), min(count, len(self))))
+
+
+@dataclass(frozen=True)
+class Splits:
+    """`train` teaches, `dev` (carved from train) decides, `test` is only ever scored."""
+
+    train: Dataset
+    dev: Dataset
+    test: Dataset
+
+    @property
+    def task(self) -> Task:
+        return self.train.task
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Distinct positions in one particular pool; the wrong pool raises."""
+
+    positions: tuple[int, ...]
+    pool: str
+    """Fingerprint of the pool that the positions belong to."""
+
+    def __post_init__(self) -> None:
+        if len(set(self.positions)) != len(self.positions):
+            raise DataError("A selection names a row twice.", "Select distinct rows.")
+
+    def apply(self, pool: Dataset) -> Dataset:
+        """The selected rows of `pool`, which must be the pool that was selected from."""
+        if pool.fingerprint != self.pool:
+            raise DataError(
+                f"This selection belongs to pool {self.pool[:8]}, not to {pool.fingerprint[:8]}.",
+                "Apply it to the pool that it was made from.",
+            )
+        return pool.take(self.positions)
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a distilled set comes from: enough to make it again and to know what touched real data."""
+
+    recipe_key: str
+    seed: int
+    code: str
+    """Version of dilm that wrote it."""
+    parents: Mapping[str, str] = field(default_factory=dict)
+    """Stage name to stage key."""
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    """Library versions, device, precision, threads: what may change speed or the last digits."""
+    privacy: str = "none: real rows were used without a privacy mechanism"
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One measurement: one learner, trained once on one set, scored on one split. One row of `scores.jsonl`."""
+
+    method: str
+    """`dilm`, `random`, `kmeans_nearest`, `herding`, `untuned`, `full`, or a user's own name."""
+    learner: str
+    per_class: int
+    """0 for full data."""
+    set: int
+    """Which draw of the method."""
+    seed: int
+    """Which training of the learner."""
+    value: float
+    """In the task's metric, 0 to 1."""
+    accuracy: float
+    macro_f1: float
+    rows: int
+    """Training rows."""
+    seconds: float
+    """Wall clock of training and scoring."""
+    split: str = "test"
