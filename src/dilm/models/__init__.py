@@ -1,0 +1,1 @@
+"""Models behind the sockets: any causal LM as generator, any sequence classifier as learner, any encoder as map."""

@@ -1,0 +1,153 @@
+"""A causal language model as generator: one condition token per class, a separator between fields, an end token (paper 3.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
+
+from dilm.errors import ModelError
+from dilm.models.hub import open_config, open_model, open_tokenizer
+from dilm.models.sampling import Sampling, sample_tokens
+from dilm.numerics.likelihood import text_nll
+from dilm.runtime.device import Place
+from dilm.types import Draft, Example, Task
+
+SEPARATOR = "<|field|>"
+IGNORED = -100
+
+
+class CausalGenerator:
+    """Any Hugging Face causal LM behind the `Generator` socket; encoder checkpoints are opened as decoders."""
+
+    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, task: Task, place: Place) -> None:
+        self.model = model.to(place.device)  # type: ignore[arg-type]
+        self.tokenizer = tokenizer
+        self.task = task
+        self.place = place
+        self.sampling = Sampling(max_tokens=task.max_tokens)
+        self.likelihood = "token"
+        self.start, self.end = _start_and_end(tokenizer)
+        self.conditions = _add_tokens(self.model, tokenizer, task, self.start)
+        self.separator = tokenizer.convert_tokens_to_ids(SEPARATOR)
+        self._encoded: dict[tuple[str, ...], list[int]] = {}
+
+    @classmethod
+    def open(cls, name: str, task: Task, place: Place) -> CausalGenerator:
+        """From a hub id or a local folder. Raises ModelError where the model cannot write left to right."""
+        return cls(open_causal_model(name), open_tokenizer(name), task, place)
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        return self.model.parameters()
+
+    def train(self) -> None:
+        self.model.train()
+
+    def eval(self) -> None:
+        self.model.eval()
+
+    def save(self, folder: Path) -> None:
+        """An ordinary transformers folder, which `open` reads back."""
+        self.model.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+
+    def nll(self, examples: Sequence[Example]) -> Tensor:
+        """Negative log-likelihood of each example given its class, differentiable: n examples -> [n]."""
+        tokens, mask = self._pad([self._tokens(example) for example in examples])
+        with self.place.autocast():
+            logits = self.model(input_ids=tokens, attention_mask=mask).logits
+        targets = tokens[:, 1:].masked_fill(mask[:, 1:] == 0, IGNORED)
+        token_nll = nn.functional.cross_entropy(
+            logits[:, :-1].flatten(0, 1).float(), targets.flatten(), reduction="none", ignore_index=IGNORED
+        )
+        return text_nll(token_nll.view(targets.shape), mask[:, 1:], self.likelihood)
+
+    def sample(self, condition: int, n: int, rng: torch.Generator) -> list[Draft]:
+        """`n` texts of one class as the model wrote them, unjudged; leaves the model in eval mode."""
+        self.model.eval()
+        banned = torch.tensor(sorted(self._never_written()), device=self.model.device)
+        start = self.conditions[condition]
+        with self.place.autocast():
+            rows = sample_tokens(self.model, start, self.end, n, self.sampling, rng, banned)
+        return [self._draft(row) for row in rows]
+
+    def _never_written(self) -> set[int]:
+        return ({*self.tokenizer.all_special_ids, *self.conditions, self.start}) - {self.end, self.separator}
+
+    def _draft(self, tokens: list[int]) -> Draft:
+        finished = tokens[-1] == self.end
+        fields: list[list[int]] = [[]]
+        for token in tokens[:-1] if finished else tokens:
+            if token == self.separator:
+                fields.append([])
+            else:
+                fields[-1].append(token)
+        texts = self.tokenizer.batch_decode(fields, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return Draft(tuple(" ".join(text.split()) for text in texts), finished)
+
+    def _tokens(self, example: Example) -> list[int]:
+        """Condition, first field, separator, second field, ..., end; a text that is too long loses its end."""
+        if example.texts not in self._encoded:
+            fields = self.tokenizer(list(example.texts), add_special_tokens=False)["input_ids"]
+            body = fields[0]
+            for field in fields[1:]:
+                body = [*body, self.separator, *field]
+            self._encoded[example.texts] = [*body, self.end][: self.sampling.max_tokens + 1]
+        return [self.conditions[example.label], *self._encoded[example.texts]]
+
+    def _pad(self, rows: list[list[int]]) -> tuple[Tensor, Tensor]:
+        width = max(map(len, rows))
+        tokens = torch.tensor([row + [self.end] * (width - len(row)) for row in rows], device=self.model.device)
+        lengths = torch.tensor([len(row) for row in rows], device=self.model.device)
+        return tokens, (torch.arange(width, device=self.model.device) < lengths[:, None]).long()
+
+
+def open_causal_model(name: str) -> PreTrainedModel:
+    """A model whose output at a position depends on earlier positions only; encoders are switched to decoders."""
+    model = open_model(AutoModelForCausalLM, name)
+    if not is_causal(model):
+        config = open_config(name)
+        config.is_decoder = True
+        model = open_model(AutoModelForCausalLM, name, config=config)
+    if not is_causal(model):
+        raise ModelError(
+            f"{name!r} sees the whole text at once and cannot write left to right.",
+            "Use a causal language model (GPT-2, Llama, ...), a BERT-like encoder, or `scratch:small`.",
+        )
+    return model
+
+
+@torch.no_grad()
+def is_causal(model: PreTrainedModel) -> bool:
+    """Whether changing a later token leaves the logits of earlier positions as they were."""
+    model.eval()
+    tokens = torch.tensor([[5, 6, 7, 8], [5, 6, 7, 9]], device=model.device) % model.config.vocab_size
+    logits = model(input_ids=tokens).logits
+    return bool(torch.allclose(logits[0, :3], logits[1, :3], atol=1e-4))
+
+
+def _start_and_end(tokenizer: PreTrainedTokenizerBase) -> tuple[int, int]:
+    start = next((t for t in (tokenizer.bos_token_id, tokenizer.cls_token_id, tokenizer.eos_token_id) if t is not None), None)
+    end = next((t for t in (tokenizer.eos_token_id, tokenizer.sep_token_id) if t is not None), None)
+    if start is None or end is None:
+        raise ModelError("The generator's tokenizer has no start or no end token.", "Use a tokenizer with bos and eos, or cls and sep.")
+    return start, end
+
+
+def _add_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, task: Task, start: int) -> list[int]:
+    """Token numbers of the conditions; those that the tokenizer did not have start as copies of the start token."""
+    names = [f"<|class_{condition}|>" for condition in task.conditions]
+    new = [name for name in [*names, SEPARATOR] if name not in tokenizer.get_vocab()]
+    tokenizer.add_tokens(new, special_tokens=True)
+    rows = model.get_input_embeddings().weight.shape[0]
+    if len(tokenizer) > rows:
+        model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    conditions = tokenizer.convert_tokens_to_ids(names)
+    fresh = [token for name, token in zip(names, conditions, strict=True) if name in new]
+    for layer in {model.get_input_embeddings(), model.get_output_embeddings()} if fresh else ():
+        with torch.no_grad():
+            layer.weight[fresh] = layer.weight[start].clone()
+    return conditions

@@ -1,0 +1,33 @@
+"""Gradients of a learner's last linear layer: the closed form, and the plain autograd road that it must equal.
+
+For logits z = W h + b and cross-entropy against class y, the gradient in [W, b] of one example is
+(softmax(z) - onehot(y)) outer [h, 1]. So a forward pass without a graph gives every example's gradient exactly,
+and the gradient of a weighted batch is linear in the weights (paper 3.2; DESIGN: no backward pass through the learner).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+def head_gradients(features: Tensor, logits: Tensor, labels: Tensor, bias: bool) -> Tensor:
+    """Per-example gradients of the cross-entropy in the head: [n, d], [n, C], [n] -> [n, C*d (+ C)].
+
+    Flattened as autograd gives them: the weight row by row, then the bias where the head has one.
+    """
+    residual = torch.softmax(logits, dim=-1)
+    residual = residual - nn.functional.one_hot(labels, logits.shape[-1]).to(residual.dtype)  # [n, C]
+    weight = torch.einsum("nc,nd->ncd", residual, features).flatten(1)  # [n, C*d]
+    return torch.cat([weight, residual], dim=1) if bias else weight
+
+
+def weighted_gradient(losses: Tensor, weights: Tensor, parameters: Sequence[nn.Parameter]) -> Tensor:
+    """Gradient of the weighted loss by autograd, itself differentiable in the weights: [n], [n] -> [P].
+
+    The plain road: it keeps the learner's graph and differentiates twice. The closed form is tested against it.
+    """
+    pieces = torch.autograd.grad((weights * losses).sum(), parameters, create_graph=True)
+    return torch.cat([piece.flatten() for piece in pieces])
