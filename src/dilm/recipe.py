@@ -1,0 +1,202 @@
+"""Everything that can be configured, on one page. A recipe on disk is YAML with the same names.
+
+The text under a field is its documentation: `dilm show` prints it beside the value. A field changes results unless it
+stands in `Runtime`; stage keys are made from all the others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import field
+
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
+
+_DOOR = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+
+@dataclass(frozen=True, config=_DOOR)
+class Data:
+    """What is distilled."""
+
+    source: str = "toy"
+    """Path (CSV, TSV, JSONL, Parquet, folder), hub id (`org/name` or `org/name:config`) or task name."""
+    text: tuple[str, ...] = ()
+    """Text columns in reading order; empty: the task's page, or the only text column."""
+    label: str = ""
+    """Label column; empty: the task's page, or the only column named like one."""
+    test: str = ""
+    """Path of a test file that is only ever scored; empty: the source's own, or carved from train."""
+    train_rows: int = 0
+    """Use at most this many training rows; 0 is all."""
+    dev_rows: int = 1000
+    """At most this many rows are carved from train to decide by."""
+    test_rows: int = 2000
+    """At most this many rows are carved from train to be scored, where the source has no test split."""
+    drop_empty: bool = False
+    """Leave out rows with an empty or non-text cell instead of stopping."""
+
+
+@dataclass(frozen=True, config=_DOOR)
+class Models:
+    """Who writes and who learns: hub ids, local folders, or models made from the data alone."""
+
+    generator: str = "scratch:small"
+    """Causal LM or BERT-like encoder, or `scratch:tiny|small|base`. Paper: gpt2."""
+    learner: str = "scratch"
+    """Sequence classifier, or `scratch`: a small BERT warmed up on the unlabelled text. Paper: bert-base-uncased."""
+    encoder: str = ""
+    """Model whose mean-pooled features measure distances between texts; empty: the learner."""
+    max_tokens: int = 0
+    """Longest text in tokens; 0: the task's page, or estimated from the data."""
+
+
+@dataclass(frozen=True, config=_DOOR)
+class Pretrain:
+    """Models from scratch: a tokenizer, and masked-language modelling for the learner. Unused with pretrained ones."""
+
+    vocabulary: int = 4000
+    """Tokens of the tokenizer trained on the data."""
+    learner_size: str = "tiny"
+    """Size of the scratch learner: tiny, small or base."""
+    steps: int = 1500
+    """Masked-language-modelling steps of the scratch learner."""
+    batch: int = 64
+    lr: float = 1e-3
+
+
+@dataclass(frozen=True, config=_DOOR)
+class Fit:
+    """Language-model training of the generator on class-conditional texts (paper 3.1)."""
+
+    steps: int = 1000
+    """Optimiser steps. Paper: 80,000."""
+    batch: int = 64
+    lr: float = 0.0
+    """Peak learning rate; 0: 1e-3 from scratch, 1e-4 pretrained. Paper: 1e-5."""
+    warmup: float = 0.1
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    check_every: int = 100
+    """Steps between measurements of held-out likelihood, which are also the points a killed run resumes from."""
+    patience: int = 3
+    """Stop after this many measurements without improvement; the best weights are kept."""
+
+
+@dataclass(frozen=True, config=_DOOR)
+class Match:
+    """Gradient matching: the generator learns to write text that teaches what real text teaches (paper 3.2)."""
+
+    steps: int = 200
+    """Matching steps; 0 leaves the generator as the language model it is. Paper: 20,000."""
+    lr: float = 0.0
+    """Peak learning rate; 0: 1e-4 from scratch, 1e-5 pretrained. Paper: 3e-7."""
+    warmup: float = 0.05
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    synthetic: int = 64
+    """Synthetic texts per class and step. Paper: 64."""
+    real: int = 200
+    """Real texts per class in one teacher set. Paper: 200."""
+    teacher_sets: int = 5
+    """Representative teacher sets, by k-means with different seeds; 0: random real rows at each step. Paper: 10."""
+    temperature: float = 1.0
+    """Weights are softmax(-nll / temperature)."""
+    likelihood: str = "token"
+    """`token` mean (does not depend on padding), `sum`, or `padded` as in the published code."""
+    gradient: str = "closed_form"
+    """`closed_form` (no backward pass through the learner) or `autograd`: equal, the second only slower."""
+    refresh_every: int = 20
+    """Steps between refreshments of the proposals; also the points a killed run resumes from. Paper: 200."""
+    clusters: int = 64
+    """Clusters that a synthetic mini-batch draws evenly from; 1: no balancing. Paper: 64."""
+    trajectory: str = "cached"
+    """`cached`: the learner's ages are trained once and drawn from; `fresh`: trained anew as in the paper."""
+    ages: int = 5
+    """Learner ages along a trajectory, the first untrained. Paper: 10."""
+    age_steps: int = 20
+    """Training steps between two ages. Paper: 20."""
+    trajectories: int = 2
+    """Independent trajectories in the bank (cached only)."""
+    check_every: int = 100
+    """Steps between dev scores; the best checkpoint is kept. A multiple of refresh_every; 0: keep the last."""
+    check_sets: int = 2
+    """Synthetic sets, each with a training of its own, behind one dev score. Paper: 10."""
+    check_oversample: int = 20
+    """Texts written per text selected for a dev score."""
+
+
+@dataclass(frozen=True, config=_DOOR)
+class Generate:
+    """Writing the pool that the final set is selected from (paper 3.3)."""
+
+    oversample: int = 100
+    """Texts written for each text selected. Paper: 100."""
+    top_p: float = 0.95
+    top_k: int = 0
+    """0 keeps every token."""
+    temperature: float = 1.0
+    batch: int = 256
+    """Texts sampled at once; part of the draw, so part of the result."""
+    attempts: int = 4
+    """Give up when this many times the texts asked for did not give enough good ones."""
+
+
+@dataclass(frozen=True, config=_DOOR)
+class Select:
+    """Choosing the best few of the pool."""
+
+    method: str = "kmeans_nearest"
+    """random, kmeans_nearest (the paper's k-centers), farthest_first, herding, likeliest."""
+    sets: int = 3
+    """Independent pools and selections; the first is the one delivered. Paper: 20."""
+
+
+@dataclass(frozen=True, config=_DOOR)
+class Evaluate:
+    """Training learners on the small sets, and on baselines in the same trials (paper 4.1)."""
+
+    learners: tuple[str, ...] = ("same",)
+    """`same` is the learner of distillation; others by hub id, folder or `scratch`."""
+    baselines: tuple[str, ...] = ("random", "kmeans_nearest", "herding", "untuned", "full")
+    """Selectors over real rows, `untuned` (the generator before matching, same selection), `full` (all real rows)."""
+    seeds: int = 2
+    """Trainings for each set. Paper: 5."""
+    steps: int = 200
+    lr: float = 1e-4
+    batch: int = 64
+    warmup: float = 0.5
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    full_steps: int = 1000
+    """Training steps on full data, whose score is cached across runs."""
+    full_lr: float = 5e-5
+    full_warmup: float = 0.1
+
+
+@dataclass(frozen=True, config=_DOOR)
+class Runtime:
+    """What changes speed or the last digits, and nothing else."""
+
+    device: str = "auto"
+    precision: str = "auto"
+    """fp32, bf16, or auto: bf16 where the hardware multiplies it natively."""
+    threads: int = 0
+    """CPU threads; 0 leaves torch's choice."""
+
+
+@dataclass(frozen=True, config=_DOOR)
+class Recipe:
+    """One run, from the raw data to the report."""
+
+    per_class: int = 10
+    """Examples of each class in the distilled set. Paper: 5, 10, 20."""
+    seed: int = 0
+    data: Data = field(default_factory=Data)
+    models: Models = field(default_factory=Models)
+    pretrain: Pretrain = field(default_factory=Pretrain)
+    fit: Fit = field(default_factory=Fit)
+    match: Match = field(default_factory=Match)
+    generate: Generate = field(default_factory=Generate)
+    select: Select = field(default_factory=Select)
+    evaluate: Evaluate = field(default_factory=Evaluate)
+    runtime: Runtime = field(default_factory=Runtime)
