@@ -1,0 +1,87 @@
+"""Writing the pool: many texts per class, the bad ones rejected and counted (paper 3.3: 100 times too many)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+
+from dilm.errors import ModelError
+from dilm.protocols import Generator
+from dilm.types import Dataset, Draft, Example, Task
+
+KEPT = "kept"
+
+
+@dataclass
+class Pool:
+    """Good texts of one class so far, and how many drafts were kept or rejected for which reason."""
+
+    task: Task
+    condition: int
+    examples: list[Example] = field(default_factory=list)
+    verdicts: Counter[str] = field(default_factory=Counter)
+    seen: set[tuple[str, ...]] = field(default_factory=set)
+
+    def add(self, draft: Draft) -> None:
+        """Judge one draft, count the verdict, keep the text if it is good and new."""
+        verdict = judge(draft, self.task)
+        if verdict == KEPT and draft.texts in self.seen:
+            verdict = "duplicate"
+        self.verdicts[verdict] += 1
+        if verdict == KEPT:
+            self.seen.add(draft.texts)
+            self.examples.append(Example(draft.texts, self.condition))
+
+
+def judge(draft: Draft, task: Task) -> str:
+    """`kept`, or why not: `too long` (no end token), `malformed` (wrong number of fields), `empty` (a field without text)."""
+    if not draft.finished:
+        return "too long"
+    if len(draft.texts) != len(task.fields):
+        return "malformed"
+    return KEPT if all(draft.texts) else "empty"
+
+
+def is_well_formed(draft: Draft, task: Task) -> bool:
+    """Whether a draft could enter a pool."""
+    return judge(draft, task) == KEPT
+
+
+def write_pool(
+    generator: Generator, per_class: int, attempts: int, rng: torch.Generator, advance: Callable[[int], None]
+) -> tuple[Dataset, Counter[str]]:
+    """`per_class` distinct texts of every class, class by class, and the verdicts on all drafts.
+
+    Raises ModelError when `attempts` times as many drafts did not give enough good ones.
+    """
+    pools = [_fill(generator, condition, per_class, attempts, rng, advance) for condition in generator.task.conditions]
+    verdicts = sum((pool.verdicts for pool in pools), Counter[str]())
+    return Dataset(generator.task, [example for pool in pools for example in pool.examples]), verdicts
+
+
+def _fill(
+    generator: Generator, condition: int, wanted: int, attempts: int, rng: torch.Generator, advance: Callable[[int], None]
+) -> Pool:
+    pool = Pool(generator.task, condition)
+    while len(pool.examples) < wanted:
+        missing = wanted - len(pool.examples)
+        if pool.verdicts.total() + missing > attempts * wanted:
+            raise _cannot_fill(pool, wanted)
+        before = len(pool.examples)
+        for draft in generator.sample(condition, missing, rng):
+            pool.add(draft)
+        advance(len(pool.examples) - before)
+    return pool
+
+
+def _cannot_fill(pool: Pool, wanted: int) -> ModelError:
+    rejected = ", ".join(f"{count} {reason}" for reason, count in pool.verdicts.most_common() if reason != KEPT)
+    return ModelError(
+        f"The generator gave {len(pool.examples)} good texts of class {pool.task.labels[pool.condition]!r}, not {wanted}, "
+        f"in {pool.verdicts.total()} attempts (rejected: {rejected}).",
+        "Many duplicates: raise the temperature or lower `generate.oversample`. Many malformed or too long: "
+        "train longer (`fit.steps`) or raise `models.max_tokens`.",
+    )

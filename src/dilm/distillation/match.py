@@ -1,0 +1,69 @@
+"""Gradient matching: the generator learns to write text that gives a learner the gradient of real text (paper 3.2).
+
+The loop is the method. What may vary stands in sockets: how old the learner is (`Trajectory`), what its gradient
+should be (`Target`), what may be said (`Proposals`), how the gradient of what was said is had (`GradientRoad`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from dilm.numerics.gradients import weighted_gradient
+from dilm.numerics.likelihood import likelihood_weights
+from dilm.numerics.mismatch import cosine_mismatch
+from dilm.protocols import Generator, Learner, Proposals, Target, Trajectory, Updater
+from dilm.runtime.seeding import seed_torch
+from dilm.types import Example
+
+GradientRoad = Callable[[Learner, Sequence[Example], Tensor], Tensor]
+"""(learner, n examples, weights [n]) -> gradient of their weighted loss [P], differentiable in the weights."""
+
+
+@dataclass(frozen=True)
+class Matching:
+    """One matching problem: a learner, and what fills the sockets around it."""
+
+    learner: Learner
+    trajectory: Trajectory
+    target: Target
+    proposals: Proposals
+    road: GradientRoad
+    temperature: float = 1.0
+
+
+def match(generator: Generator, matching: Matching, update: Updater, steps: range, seed: int) -> Iterator[float]:
+    """Fine-tune the generator; yields the cosine similarity of each step, mean over conditions, after the step."""
+    conditions = generator.task.conditions
+    for step in steps:
+        for condition in conditions:
+            matching.proposals(condition, step)  # refresh first: sampling puts the generator in eval mode
+        matching.trajectory(matching.learner, step)
+        generator.train()
+        seed_torch(seed, "match", step)  # dropout
+        losses = (condition_mismatch(generator, matching, condition, step) for condition in conditions)
+        yield 1.0 - update(losses, len(conditions))
+
+
+def condition_mismatch(generator: Generator, matching: Matching, condition: int, step: int) -> Tensor:
+    """1 - cosine between the real and the weighted synthetic gradient of one condition: a scalar with a graph."""
+    examples = matching.proposals(condition, step)
+    weights = likelihood_weights(generator.nll(examples), matching.temperature)  # [n], the differentiable road
+    synthetic = matching.road(matching.learner, examples, weights)  # [P]
+    return cosine_mismatch(matching.target(matching.learner, condition, step), synthetic)
+
+
+def closed_form(learner: Learner, examples: Sequence[Example], weights: Tensor) -> Tensor:
+    """The fast road: per-example gradients of the head from a forward pass, then a weighted sum."""
+    return weights @ learner.gradients(examples)
+
+
+def autograd(learner: Learner, examples: Sequence[Example], weights: Tensor) -> Tensor:
+    """The plain road of the published code: a backward pass through the learner that keeps its graph."""
+    learner.eval()
+    return weighted_gradient(learner.loss(examples), weights, learner.head_parameters())
+
+
+ROADS: dict[str, GradientRoad] = {"closed_form": closed_form, "autograd": autograd}

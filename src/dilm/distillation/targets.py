@@ -1,0 +1,64 @@
+"""What the synthetic gradient is matched to: the mean gradient of real rows, or of representative sets of them (paper 3.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from dilm.protocols import Learner
+from dilm.runtime.seeding import derive, python_stream
+from dilm.types import Dataset, Example
+
+Age = Callable[[int], Hashable]
+"""Name of the learner's state at a step: equal names, equal weights."""
+
+
+@dataclass
+class Representatives:
+    """Each step draws one of a few representative sets; its gradient is computed once per learner state.
+
+    `sets[condition]` are the teacher sets of a condition, each a sequence of real rows.
+    """
+
+    sets: Mapping[int, Sequence[Sequence[Example]]]
+    age: Age
+    seed: int
+    known: dict[Hashable, Tensor] = field(default_factory=dict)
+
+    def __call__(self, learner: Learner, condition: int, step: int) -> Tensor:
+        """[P], without a graph."""
+        which = derive(self.seed, "teacher", condition, step) % len(self.sets[condition])
+        state = (self.age(step), condition, which)
+        if state not in self.known:
+            if isinstance(state[0], int):  # a state that will not come again: keep only the newest
+                self.known.clear()
+            self.known[state] = mean_gradient(learner, self.sets[condition][which])
+        return self.known[state]
+
+
+@dataclass(frozen=True)
+class RandomRows:
+    """Random real rows of the condition, drawn anew at each step: the method without representative teachers."""
+
+    train: Dataset
+    count: int
+    seed: int
+
+    def __call__(self, learner: Learner, condition: int, step: int) -> Tensor:
+        """[P], without a graph."""
+        rows = self.train.where(condition)
+        rng = python_stream(self.seed, "real rows", condition, step)
+        chosen = rng.sample(rows, min(self.count, len(rows)))
+        return mean_gradient(learner, [self.train[row] for row in chosen])
+
+
+@torch.no_grad()
+def mean_gradient(learner: Learner, examples: Sequence[Example], batch: int = 64) -> Tensor:
+    """Mean over examples of the learner's per-example gradients, in micro-batches that sum exactly: -> [P]."""
+    total = torch.zeros(())
+    for first in range(0, len(examples), batch):
+        total = total + learner.gradients(examples[first : first + batch]).sum(dim=0)
+    return total / len(examples)

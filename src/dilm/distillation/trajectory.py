@@ -1,0 +1,103 @@
+"""How old the learner is when gradients are compared. It ages on real data and never sees the generator (paper 3.2).
+
+So its states can be trained once and drawn from (`Cached`), or trained anew as the published code does (`Fresh`).
+Both are functions of the step alone: a resumed run meets the same learner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Any
+
+from dilm.protocols import Learner
+from dilm.runtime.batches import rows_of_step
+from dilm.runtime.optimize import AdamW, Schedule
+from dilm.runtime.seeding import derive, seed_torch
+from dilm.types import Dataset
+
+Advance = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Ageing:
+    """How a learner grows up: `ages` states, `age_steps` optimisation steps apart, the first untrained."""
+
+    train: Dataset
+    ages: int
+    age_steps: int
+    schedule: Schedule
+    batch: int
+    seed: int
+
+    def start(self, learner: Learner, life: int) -> AdamW:
+        """Age 0 of one life: the learner reset with a head of its own."""
+        learner.reset(derive(self.seed, "life", life))
+        return AdamW(learner.parameters(), self.schedule)
+
+    def grow(self, learner: Learner, update: AdamW, life: int) -> None:
+        """Train from one age to the next."""
+        learner.train()
+        order = derive(self.seed, "life rows", life)
+        for step in range(update.step, update.step + self.age_steps):
+            seed_torch(self.seed, "life", life, step)  # dropout
+            rows = rows_of_step(len(self.train), step, self.batch, order)
+            update((loss for loss in [learner.loss([self.train[row] for row in rows]).mean()]), 1)
+        learner.eval()
+
+
+@dataclass
+class Fresh:
+    """A new life every `ages` matching steps, one age older at each step: the paper's regime."""
+
+    ageing: Ageing
+    at: int = -1
+    update: AdamW | None = None
+
+    def __call__(self, learner: Learner, step: int) -> None:
+        """Bring the learner to this step's age; replays the life from its start where steps were skipped."""
+        life, age = divmod(step, self.ageing.ages)
+        if age == 0 or self.update is None or self.at != step - 1:
+            self.update = self.ageing.start(learner, life)
+            self.at = life * self.ageing.ages
+        for _ in range(self.at, step):
+            self.ageing.grow(learner, self.update, life)
+        self.at = step
+        learner.eval()
+
+    def age(self, step: int) -> Hashable:
+        """Every step has a learner of its own."""
+        return step
+
+
+@dataclass
+class Cached:
+    """A bank of a few lives, snapshots of every age; each step draws one."""
+
+    ageing: Ageing
+    lives: int
+    bank: dict[Hashable, dict[str, Any]] = field(default_factory=dict)
+    current: Hashable = None
+
+    def fill(self, learner: Learner, advance: Advance) -> None:
+        """Train every life once; `advance` is called after each age."""
+        for life in range(self.lives):
+            update = self.ageing.start(learner, life)
+            for age in range(self.ageing.ages):
+                if age:
+                    self.ageing.grow(learner, update, life)
+                self.bank[f"{life}.{age}"] = learner.snapshot()
+                advance()
+
+    def __call__(self, learner: Learner, step: int) -> None:
+        """Put the learner into the state drawn for this step."""
+        state = self.age(step)
+        if state != self.current:
+            learner.restore(self.bank[state])
+            self.current = state
+        learner.eval()
+
+    def age(self, step: int) -> Hashable:
+        """`life.age`, drawn uniformly for the step."""
+        draw = derive(self.ageing.seed, "age", step)
+        return f"{draw % self.lives}.{draw // self.lives % self.ageing.ages}"
