@@ -13,6 +13,8 @@ from dilm.protocols import Generator
 from dilm.types import Dataset, Draft, Example, Task
 
 KEPT = "kept"
+SMALLEST_DRAW = 32
+"""Drafts asked for at once at least: the last missing text should not cost many draws of one."""
 
 
 @dataclass
@@ -70,10 +72,10 @@ def _fill(
         missing = wanted - len(pool.examples)
         if pool.verdicts.total() + missing > attempts * wanted:
             raise _cannot_fill(pool, wanted)
-        before = len(pool.examples)
-        for draft in generator.sample(condition, missing, rng):
+        drafts = iter(generator.sample(condition, max(missing, SMALLEST_DRAW), rng))
+        while len(pool.examples) < wanted and (draft := next(drafts, None)):
             pool.add(draft)
-        advance(len(pool.examples) - before)
+        advance(len(pool.examples) - wanted + missing)
     return pool
 
 

@@ -1,0 +1,28 @@
+"""One training of a learner from its initial state: the paper's protocol (200 steps, AdamW 1e-4, batch 64, warm-up 0.5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dilm.protocols import Learner
+from dilm.runtime.batches import rows_of_step
+from dilm.runtime.optimize import AdamW, Schedule
+from dilm.runtime.seeding import derive, seed_torch
+from dilm.types import Dataset
+
+
+def finetune(
+    learner: Learner, rows: Dataset, schedule: Schedule, batch: int, seed: int, advance: Callable[..., None] | None = None
+) -> None:
+    """Reset the learner and train it on `rows`; the same seed gives the same head, order and dropout."""
+    learner.reset(derive(seed, "head"))
+    learner.train()
+    update = AdamW(learner.parameters(), schedule)
+    order = derive(seed, "rows")
+    for step in range(schedule.steps):
+        seed_torch(seed, "dropout", step)
+        examples = [rows[row] for row in rows_of_step(len(rows), step, batch, order)]
+        loss = update((loss for loss in [learner.loss(examples).mean()]), 1)
+        if advance:
+            advance(1, loss=loss)
+    learner.eval()
