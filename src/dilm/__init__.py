@@ -1,0 +1,50 @@
+"""Distil a labelled text dataset into a few readable synthetic examples that train any model.
+
+    import dilm
+    small = dilm.distill("reviews.csv", text="review", label="stars", per_class=20)
+
+The verbs (`distill`, or one per stage) and the nouns are loaded when they are first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dilm.api import distill, evaluate, fit, generate, load, match, report, select
+    from dilm.distilled import Distilled
+    from dilm.types import Dataset, Example, Task
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    **dict.fromkeys(("distill", "load", "fit", "match", "generate", "select", "evaluate", "report"), "dilm.api"),
+    "Distilled": "dilm.distilled",
+    **dict.fromkeys(("Task", "Example", "Dataset"), "dilm.types"),
+}
+
+__all__ = [  # in the order of the road
+    "distill",
+    "load",
+    "fit",
+    "match",
+    "generate",
+    "select",
+    "evaluate",
+    "report",
+    "Distilled",
+    "Task",
+    "Example",
+    "Dataset",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])
