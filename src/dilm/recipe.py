@@ -121,8 +121,14 @@ class Match:
     """Steps between dev scores; the best checkpoint is kept. A multiple of refresh_every; 0: keep the last."""
     check_sets: int = 2
     """Synthetic sets, each with a training of its own, behind one dev score. Paper: 10."""
+    check_per_class: int = 10
+    """Size of those sets. Not the recipe's per_class, so that another size needs no new matching."""
     check_oversample: int = 20
     """Texts written per text selected for a dev score."""
+    check_steps: int = 100
+    """Training steps behind a dev score."""
+    check_rows: int = 500
+    """Dev rows that a dev score is measured on."""
 
 
 @dataclass(frozen=True, config=_DOOR)

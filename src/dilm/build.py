@@ -1,0 +1,139 @@
+"""From a recipe to live objects: each is opened when it is first needed, and none knows the recipe."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+from dilm.coresets.farthest_first import FarthestFirst
+from dilm.coresets.herding import Herding
+from dilm.coresets.kmeans_nearest import KMeansNearest
+from dilm.coresets.likeliest import Likeliest
+from dilm.coresets.random import Random
+from dilm.data.load import Limits, load
+from dilm.errors import RunError
+from dilm.models.causal import CausalGenerator
+from dilm.models.classifier import Classifier
+from dilm.models.encoder import CachedEncoder, FeatureEncoder
+from dilm.models.sampling import Sampling
+from dilm.protocols import Selector
+from dilm.recipe import Recipe
+from dilm.runs import Run
+from dilm.runtime.device import Place, choose
+from dilm.runtime.hashing import folder_key
+from dilm.runtime.optimize import Schedule
+from dilm.types import Splits, Task
+
+SCRATCH = "scratch"
+
+
+class Bench:
+    """The workbench of one run: its data and models, made once and shared by the stages."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.recipe = run.recipe
+
+    @cached_property
+    def place(self) -> Place:
+        runtime = self.recipe.runtime
+        return choose(runtime.device, runtime.precision, runtime.threads)
+
+    @cached_property
+    def splits(self) -> Splits:
+        """The data, read again from its source; it must still be what the run was begun with."""
+        found = read_splits(self.recipe)
+        manifest = self.run.stage("load").manifest
+        if manifest and manifest["fingerprints"] != fingerprints(found):
+            raise RunError(
+                f"The data in {self.recipe.data.source} changed since this run was begun.",
+                "Restore it, or begin a new run with another `--out`.",
+            )
+        return found
+
+    @property
+    def task(self) -> Task:
+        return self.splits.task
+
+    def folder(self, stage: str) -> Path:
+        return self.run.stage(stage).path
+
+    def model_folder(self, name: str, role: str) -> str:
+        """Where transformers finds a model: a hub id or folder as it is, a scratch model in the run folder."""
+        return str(self.folder("pretrain") / role) if is_scratch(name) else name
+
+    def generator(self, stage: str) -> CausalGenerator:
+        """The generator as a stage left it: `pretrain` (untrained or pretrained), `fit` or `match`."""
+        start = self.model_folder(self.recipe.models.generator, "generator")
+        name = start if stage == "pretrain" else str(self.folder(stage) / "model")
+        generator = CausalGenerator.open(name, self.task, self.place)
+        wanted = self.recipe.generate
+        generator.sampling = Sampling(wanted.top_p, wanted.top_k, wanted.temperature, self.task.max_tokens, wanted.batch)
+        return generator
+
+    def learner(self, name: str = "same") -> Classifier:
+        """A classifier in its initial state; `same` is the learner of distillation."""
+        name = self.recipe.models.learner if name == "same" else name
+        return Classifier.open(self.model_folder(name, "learner"), self.task, self.place, self.task.max_tokens)
+
+    @cached_property
+    def encoder(self) -> CachedEncoder:
+        """What measures distances between texts."""
+        name = self.recipe.models.encoder or self.recipe.models.learner
+        return CachedEncoder(FeatureEncoder.open(self.model_folder(name, "learner"), self.place, self.task.max_tokens))
+
+    def selector(self, method: str, generator: CausalGenerator | None = None) -> Selector:
+        """A coreset method by name; `likeliest` needs the generator that ranks."""
+        if method == "random":
+            return Random()
+        if method == "likeliest":
+            return Likeliest(generator or self.generator("fit"))
+        return {"kmeans_nearest": KMeansNearest, "farthest_first": FarthestFirst, "herding": Herding}[method](self.encoder)
+
+
+def is_scratch(name: str) -> bool:
+    """Whether a model is made from the data alone."""
+    return name == SCRATCH or name.startswith(SCRATCH + ":")
+
+
+def identity(name: str) -> str:
+    """A model's content key: of the files where it is a local folder, of its name where it is a hub id."""
+    folder = Path(name)
+    return folder_key(folder) if (folder / "config.json").exists() else name
+
+
+def peak_rate(given: float, generator: str, scratch: float, pretrained: float) -> float:
+    """The learning rate asked for, or where that is 0 the one that suits the kind of generator."""
+    return given or (scratch if is_scratch(generator) else pretrained)
+
+
+def read_splits(recipe: Recipe) -> Splits:
+    """Load and carve; the recipe's seed decides the carving, its max_tokens overrides the task's."""
+    data = recipe.data
+    limits = Limits(data.dev_rows, data.test_rows, data.train_rows, drop_empty=data.drop_empty)
+    found = load(
+        data.source, text=data.text, label=data.label or None, test=data.test or None, limits=limits, seed=recipe.seed
+    )
+    if not recipe.models.max_tokens:
+        return found
+    task = replace(found.task, max_tokens=recipe.models.max_tokens)
+    return Splits(*(type(part)(task, part.examples) for part in (found.train, found.dev, found.test)))
+
+
+def fingerprints(splits: Splits) -> dict[str, str]:
+    """What identifies the data of a run."""
+    return {name: getattr(splits, name).fingerprint for name in ("train", "dev", "test")}
+
+
+def trial_schedule(recipe: Recipe) -> Schedule:
+    """The paper's protocol for a small set."""
+    wanted = recipe.evaluate
+    return Schedule(wanted.steps, wanted.lr, wanted.warmup, wanted.weight_decay, wanted.clip)
+
+
+def full_schedule(recipe: Recipe) -> Schedule:
+    """Training on all real rows."""
+    wanted = recipe.evaluate
+    return Schedule(wanted.full_steps, wanted.full_lr, wanted.full_warmup, wanted.weight_decay, wanted.clip)
+

@@ -1,0 +1,122 @@
+"""The run folder: one sub-folder per stage, its manifest written last. What a killed run left is either whole or redone."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dilm import recipe_book
+from dilm.errors import RunError
+from dilm.recipe import Recipe
+
+RECIPE = "recipe.yaml"
+
+
+@dataclass(frozen=True)
+class StageFolder:
+    """Where one stage keeps its products and its unfinished work."""
+
+    path: Path
+
+    @property
+    def manifest(self) -> dict[str, Any] | None:
+        """What the finished stage says of itself; None while it is not complete."""
+        file = self.path / "manifest.json"
+        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+
+    def is_done(self, key: str) -> bool:
+        """Whether this stage is complete under these very settings and inputs."""
+        manifest = self.manifest
+        return manifest is not None and manifest["key"] == key
+
+    def is_begun(self, key: str) -> bool:
+        """Whether unfinished work under these settings is here to continue."""
+        file = self.path / "key"
+        return file.exists() and file.read_text(encoding="utf-8") == key and self.manifest is None
+
+    def begin(self, key: str) -> bool:
+        """Make ready for work under `key`; work of another key is removed. True when earlier work is continued."""
+        if self.is_begun(key):
+            return True
+        if self.path.exists():
+            shutil.rmtree(self.path)
+        self.path.mkdir(parents=True)
+        (self.path / "key").write_text(key, encoding="utf-8")
+        return False
+
+    def finish(self, manifest: dict[str, Any]) -> None:
+        """Declare the stage complete."""
+        write_text(self.path / "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False, default=str))
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder and the recipe that it follows."""
+
+    folder: Path
+    recipe: Recipe
+
+    def stage(self, name: str) -> StageFolder:
+        return StageFolder(self.folder / name)
+
+    def with_recipe(self, recipe: Recipe) -> Run:
+        """The same folder under a changed recipe, which is written down; stages that it changes count as undone."""
+        write_text(self.folder / RECIPE, recipe_book.to_yaml(recipe))
+        return Run(self.folder, recipe)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep a second process out of the folder; the lock falls with the process that holds it."""
+        from filelock import FileLock, Timeout
+
+        try:
+            with FileLock(self.folder / ".lock", timeout=0):
+                yield
+        except Timeout as fault:
+            raise RunError(f"Another process works in {self.folder}.", "Wait for it, or choose another `--out`.") from fault
+
+
+def create(folder: Path, recipe: Recipe, resume: bool) -> Run:
+    """A new run folder, or with `resume` the one that is there.
+
+    Raises RunError when the folder holds a run and `resume` is off, a run of another recipe, or something else.
+    """
+    if not folder.exists() or not any(folder.iterdir()):
+        folder.mkdir(parents=True, exist_ok=True)
+        return Run(folder, recipe).with_recipe(recipe)
+    found = existing(folder).recipe
+    differences = recipe_book.differences(found, recipe)
+    if differences:
+        shown = "; ".join(differences[:5]) + ("; ..." if len(differences) > 5 else "")
+        raise RunError(f"{folder} holds a run of another recipe ({shown}).", "Choose another `--out`, or give the same settings.")
+    if not resume:
+        raise RunError(f"{folder} already holds this run.", "Continue it with `--resume`, or choose another `--out`.")
+    return Run(folder, recipe)
+
+
+def existing(folder: Path) -> Run:
+    """The run in a folder. Raises RunError where there is none."""
+    file = folder / RECIPE
+    if not file.exists():
+        raise RunError(f"{folder} is not a run folder: it has no {RECIPE}.", "Make one with `dilm load SOURCE --out FOLDER`.")
+    return Run(folder, recipe_book.read(str(file)))
+
+
+def write_text(path: Path, text: str) -> None:
+    """All of it or nothing: a reader never meets half a file."""
+    unfinished = path.with_name(path.name + ".part")
+    unfinished.write_text(text, encoding="utf-8")
+    os.replace(unfinished, path)
+
+
+def cache_folder() -> Path:
+    """Where results that any run may use again are kept: `DILM_CACHE`, or the user's cache folder."""
+    if given := os.environ.get("DILM_CACHE"):
+        return Path(given)
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "dilm"

@@ -1,0 +1,37 @@
+"""fit: the generator learns to write examples of each class; it stops when held-out likelihood no longer improves."""
+
+from __future__ import annotations
+
+from statistics import fmean
+from typing import Any
+
+from dilm.build import Bench, peak_rate
+from dilm.distillation.fit import fit, held_out_nll
+from dilm.runtime.optimize import AdamW, Schedule
+from dilm.runtime.progress import bar
+from dilm.stages.training import Training
+
+
+def run(bench: Bench) -> dict[str, Any]:
+    """Facts: the curve of train and dev nll per token, and the best of the latter."""
+    wanted, seed = bench.recipe.fit, bench.recipe.seed
+    generator = bench.generator("pretrain")
+    rate = peak_rate(wanted.lr, bench.recipe.models.generator, scratch=1e-3, pretrained=1e-4)
+    update = AdamW(generator.parameters(), Schedule(wanted.steps, rate, wanted.warmup, wanted.weight_decay, wanted.clip))
+    training = Training(bench.folder("fit"), generator.model, update)
+    training.resume()
+    with bar("fit the generator", wanted.steps, training.step) as advance:
+        while training.step < wanted.steps and training.stale < wanted.patience:
+            chunk = range(training.step, min(training.step + wanted.check_every, wanted.steps))
+            losses = []
+            for loss in fit(generator, bench.splits.train, update, chunk, wanted.batch, seed):
+                losses.append(loss)
+                advance(1, nll=loss)
+            dev_nll = held_out_nll(generator, bench.splits.dev)
+            training.rows.append({"step": training.step, "train_nll": fmean(losses), "dev_nll": dev_nll})
+            training.measured(-dev_nll)
+            training.checkpoint()
+    training.finish()
+    generator.save(bench.folder("fit") / "model")
+    training.clean()
+    return {"curve": training.rows, "steps": training.step, "dev_nll": -(training.best or 0.0)}

@@ -1,0 +1,124 @@
+"""match: gradient matching with its teachers, proposals and learner ages; dev scores choose the checkpoint."""
+
+from __future__ import annotations
+
+from statistics import fmean
+from typing import Any
+
+from dilm.build import Bench, peak_rate
+from dilm.coresets.kmeans_nearest import KMeansNearest
+from dilm.distillation.generate import write_pool
+from dilm.distillation.match import ROADS, Matching, match
+from dilm.distillation.proposals import Refreshed, cluster_by
+from dilm.distillation.targets import Age, RandomRows, Representatives
+from dilm.distillation.trajectory import Ageing, Cached, Fresh
+from dilm.evaluation.finetune import finetune
+from dilm.models.causal import CausalGenerator
+from dilm.models.classifier import Classifier
+from dilm.numerics.metrics import score
+from dilm.protocols import Target
+from dilm.runtime.optimize import AdamW, Schedule
+from dilm.runtime.progress import bar
+from dilm.runtime.seeding import derive, numpy_stream, python_stream, torch_stream
+from dilm.stages.training import Training
+
+
+def run(bench: Bench) -> dict[str, Any]:
+    """Facts: the curve of gradient similarity and dev scores, and the step that was kept."""
+    wanted, seed = bench.recipe.match, bench.recipe.seed
+    generator = bench.generator("fit")
+    generator.likelihood = wanted.likelihood
+    rate = peak_rate(wanted.lr, bench.recipe.models.generator, scratch=1e-4, pretrained=1e-5)
+    update = AdamW(generator.parameters(), Schedule(wanted.steps, rate, wanted.warmup, wanted.weight_decay, wanted.clip))
+    training = Training(bench.folder("match"), generator.model, update)
+    training.resume()
+    if training.step < wanted.steps:
+        _train(bench, generator, training)
+    training.finish()
+    generator.save(bench.folder("match") / "model")
+    training.clean()
+    return {"curve": training.rows, "steps": training.step, "dev_score": training.best}
+
+
+def _train(bench: Bench, generator: CausalGenerator, training: Training) -> None:
+    wanted, seed = bench.recipe.match, derive(bench.recipe.seed, "match")
+    matching = _matching(bench, generator, seed)
+    examiner = bench.learner() if wanted.check_every else None
+    if examiner and training.best is None:
+        _measure(bench, generator, examiner, training)
+    with bar("match gradients", wanted.steps, training.step) as advance:
+        while training.step < wanted.steps:
+            chunk = range(training.step, min(training.step + wanted.refresh_every, wanted.steps))
+            similarities = []
+            for similarity in match(generator, matching, training.update, chunk, seed):
+                similarities.append(similarity)
+                advance(1, similarity=similarity)
+            training.rows.append({"step": training.step, "similarity": fmean(similarities)})
+            if examiner and (training.step % wanted.check_every == 0 or training.step == wanted.steps):
+                _measure(bench, generator, examiner, training)
+            training.checkpoint()
+
+
+def _matching(bench: Bench, generator: CausalGenerator, seed: int) -> Matching:
+    wanted = bench.recipe.match
+    learner = bench.learner()
+    span = (wanted.ages - 1) * wanted.age_steps
+    ageing = Ageing(
+        bench.splits.train,
+        wanted.ages,
+        wanted.age_steps,
+        Schedule(max(span, 1), bench.recipe.evaluate.lr, bench.recipe.evaluate.warmup),
+        bench.recipe.evaluate.batch,
+        seed,
+    )
+    trajectory = Fresh(ageing) if wanted.trajectory == "fresh" else _bank(ageing, wanted.trajectories, learner)
+    clustering = cluster_by(bench.encoder, wanted.clusters)
+    return Matching(
+        learner,
+        trajectory,
+        _target(bench, trajectory.age, seed),
+        Refreshed(generator, clustering, wanted.synthetic, wanted.refresh_every, seed),
+        ROADS[wanted.gradient],
+        wanted.temperature,
+    )
+
+
+def _bank(ageing: Ageing, lives: int, learner: Classifier) -> Cached:
+    bank = Cached(ageing, lives)
+    with bar("age the learner", lives * ageing.ages) as advance:
+        bank.fill(learner, advance)
+    return bank
+
+
+def _target(bench: Bench, age: Age, seed: int) -> Target:
+    """Representative sets by k-means with different seeds, or random rows where none are wanted."""
+    wanted, train = bench.recipe.match, bench.splits.train
+    if not wanted.teacher_sets:
+        return RandomRows(train, wanted.real, seed)
+    sets: dict[int, list] = {condition: [] for condition in train.task.conditions}
+    with bar("choose the teachers", wanted.teacher_sets) as advance:
+        for number in range(wanted.teacher_sets):
+            rng = numpy_stream(seed, "teachers", number)
+            per_class = min(wanted.real, *train.counts)
+            chosen = KMeansNearest(bench.encoder)(train, per_class, rng).apply(train)
+            for condition, teachers in sets.items():
+                teachers.append(chosen.of(condition).examples)
+            advance(1)
+    return Representatives(sets, age, seed)
+
+
+def _measure(bench: Bench, generator: CausalGenerator, examiner: Classifier, training: Training) -> None:
+    """Dev score of what the generator would deliver now: pools, selections, and a training on each."""
+    wanted, seed = bench.recipe.match, derive(bench.recipe.seed, "check")
+    dev = bench.splits.dev.sample(wanted.check_rows, python_stream(seed, "dev"))
+    schedule = Schedule(wanted.check_steps, bench.recipe.evaluate.lr, bench.recipe.evaluate.warmup)
+    scores = []
+    for number in range(wanted.check_sets):
+        wanted_texts = wanted.check_per_class * wanted.check_oversample
+        pool, _ = write_pool(generator, wanted_texts, 4, torch_stream(seed, "pool", number), lambda _: None)
+        select = KMeansNearest(bench.encoder)
+        chosen = select(pool, wanted.check_per_class, numpy_stream(seed, "select", number)).apply(pool)
+        finetune(examiner, chosen, schedule, bench.recipe.evaluate.batch, derive(seed, number))
+        scores.append(score(dev.task.metric, examiner.predict(dev), dev.labels, len(dev.task.labels)))
+    training.rows.append({"step": training.step, "dev_score": fmean(scores)})
+    training.measured(fmean(scores))

@@ -1,0 +1,72 @@
+"""A long optimisation that may be killed: measured in chunks, checkpointed after each, the best weights kept."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from dilm.runtime.optimize import AdamW
+
+
+@dataclass
+class Training:
+    """State of one optimisation. `better` values are higher; `rows` is the curve that the report draws."""
+
+    folder: Path
+    model: nn.Module
+    update: AdamW
+    rows: list[dict[str, float]] = field(default_factory=list)
+    best: float | None = None
+    stale: int = 0
+    """Measurements since the best one."""
+
+    @property
+    def step(self) -> int:
+        return self.update.step
+
+    def resume(self) -> None:
+        """Continue from the checkpoint, if there is one."""
+        if not self._file.exists():
+            return
+        state = torch.load(self._file, map_location=next(self.model.parameters()).device, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        self.update.restore(state["update"])
+        self.rows, self.best, self.stale = state["rows"], state["best"], state["stale"]
+
+    def measured(self, value: float) -> None:
+        """Take note of a measurement; its weights are kept when it is the best so far."""
+        if self.best is None or value > self.best:
+            self.best, self.stale = value, 0
+            _save(self.model.state_dict(), self.folder / "best.pt")
+        else:
+            self.stale += 1
+
+    def checkpoint(self) -> None:
+        """A kill from here on loses only what follows."""
+        state: dict[str, Any] = {"model": self.model.state_dict(), "update": self.update.state()}
+        _save(state | {"rows": self.rows, "best": self.best, "stale": self.stale}, self._file)
+
+    def finish(self) -> None:
+        """Put the best weights into the model, the last ones where nothing was measured; remove the working files."""
+        if self.best is not None:
+            self.model.load_state_dict(torch.load(self.folder / "best.pt", weights_only=True))
+
+    def clean(self) -> None:
+        """Remove the working files, once the model is saved."""
+        for file in (self._file, self.folder / "best.pt"):
+            file.unlink(missing_ok=True)
+
+    @property
+    def _file(self) -> Path:
+        return self.folder / "checkpoint.pt"
+
+
+def _save(state: Any, path: Path) -> None:
+    unfinished = path.with_suffix(".part")
+    torch.save(state, unfinished)
+    os.replace(unfinished, path)
