@@ -1,0 +1,123 @@
+"""What a valid recipe must keep: ranges, known names, and settings that must not contradict each other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from dilm.errors import RecipeError
+from dilm.recipe import Recipe
+from dilm.recipe_fields import flatten, nearest
+
+SELECTORS = ("random", "kmeans_nearest", "farthest_first", "herding", "likeliest")
+SIZES = ("tiny", "small", "base")
+CHOICES: dict[str, tuple[str, ...]] = {
+    "pretrain.learner_size": SIZES,
+    "match.likelihood": ("token", "sum", "padded"),
+    "match.gradient": ("closed_form", "autograd"),
+    "match.trajectory": ("cached", "fresh"),
+    "select.method": SELECTORS,
+    "evaluate.baselines": (*SELECTORS, "untuned", "full"),
+    "runtime.precision": ("auto", "fp32", "bf16"),
+}
+
+
+@dataclass(frozen=True)
+class Range:
+    """Settings, named in one text, whose numbers must satisfy `holds`."""
+
+    settings: str
+    wanted: str
+    holds: Callable[[float], bool]
+
+
+RANGES = (
+    Range(
+        """per_class data.dev_rows data.test_rows pretrain.batch fit.steps fit.batch fit.check_every fit.patience
+        match.synthetic match.real match.refresh_every match.clusters match.ages match.age_steps match.trajectories
+        match.check_sets match.check_per_class match.check_oversample match.check_steps match.check_rows generate.oversample generate.batch generate.attempts
+        select.sets evaluate.seeds evaluate.steps evaluate.batch evaluate.full_steps""",
+        "at least 1",
+        lambda value: value >= 1,
+    ),
+    Range(
+        """seed data.train_rows models.max_tokens pretrain.steps fit.lr fit.weight_decay match.steps match.lr
+        match.weight_decay match.teacher_sets match.check_every generate.top_k evaluate.weight_decay runtime.threads""",
+        "0 or more",
+        lambda value: value >= 0,
+    ),
+    Range(
+        """pretrain.lr fit.clip match.clip match.temperature generate.temperature evaluate.lr evaluate.clip
+        evaluate.full_lr""",
+        "above 0",
+        lambda value: value > 0,
+    ),
+    Range("fit.warmup match.warmup evaluate.warmup evaluate.full_warmup", "from 0 to 1", lambda value: 0 <= value <= 1),
+    Range("generate.top_p", "above 0 and at most 1", lambda value: 0 < value <= 1),
+    # Every byte is a token of its own, so that no text is unknown.
+    Range("pretrain.vocabulary", "at least 300", lambda value: value >= 300),
+)
+
+
+def check(recipe: Recipe) -> None:
+    """Raise RecipeError, naming setting, range and value, where the recipe cannot be meant."""
+    values = flatten(recipe)
+    _check_ranges(values)
+    _check_choices(values)
+    _check_scratch(recipe)
+    _check_lists(recipe)
+    _check_rhythm(recipe)
+
+
+def _check_ranges(values: dict[str, Any]) -> None:
+    for rule in RANGES:
+        for name in rule.settings.split():
+            if not (math.isfinite(values[name]) and rule.holds(values[name])):
+                raise RecipeError(f"{name} should be {rule.wanted}, found {values[name]}.", "Change that setting.")
+
+
+def _check_choices(values: dict[str, Any]) -> None:
+    for name, known in CHOICES.items():
+        for value in values[name] if isinstance(values[name], tuple) else (values[name],):
+            if value not in known:
+                remedy = f"{nearest(value, known)} Known are {', '.join(known)}.".strip()
+                raise RecipeError(f"{name} does not know {value!r}.", remedy)
+
+
+def _check_scratch(recipe: Recipe) -> None:
+    """A generator from scratch names its size; a learner's size stands in `pretrain`."""
+    generators = [f"scratch:{size}" for size in SIZES]
+    wanted = recipe.models.generator
+    if wanted.split(":")[0] == "scratch" and wanted not in generators:
+        raise RecipeError(f"models.generator does not know {wanted!r}.", f"Write one of {', '.join(generators)}.")
+    for name in (recipe.models.learner, recipe.models.encoder, *recipe.evaluate.learners):
+        if name.startswith("scratch:"):
+            raise RecipeError(
+                f"{name!r} cannot be a learner.", "Write `scratch`, and its size in pretrain.learner_size."
+            )
+
+
+def _check_lists(recipe: Recipe) -> None:
+    if not recipe.evaluate.learners:
+        raise RecipeError("evaluate.learners is empty, so nothing could be scored.", "Write at least `same`.")
+    if recipe.data.label and recipe.data.label in recipe.data.text:
+        raise RecipeError(f"Column {recipe.data.label!r} is both text and label.", "Take it out of one of them.")
+    lists = {"data.text": recipe.data.text, "evaluate.learners": recipe.evaluate.learners}
+    for name, items in {**lists, "evaluate.baselines": recipe.evaluate.baselines}.items():
+        twice = next((item for item in items if items.count(item) > 1), None)
+        if twice is not None:
+            raise RecipeError(f"{name} names {twice!r} twice.", "Name it once.")
+
+
+def _check_rhythm(recipe: Recipe) -> None:
+    """A dev score is taken where proposals are refreshed, so that a resumed run meets both at the same step."""
+    every, refresh = recipe.match.check_every, recipe.match.refresh_every
+    if every % refresh:
+        lower, higher = every // refresh * refresh, (every // refresh + 1) * refresh
+        fitting = " or ".join(str(number) for number in (lower, higher) if number)
+        raise RecipeError(
+            f"match.check_every ({every}) should be a multiple of match.refresh_every ({refresh}).",
+            f"Set it to {fitting}, or to 0 to keep the last step.",
+        )
