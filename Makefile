@@ -15,7 +15,7 @@ export HF_HUB_OFFLINE := 1
 
 demo: $(INSTALLED)
 	$(BIN)/dilm distill toy --out demo $(if $(wildcard demo),--resume)
-	@echo "Open $(CURDIR)/demo/report/report.html"
+	@echo "Open $(CURDIR)/demo/report.html"
 
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2

@@ -37,8 +37,9 @@ RANGES = (
     Range(
         """per_class data.dev_rows data.test_rows pretrain.batch fit.steps fit.batch fit.check_every fit.patience
         match.synthetic match.real match.refresh_every match.clusters match.ages match.age_steps match.trajectories
-        match.check_sets match.check_per_class match.check_oversample match.check_steps match.check_rows generate.oversample generate.batch generate.attempts
-        select.sets evaluate.seeds evaluate.steps evaluate.batch evaluate.full_steps""",
+        match.check_sets match.check_per_class match.check_oversample match.check_steps match.check_rows
+        generate.oversample generate.batch generate.attempts select.sets
+        evaluate.seeds evaluate.steps evaluate.batch evaluate.full_steps""",
         "at least 1",
         lambda value: value >= 1,
     ),

@@ -1,0 +1,246 @@
+"""The command line: arguments become a recipe, the recipe a verb, the verb one printed result.
+
+Results go to stdout, everything else to stderr. Exit 0: done; 2: the user can mend it; 130: stopped; 1: a bug in dilm.
+Annotations are values in this file (no `annotations` from `__future__`): typer reads the options out of them.
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from inspect import Parameter, signature
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dilm.errors import RecipeError
+from dilm.voice import print_facts, print_json, print_table, telling
+
+if TYPE_CHECKING:
+    from dilm.recipe import Recipe
+
+WHAT_FOR = "Distil a labelled text dataset into a few readable synthetic examples that train any model."
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=WHAT_FOR)
+
+Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object on stdout.")]
+Out = Annotated[Path | None, typer.Option(help="Run folder; left out, one under dilm-runs/ is named after the source.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue the run that is in the run folder.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any setting, as `dilm show default` names it.")
+]
+Also = Annotated[
+    list[str] | None, typer.Option(metavar="NAME=FILE", help="Score a set of your own in the same trials.")
+]
+RunFolder = Annotated[
+    Path, typer.Argument(metavar="RUN", help="A run folder, as made by `dilm load` or `dilm distill`.")
+]
+
+
+def main() -> None:
+    """The entry point of `dilm`."""
+    app()
+
+
+def verb(command: Callable[..., None]) -> Callable[..., None]:
+    """Register a command, its errors told by `telling`."""
+
+    @wraps(command)
+    def told(**given: Any) -> None:
+        with telling(given.get("as_json", False)):
+            command(**given)
+
+    return app.command()(told)
+
+
+def on_a_source(command: Callable[..., None]) -> Callable[..., None]:
+    """Give `command(recipe, ...)` the arguments of `described` in the place of its recipe, told once for all verbs."""
+    asked, own = signature(described).parameters, signature(command).parameters
+
+    @wraps(command)
+    def from_arguments(**given: Any) -> None:
+        recipe = described(**{name: given.pop(name) for name in asked})
+        command(recipe, **given)
+
+    merged = [*asked.values(), *list(own.values())[1:]]
+    plain = [parameter.replace(kind=Parameter.KEYWORD_ONLY) for parameter in merged]
+    from_arguments.__signature__ = signature(command).replace(parameters=plain)  # type: ignore[attr-defined]
+    from_arguments.__annotations__ = {parameter.name: parameter.annotation for parameter in plain}
+    return from_arguments
+
+
+def described(
+    source: Annotated[str, typer.Argument(help="A file (CSV, TSV, JSONL, Parquet), folder, hub id or task name.")],
+    text: Annotated[list[str] | None, typer.Option(help="Text column; repeat it or write a,b for pairs.")] = None,
+    label: Annotated[str | None, typer.Option(help="Label column.")] = None,
+    test: Annotated[Path | None, typer.Option(help="A test file, which is only ever scored.")] = None,
+    per_class: Annotated[int | None, typer.Option(help="Examples of each class in the distilled set.")] = None,
+    generator: Annotated[str | None, typer.Option(help="Hub id, folder, or scratch:tiny|small|base.")] = None,
+    learner: Annotated[str | None, typer.Option(help="Hub id, folder, or scratch.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="A bundled recipe (see `dilm recipes`) or a YAML file.")] = None,
+    settings: Settings = None,
+    drop_empty: Annotated[bool, typer.Option("--drop-empty", help="Leave out rows with an empty cell.")] = False,
+    seed: Annotated[int | None, typer.Option(help="Every random draw follows from it.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = None,
+) -> "Recipe":
+    """The recipe that the arguments describe."""
+    from dilm import api
+
+    given = {**({"data.drop_empty": True} if drop_empty else {}), **_pairs(settings or [], "--set")}
+    return api.recipe_for(
+        source,
+        text=tuple(column for option in text or [] for column in option.split(",")),
+        label=label,
+        test=str(test) if test else None,
+        per_class=per_class,
+        generator=generator,
+        learner=learner,
+        recipe=recipe,
+        settings=given,
+        seed=seed,
+        device=device,
+    )
+
+
+@verb
+@on_a_source
+def distill(recipe: "Recipe", out: Out = None, resume: Resume = False, as_json: Json = False) -> None:
+    """Run the whole road, from a dataset to a small readable one with scores and a report."""
+    from dilm import api
+
+    run = api.open_run(recipe, out, resume)
+    api.distill_run(run)
+    if as_json:
+        print_json(api.findings_json(run))
+        return
+    print_table(api.results_table(run))
+    typer.echo(run.folder / "report.html")
+    typer.echo(run.folder / "distilled" / "distilled.jsonl")
+
+
+@verb
+@on_a_source
+def load(recipe: "Recipe", out: Out = None, resume: Resume = False, as_json: Json = False) -> None:
+    """Make a run folder and read the data into its splits: the first stage."""
+    from dilm import api
+
+    run = api.open_run(recipe, out, resume)
+    print_facts({"run": str(run.folder), **api.run_stage(run, "load")}, as_json)
+
+
+@verb
+@on_a_source
+def plan(recipe: "Recipe", out: Out = None, as_json: Json = False) -> None:
+    """What `distill` would run, what is done already, and what it may cost. Changes nothing."""
+    from dilm import api
+
+    rows = api.plan(recipe, out)
+    if as_json:
+        print_json({"stages": rows})
+        return
+    for row in rows:
+        seconds = "" if row["seconds"] is None else f"~{row['seconds']:.0f} s"
+        typer.echo(f"{row['stage']:<10}{row['state']:<13}{seconds:>9}  {row['detail']}")
+
+
+@verb
+def pretrain(run: RunFolder, settings: Settings = None, as_json: Json = False) -> None:
+    """Make the models that are asked for from scratch; pretrained ones are only opened."""
+    _stage(run, "pretrain", settings, as_json)
+
+
+@verb
+def fit(run: RunFolder, settings: Settings = None, as_json: Json = False) -> None:
+    """Train the generator as a language model of each class."""
+    _stage(run, "fit", settings, as_json)
+
+
+@verb
+def match(run: RunFolder, settings: Settings = None, as_json: Json = False) -> None:
+    """Train the generator until what it writes gives the learner the gradients of real text."""
+    _stage(run, "match", settings, as_json)
+
+
+@verb
+def generate(run: RunFolder, settings: Settings = None, as_json: Json = False) -> None:
+    """Write the pools that the sets are selected from."""
+    _stage(run, "generate", settings, as_json)
+
+
+@verb
+def select(run: RunFolder, settings: Settings = None, as_json: Json = False) -> None:
+    """Choose the best few texts of each class."""
+    _stage(run, "select", settings, as_json)
+
+
+@verb
+def evaluate(run: RunFolder, also: Also = None, settings: Settings = None, as_json: Json = False) -> None:
+    """Train learners on the small sets and on the baselines, and score them."""
+    own = _pairs(also or [], "--also")
+    _stage(run, "evaluate", settings, as_json, **({"also": own} if own else {}))
+
+
+@verb
+def report(run: RunFolder, as_json: Json = False) -> None:
+    """Write report.html, the table and the dataset card."""
+    _stage(run, "report", None, as_json)
+
+
+@verb
+def recipes(as_json: Json = False) -> None:
+    """The recipes that come with dilm."""
+    from dilm import recipe_book
+
+    about = {name: recipe_book.headline(name) for name in recipe_book.names()}
+    print_facts(about, as_json)
+
+
+@verb
+def show(recipe: Annotated[str, typer.Argument(help="A name from `dilm recipes`, or a YAML file.")]) -> None:
+    """Print a recipe with the meaning of every setting, as YAML that --recipe reads."""
+    from dilm import recipe_book
+
+    found = recipe_book.read(recipe)
+    recipe_book.check(found)
+    typer.echo(recipe_book.to_yaml(found), nl=False)
+
+
+@verb
+def doctor(as_json: Json = False) -> None:
+    """What this machine offers: versions, device, precision, memory, and whether the Hub answers."""
+    from dilm.doctor import examine
+
+    print_facts(examine(), as_json)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from dilm import __version__
+
+        typer.echo(f"dilm {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """What stands before the verb."""
+
+
+def _stage(folder: Path, name: str, settings: list[str] | None, as_json: bool, **options: object) -> None:
+    from dilm import api
+
+    run = api.change_settings(api.existing_run(folder), _pairs(settings or [], "--set"))
+    print_facts(api.run_stage(run, name, **options), as_json)
+
+
+def _pairs(texts: list[str], option: str) -> dict[str, str]:
+    """`["a=1"]` to `{"a": "1"}`; only the first `=` divides."""
+    for text in texts:
+        if not text.partition("=")[0].strip() or "=" not in text:
+            raise RecipeError(
+                f"{option} expects NAME=VALUE, found {text!r}.", f"Write for example `{option} name=value`."
+            )
+    return {name.strip(): value.strip() for name, _, value in (text.partition("=") for text in texts)}
