@@ -1,0 +1,195 @@
+"""What every coreset method promises, and what each of them promises besides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dilm.coresets.farthest_first import FarthestFirst
+from dilm.coresets.herding import Herding
+from dilm.coresets.kmeans_nearest import KMeansNearest
+from dilm.coresets.likeliest import Likeliest
+from dilm.coresets.random import Random
+from dilm.errors import DataError, RecipeError
+from dilm.protocols import Selector
+from dilm.types import Dataset, Example, Task
+
+TASK = Task("numbers", ("text",), ("even", "odd"))
+
+
+@dataclass
+class Plane:
+    """Puts the text "x y" at the point (x, y), and remembers how often it was asked."""
+
+    calls: list[int] = field(default_factory=list)
+
+    def encode(self, examples: Sequence[Example]) -> np.ndarray:
+        self.calls.append(len(examples))
+        return np.array([[float(part) for part in row.texts[0].split()] for row in examples], dtype=np.float32)
+
+
+@dataclass
+class Distance:
+    """A generator that finds a text the likelier the nearer its point is to the origin."""
+
+    weight: torch.Tensor = field(default_factory=lambda: torch.ones((), requires_grad=True))
+    batches: list[int] = field(default_factory=list)
+    task: Task = TASK
+
+    def nll(self, examples: Sequence[Example]) -> torch.Tensor:
+        self.batches.append(len(examples))
+        nll = self.weight * torch.from_numpy(np.linalg.norm(Plane().encode(examples), axis=1))
+        assert not nll.requires_grad, "ranking needs no gradients"
+        return nll
+
+
+METHODS: dict[str, Callable[[], Selector]] = {
+    "random": Random,
+    "kmeans_nearest": lambda: KMeansNearest(Plane()),
+    "farthest_first": lambda: FarthestFirst(Plane()),
+    "herding": lambda: Herding(Plane()),
+    "likeliest": lambda: Likeliest(Distance(), batch=7),
+}
+every_method = pytest.mark.parametrize("make", METHODS.values(), ids=METHODS.keys())
+indifferent = pytest.mark.parametrize("make", [METHODS["herding"], METHODS["likeliest"]], ids=["herding", "likeliest"])
+
+
+def cloud(rows: int, seed: int = 0) -> Dataset:
+    """Different texts of alternating classes around the origin."""
+    points = np.random.default_rng(seed).normal(size=(rows, 2))
+    return Dataset(TASK, [Example((f"{x:.6f} {y:.6f}",), row % 2) for row, (x, y) in enumerate(points)])
+
+
+def pool_of(*rows: tuple[str, int]) -> Dataset:
+    return Dataset(TASK, [Example((text,), label) for text, label in rows])
+
+
+def chosen(selector: Selector, pool: Dataset, per_class: int, seed: int = 0) -> Dataset:
+    return selector(pool, per_class, np.random.default_rng(seed)).apply(pool)
+
+
+@every_method
+@given(rows=st.integers(2, 60), seed=st.integers(0, 99), data=st.data())
+@settings(max_examples=25, deadline=None)
+def test_a_selection_has_k_distinct_rows_of_each_class_in_class_order(make, rows, seed, data):
+    pool = cloud(rows, seed)
+    per_class = data.draw(st.integers(1, rows // 2))
+    selection = make()(pool, per_class, np.random.default_rng(seed))
+    assert len(set(selection.positions)) == 2 * per_class
+    assert [pool[position].label for position in selection.positions] == [0] * per_class + [1] * per_class
+
+
+@every_method
+@given(texts=st.lists(st.integers(0, 5), min_size=8, max_size=40), data=st.data())
+@settings(max_examples=25, deadline=None)
+def test_no_text_is_kept_twice_while_the_class_has_others(make, texts, data):
+    pool = pool_of(*[(f"{text} 0", 0) for text in texts], *[(f"{text} 1", 1) for text in texts])
+    per_class = data.draw(st.integers(1, len(texts)))
+    kept = chosen(make(), pool, per_class)
+    for label in TASK.conditions:
+        assert len(kept.of(label)) == per_class
+        assert len({row.texts for row in kept.of(label)}) == min(per_class, len(set(texts)))
+
+
+@every_method
+def test_a_text_under_two_labels_is_kept_once_while_there_are_others(make):
+    shared = [("0 0", 0), ("0 0", 1), ("1 0", 0), ("1 0", 1), ("0 1", 1), ("1 1", 1), ("2 2", 0), ("2 3", 0)]
+    kept = chosen(make(), pool_of(*shared), per_class=2)
+    assert len({row.texts for row in kept}) == 4
+
+
+@every_method
+def test_texts_at_the_same_point_are_still_distinct_rows(make):
+    pool = pool_of(*[("1" + "0" * zeros + "e-" + str(zeros) + " 0", zeros % 2) for zeros in range(12)])
+    assert len({row.texts for row in chosen(make(), pool, per_class=5)}) == 10
+
+
+@every_method
+def test_the_rng_decides_whether_sets_differ_just_as_varies_says(make):
+    pool = cloud(80)
+    sets = {frozenset(make()(pool, 5, np.random.default_rng(seed)).positions) for seed in range(5)}
+    assert (len(sets) > 1) == make().varies
+    again = [make()(pool, 5, np.random.default_rng(3)).positions for _ in range(2)]
+    assert again[0] == again[1]
+
+
+@every_method
+def test_a_selection_refuses_another_pool(make):
+    selection = make()(cloud(20, seed=0), 3, np.random.default_rng(0))
+    with pytest.raises(DataError, match="belongs to pool"):
+        selection.apply(cloud(20, seed=1))
+
+
+@every_method
+def test_too_small_a_class_is_named_with_its_count(make):
+    selector = make()
+    with pytest.raises(DataError, match="Class 'odd' has 1 rows, but 2 per class"):
+        selector(pool_of(("0 0", 0), ("1 0", 0), ("2 0", 0), ("3 0", 1)), 2, np.random.default_rng(0))
+    assert not getattr(getattr(selector, "encoder", None), "calls", []), "found out only after encoding the pool"
+
+
+@every_method
+def test_no_rows_per_class_is_no_request(make):
+    with pytest.raises(RecipeError, match="at least 1"):
+        make()(cloud(10), 0, np.random.default_rng(0))
+
+
+@indifferent
+@given(seed=st.integers(0, 99))
+@settings(max_examples=25, deadline=None)
+def test_methods_without_chance_do_not_mind_the_order_of_rows(make, seed):
+    pool = cloud(40, seed)
+    shuffled = pool.take(np.random.default_rng(seed).permutation(40).tolist())
+    assert set(chosen(make(), pool, 4)) == set(chosen(make(), shuffled, 4))
+
+
+@pytest.mark.parametrize("method", [KMeansNearest, FarthestFirst, Herding])
+def test_the_pool_is_encoded_in_one_call(method):
+    encoder = Plane()
+    chosen(method(encoder), cloud(30), 3)
+    assert encoder.calls == [30]
+
+
+def test_kmeans_nearest_keeps_one_row_of_each_clump():
+    clumps = [("0 0", 0), ("0.1 0", 0), ("9 9", 0), ("9.1 9", 0), ("0 9", 1), ("0.1 9", 1), ("9 0", 1), ("9.1 0", 1)]
+    pool = pool_of(*clumps)
+    for seed in range(5):
+        points = Plane().encode(chosen(KMeansNearest(Plane()), pool, 2, seed)).round()
+        assert sorted(map(tuple, points[:2])) == [(0, 0), (9, 9)]
+        assert sorted(map(tuple, points[2:])) == [(0, 9), (9, 0)]
+
+
+def test_farthest_first_finds_the_lone_row_far_from_the_crowd():
+    pool = pool_of(*[(f"{x} {y}", y) for x in (0, 1, 2, 3, 99) for y in (0, 1)])
+    for seed in range(5):
+        assert {"99 0", "99 1"} <= {row.texts[0] for row in chosen(FarthestFirst(Plane()), pool, 2, seed)}
+
+
+def test_herding_of_fewer_is_the_beginning_of_herding_of_more():
+    pool = cloud(60)
+    few, many = (chosen(Herding(Plane()), pool, k).of(1) for k in (3, 9))
+    assert list(many)[:3] == list(few)
+
+
+def test_likeliest_keeps_the_least_nll_first_in_batches_of_any_size():
+    pool = cloud(50)
+    generator = Distance()
+    kept = chosen(Likeliest(generator, batch=8), pool, 6)
+    assert kept.examples == chosen(Likeliest(Distance(), batch=50), pool, 6).examples
+    assert max(generator.batches) == 8
+    for label in TASK.conditions:
+        distances = np.linalg.norm(Plane().encode(pool.of(label)), axis=1)
+        kept_distances = np.linalg.norm(Plane().encode(kept.of(label)), axis=1)
+        np.testing.assert_array_equal(kept_distances, np.sort(distances)[:6])
+
+
+def test_random_gives_every_text_the_same_chance():
+    pool = pool_of(*[("0 0", 0)] * 9, ("1 0", 0), ("2 0", 0), ("3 0", 1))
+    firsts = [chosen(Random(), pool, 1, seed)[0].texts[0] for seed in range(300)]
+    assert {text: firsts.count(text) > 70 for text in set(firsts)} == {"0 0": True, "1 0": True, "2 0": True}
