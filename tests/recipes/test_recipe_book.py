@@ -1,0 +1,234 @@
+"""Recipes: what is written can be read, what is misspelt is answered, and every bundled one is valid."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dilm import recipe_book
+from dilm.errors import RecipeError
+from dilm.recipe import Recipe
+from dilm.recipe_fields import flatten, leaves
+from dilm.recipe_rules import CHOICES, RANGES
+
+TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
+VALUES: dict[type, st.SearchStrategy[Any]] = {
+    int: st.integers(-(10**12), 10**12),
+    float: st.floats(allow_nan=False),
+    bool: st.booleans(),
+    str: TEXTS,
+}
+
+
+@st.composite
+def any_recipe(draw: st.DrawFn) -> Recipe:
+    """A recipe with a few settings replaced by values of the right type, sensible or not."""
+    chosen = draw(st.lists(st.sampled_from(sorted(leaves())), max_size=6, unique=True))
+    strategies = {
+        name: VALUES.get(leaves()[name].annotation, st.lists(TEXTS, max_size=3).map(tuple)) for name in chosen
+    }
+    return recipe_book.override(Recipe(), {name: draw(each) for name, each in strategies.items() if each is not TEXTS})
+
+
+def written(tmp_path, text: str) -> str:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+@settings(max_examples=25, deadline=None)
+@given(recipe=any_recipe(), source=TEXTS, texts=st.lists(TEXTS, max_size=3))
+@pytest.mark.parametrize("comments", [True, False])
+def test_what_is_written_is_read(tmp_path_factory, recipe: Recipe, source: str, texts: list[str], comments: bool):
+    recipe = replace(recipe, data=replace(recipe.data, source=source, text=tuple(texts)))
+    path = tmp_path_factory.mktemp("recipe") / "it.yaml"
+    path.write_text(recipe_book.to_yaml(recipe, comments), encoding="utf-8")
+    assert recipe_book.read(path) == recipe
+
+
+@pytest.mark.parametrize("name", recipe_book.names())
+def test_bundled_recipe_is_valid_and_introduces_itself(name: str):
+    recipe_book.check(recipe_book.read(name))
+    assert recipe_book.headline(name).endswith(".")
+    assert "#     dilm distill " in (recipe_book.BUNDLED / f"{name}.yaml").read_text("utf-8")
+
+
+def test_bundled_names():
+    assert recipe_book.names() == ["default", "paper-mnli", "paper-qqp", "paper-sst2", "toy"]
+    assert recipe_book.read("default") == Recipe()
+
+
+@pytest.mark.parametrize("name", ["paper-sst2", "paper-qqp", "paper-mnli"])
+def test_paper_recipes_hold_the_papers_numbers(name: str):
+    found = flatten(recipe_book.read(name))
+    paper = {
+        "models.generator": "gpt2",
+        "models.learner": "bert-base-uncased",
+        "fit.steps": 80_000,
+        "fit.lr": 1e-5,
+        "match.steps": 20_000,
+        "match.lr": 3e-7,
+        "match.likelihood": "padded",
+        "match.trajectory": "fresh",
+        "match.ages": 10,
+        "match.age_steps": 20,
+        "match.refresh_every": 200,
+        "match.teacher_sets": 10,
+        "generate.oversample": 100,
+        "generate.top_p": 0.95,
+        "select.sets": 20,
+        "evaluate.seeds": 5,
+        "evaluate.steps": 200,
+        "evaluate.warmup": 0.5,
+    }
+    assert {setting: found[setting] for setting in paper} == paper
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in recipe_book.BUNDLED.glob("paper-*")))
+def test_each_number_of_a_paper_recipe_stands_beside_the_papers(name: str):
+    for line in (recipe_book.BUNDLED / f"{name}.yaml").read_text("utf-8").splitlines():
+        value = line.partition("#")[0].partition(":")[2].strip()
+        if value[:1].isdigit():
+            assert "# paper" in line or "# ours" in line, line
+
+
+def test_every_number_has_a_range_and_every_range_a_setting():
+    ranged = [name for rule in RANGES for name in rule.settings.split()]
+    numbers = [name for name, field in leaves().items() if field.annotation in (int, float)]
+    assert sorted(ranged) == sorted(numbers)
+    assert set(CHOICES) <= set(leaves())
+
+
+def test_choices_are_those_of_the_machine():
+    from dilm.runtime.device import PRECISIONS
+
+    assert CHOICES["runtime.precision"] == PRECISIONS
+
+
+def test_every_section_is_explained():
+    for section in fields(Recipe):
+        kind = type(getattr(Recipe(), section.name))
+        if is_dataclass(kind):
+            assert kind.__doc__ and f"# {kind.__doc__}" in recipe_book.to_yaml(Recipe())
+
+
+def test_a_section_without_settings_is_all_defaults(tmp_path):
+    assert recipe_book.read(written(tmp_path, "fit:\n  # steps: 3\nseed: 4\n")) == Recipe(seed=4)
+    assert recipe_book.read(written(tmp_path, "")) == Recipe()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("fit: {step: 3}", "Did you mean `fit.steps`?"),
+        ("fot: {}", "'fot' is not a setting"),
+        ("match: {temprature: 2}", "Did you mean `match.temperature`?"),
+        ("fit: {steps: many}", "fit.steps should be a whole number, found 'many'"),
+        ("fit: {clip: high}", "fit.clip should be a number, found 'high'"),
+        ("data: {text: review}", "data.text should be a list of texts, found 'review'"),
+        ("data: {drop_empty: maybe}", "data.drop_empty should be true or false"),
+        ("fit: 3", "'fit' should be a section of settings, found 3"),
+        ("- 1", "should hold settings by name, found a list"),
+        ("a: [", "is not readable YAML"),
+        ("seed: 1\nseed: 2", "line 2: 'seed' stands here a second time"),
+        ("fit: {steps: 1, steps: 2}", "'steps' stands here a second time"),
+    ],
+)
+def test_a_wrong_file_is_told_what_is_wrong(tmp_path, text: str, said: str):
+    with pytest.raises(RecipeError) as told:
+        recipe_book.read(written(tmp_path, text))
+    assert said in str(told.value)
+    assert told.value.remedy
+
+
+def test_a_file_that_is_not_text_is_told_so(tmp_path):
+    (tmp_path / "it.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(RecipeError, match="not readable YAML"):
+        recipe_book.read(tmp_path / "it.yaml")
+
+
+def test_unknown_name_suggests_the_nearest():
+    with pytest.raises(RecipeError, match="Did you mean `paper-sst2`"):
+        recipe_book.read("paper-sst")
+
+
+def test_override_reads_texts_as_a_command_line_does():
+    wanted = {
+        "fit.steps": "300",
+        "fit.lr": "1e-4",
+        "data.text": "question1, question2",
+        "evaluate.baselines": "[random, full]",
+        "data.drop_empty": "true",
+        "data.label": "123",
+        "seed": "7",
+    }
+    made = recipe_book.override(Recipe(), wanted)
+    assert (made.fit.steps, made.fit.lr, made.seed, made.data.drop_empty) == (300, 1e-4, 7, True)
+    assert made.data.text == ("question1", "question2")
+    assert made.evaluate.baselines == ("random", "full")
+    assert made.data.label == "123"
+
+
+def test_override_changes_nothing_else():
+    made = recipe_book.override(Recipe(), {"fit.steps": 300})
+    assert recipe_book.differences(Recipe(), made) == ["fit.steps: 1000 -> 300"]
+    assert recipe_book.override(Recipe(), {}) == Recipe()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("fit", "It is a section"), ("steps", "Did you mean"), ("qqq", "dilm show")]
+)
+def test_override_refuses_unknown_names(name: str, said: str):
+    with pytest.raises(RecipeError, match=said):
+        recipe_book.override(Recipe(), {name: "1"})
+
+
+def test_differences_leave_out_what_changes_no_result():
+    quick = replace(Recipe(), runtime=replace(Recipe().runtime, threads=1))
+    assert recipe_book.differences(Recipe(), quick) == []
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "said"),
+    [
+        ("fit.steps", 0, "at least 1"),
+        ("match.steps", -1, "0 or more"),
+        ("match.temperature", 0.0, "above 0"),
+        ("generate.top_p", 0.0, "at most 1"),
+        ("generate.top_p", float("nan"), "at most 1"),
+        ("fit.clip", float("inf"), "above 0"),
+        ("evaluate.warmup", 1.5, "from 0 to 1"),
+        ("match.check_every", 30, "Set it to 20 or 40"),
+        ("select.method", "hering", "Did you mean `herding`"),
+        ("evaluate.baselines", ("randon",), "Did you mean `random`"),
+        ("match.likelihood", "mean", "token, sum, padded"),
+        ("models.generator", "scratch", "scratch:small"),
+        ("models.generator", "scratch:huge", "scratch:base"),
+        ("models.learner", "scratch:small", "pretrain.learner_size"),
+        ("evaluate.learners", (), "at least `same`"),
+        ("evaluate.learners", ("same", "same"), "twice"),
+    ],
+)
+def test_check_names_setting_and_remedy(setting: str, value: object, said: str):
+    with pytest.raises(RecipeError, match=said):
+        recipe_book.check(recipe_book.override(Recipe(), {setting: value}))
+
+
+def test_a_column_is_not_both_text_and_label():
+    with pytest.raises(RecipeError, match="both text and label"):
+        recipe_book.check(recipe_book.override(Recipe(), {"data.text": "a,b", "data.label": "b"}))
+
+
+def test_zero_keeps_the_last_matching_step():
+    recipe_book.check(recipe_book.override(Recipe(), {"match.check_every": 0, "match.steps": 0}))
+
+
+def test_yaml_is_plain_yaml():
+    tree = yaml.safe_load(recipe_book.to_yaml(Recipe()))
+    assert list(tree) == [field.name for field in dataclasses.fields(Recipe)]
