@@ -1,0 +1,152 @@
+"""Any sequence classifier of transformers behind the `Learner` socket."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
+
+from dilm.models.encodings import PROBES, Encodings
+from dilm.models.heads import find_head, read_head
+from dilm.models.hub import open_model, open_tokenizer
+from dilm.models.weights import Pristine, copied, put_back
+from dilm.numerics.gradients import head_gradients
+from dilm.runtime import memory
+from dilm.runtime.device import Place
+from dilm.types import Example, Task
+
+BATCH = 128
+"""Rows of a forward pass without a graph."""
+
+MAX_TOKENS = 128
+
+
+class Classifier:
+    """A learner that can be put back to its first state, and whose head gradients need no backward pass."""
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        encodings: Encodings,
+        task: Task,
+        place: Place,
+        name: str,
+        fresh: Collection[str] = (),
+    ) -> None:
+        """`fresh` names the parameters that no checkpoint brought; the head is always among them."""
+        self.name = name
+        self.task = task
+        self.place = place
+        self.encodings = encodings
+        model.config.pad_token_id = encodings.padding["input_ids"]
+        model.config.use_cache = False
+        self.model = model.to(place.device).eval()  # type: ignore[arg-type]
+        encodings.settle_side(lambda batch: self.model(**batch).logits, place.device)
+        self.head = find_head(self.model, self._batch(PROBES))
+        mine = {id(parameter) for parameter in self.head.parameters()}
+        head = {key for key, parameter in self.model.named_parameters() if id(parameter) in mine}
+        self._pristine = Pristine(self.model, head | set(fresh))
+
+    @classmethod
+    def open(cls, name: str, task: Task, place: Place, max_tokens: int = MAX_TOKENS) -> Classifier:
+        """From a hub id or a local folder. Raises ModelError or ResourceError."""
+        labels = dict(enumerate(task.labels))
+        model, report = open_model(
+            AutoModelForSequenceClassification,
+            name,
+            id2label=labels,
+            label2id={label: number for number, label in labels.items()},
+            ignore_mismatched_sizes=True,  # a checkpoint with a head for other classes lends its body
+            output_loading_info=True,
+        )
+        fresh = {*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])}
+        return cls(model, Encodings(open_tokenizer(name), model, max_tokens), task, place, name, fresh)
+
+    @classmethod
+    def from_parts(
+        cls,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        task: Task,
+        place: Place,
+        max_tokens: int = MAX_TOKENS,
+    ) -> Classifier:
+        """From a model with one output per class and its tokenizer; `reset` draws only its last layer anew."""
+        return cls(model, Encodings(tokenizer, model, max_tokens), task, place, type(model).__name__)
+
+    def reset(self, seed: int) -> None:
+        """Every weight and buffer as it was opened, bit for bit, the head drawn anew from `seed`; eval mode."""
+        self._pristine.put_back(self.model, seed)
+        self.model.eval()
+
+    def loss(self, examples: Sequence[Example]) -> Tensor:
+        """Cross-entropy of each example, differentiable, in the mode that the model is in: n examples -> [n]."""
+        with self._memory(len(examples)):
+            with self.place.autocast():
+                logits = self.model(**self._batch(examples)).logits
+            return nn.functional.cross_entropy(logits.float(), self._labels(examples), reduction="none")
+
+    @torch.no_grad()
+    def features(self, examples: Sequence[Example]) -> tuple[Tensor, Tensor]:
+        """What the head sees and says, in eval mode, without a graph: n examples -> [n, d], [n, C]."""
+        features = torch.empty(len(examples), self.head.in_features, device=self.place.device)
+        logits = torch.empty(len(examples), self.head.out_features, device=self.place.device)
+        with self._evaluating(), self._memory(min(BATCH, len(examples))):
+            for positions, batch in self.encodings.batches(examples, BATCH, self.place.device):
+                with self.place.autocast():
+                    features[positions], logits[positions] = read_head(self.model, self.head, batch)
+        return features, logits
+
+    def gradients(self, examples: Sequence[Example]) -> Tensor:
+        """Gradient of each example's loss in `head_parameters`, in eval mode, by closed form: n examples -> [n, P]."""
+        features, logits = self.features(examples)
+        return head_gradients(features, logits, self._labels(examples), bias=self.head.bias is not None)
+
+    def predict(self, examples: Sequence[Example]) -> list[int]:
+        """Most likely class of each example, in eval mode."""
+        return self.features(examples)[1].argmax(-1).tolist()
+
+    def head_parameters(self) -> list[nn.Parameter]:
+        """The matched parameters in the order of `gradients`: the last layer's weight, and its bias if it has one."""
+        return list(self.head.parameters())
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        return self.model.parameters()
+
+    def train(self) -> None:
+        self.model.train()
+
+    def eval(self) -> None:
+        self.model.eval()
+
+    def snapshot(self) -> dict[str, Tensor]:
+        """Every weight and buffer, copied to the CPU."""
+        return copied(self.model)
+
+    def restore(self, snapshot: dict[str, Tensor]) -> None:
+        """Back to what `snapshot` returned, bit for bit; optimisers keep their parameters."""
+        put_back(self.model, snapshot)
+
+    def _batch(self, examples: Sequence[Example]) -> dict[str, Tensor]:
+        return self.encodings.batch(self.encodings.rows(examples), self.place.device)
+
+    def _labels(self, examples: Sequence[Example]) -> Tensor:
+        return torch.tensor([example.label for example in examples], device=self.place.device, dtype=torch.long)
+
+    def _memory(self, rows: int) -> AbstractContextManager[None]:
+        return memory.guard(
+            f"{rows} examples of up to {self.encodings.limit} tokens in one batch of {self.name}",
+            "Lower the batch size or the learner's max_tokens, or use a smaller learner.",
+        )
+
+    @contextmanager
+    def _evaluating(self) -> Iterator[None]:
+        training = self.model.training
+        self.model.eval()
+        try:
+            yield
+        finally:
+            self.model.train(training)

@@ -1,0 +1,99 @@
+"""Any language model behind the `Encoder` socket: the mean of its last hidden states, scaled to length 1."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
+
+from dilm.models.encodings import Batch, Encodings
+from dilm.models.hub import open_model, open_tokenizer
+from dilm.protocols import Encoder
+from dilm.runtime import memory
+from dilm.runtime.device import Place
+from dilm.runtime.progress import Advance, bar
+from dilm.types import Dataset, Example
+
+BATCH = 128
+MAX_TOKENS = 128
+MANY = 2000
+"""Rows from which on progress is shown."""
+
+
+class FeatureEncoder:
+    """Examples as points on the unit sphere; a pair of fields is read as a pair."""
+
+    def __init__(self, model: PreTrainedModel, encodings: Encodings, place: Place) -> None:
+        body = model.get_encoder() if model.config.is_encoder_decoder else model
+        self.model = body.to(place.device).eval()  # type: ignore[arg-type]
+        self.encodings = encodings
+        self.place = place
+        encodings.settle_side(self._read, place.device)
+
+    @classmethod
+    def open(cls, name: str, place: Place, max_tokens: int = MAX_TOKENS) -> FeatureEncoder:
+        """From a hub id or a local folder. Raises ModelError or ResourceError."""
+        return cls.from_parts(open_model(AutoModel, name), open_tokenizer(name), place, max_tokens)
+
+    @classmethod
+    def from_parts(
+        cls, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, place: Place, max_tokens: int = MAX_TOKENS
+    ) -> FeatureEncoder:
+        """From a model without a head and its tokenizer."""
+        return cls(model, Encodings(tokenizer, model, max_tokens), place)
+
+    @torch.no_grad()
+    def encode(self, examples: Sequence[Example]) -> np.ndarray:
+        """float32 [n, d], each row of length 1; a point does not depend on its neighbours in the batch."""
+        points = np.zeros((len(examples), self.model.config.hidden_size), dtype=np.float32)
+        remedy = "Lower the encoder's max_tokens, or use a smaller encoder."
+        with _progress(len(examples)) as advance, memory.guard(f"{BATCH} examples in one batch of the encoder", remedy):
+            for positions, batch in self.encodings.batches(examples, BATCH, self.place.device):
+                with self.place.autocast():
+                    points[positions] = self._read(batch).cpu().numpy()
+                advance(len(positions))
+        return points
+
+    def _read(self, batch: Batch) -> Tensor:
+        return mean_direction(self.model(**batch).last_hidden_state.float(), batch["attention_mask"])
+
+
+class CachedEncoder:
+    """An encoder that computes no text twice: points are kept by texts, and whole arrays by a dataset's fingerprint."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self.encoder = encoder
+        self._points: dict[tuple[str, ...], np.ndarray] = {}
+        self._arrays: dict[str, np.ndarray] = {}
+
+    def encode(self, examples: Sequence[Example]) -> np.ndarray:
+        """float32 [n, d], read-only, since callers share it."""
+        if not isinstance(examples, Dataset):
+            return self._assemble(examples)
+        if examples.fingerprint not in self._arrays:
+            self._arrays[examples.fingerprint] = self._assemble(examples)
+        return self._arrays[examples.fingerprint]
+
+    def _assemble(self, examples: Sequence[Example]) -> np.ndarray:
+        new = list({example.texts: example for example in examples if example.texts not in self._points}.values())
+        if new or not examples:
+            points = self.encoder.encode(new)
+            self._points.update((example.texts, point) for example, point in zip(new, points, strict=True))
+        found = np.stack([self._points[example.texts] for example in examples]) if examples else points
+        found.flags.writeable = False
+        return found
+
+
+def mean_direction(states: Tensor, mask: Tensor) -> Tensor:
+    """Mean over the tokens that are no padding, scaled to length 1: [n, T, d], [n, T] -> [n, d]."""
+    weights = mask.unsqueeze(-1).to(states.dtype)
+    mean = (states * weights).sum(1) / weights.sum(1)
+    return torch.nn.functional.normalize(mean, dim=-1)
+
+
+def _progress(rows: int) -> AbstractContextManager[Advance]:
+    return bar("encode", rows) if rows > MANY else nullcontext(lambda steps=1, **facts: None)
