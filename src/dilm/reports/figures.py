@@ -1,0 +1,255 @@
+"""Figures as inline SVG: the comparison with its intervals, and what fit and match logged on their way.
+
+A figure carries no colours of its own: neutral parts are drawn in `currentColor` and the rest in CSS variables, so that
+one drawing reads well on light, dark and printed pages. Text stays text, in the page's own font. The same findings give
+the same bytes. Nothing touches pyplot or its global state.
+"""
+
+from __future__ import annotations
+
+import html
+import io
+import math
+import re
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from dilm.reports import wording
+from dilm.reports.findings import Bar, Block, Curve, Findings, blocks
+from dilm.types import Score
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, OURS, OTHER, CEILING = "#010203", "#010204", "#010205", "#010206"
+PAINTS = {
+    INK: "currentColor",
+    OURS: "var(--ours, #0072b2)",
+    OTHER: "var(--other, #767f8c)",
+    CEILING: "var(--ceiling, #c05a00)",
+}
+"""Stand-ins that matplotlib can draw with, and the CSS that replaces them. Blue and orange differ to every eye."""
+
+WIDTH = 4.9
+"""Inches: on a phone the text is still legible, on a desk the figure is not a poster."""
+
+MOST_POINTS = 300
+"""A longer curve is averaged in equal runs of steps, for a page of bounded size."""
+
+LONGEST_NAME = 26
+
+
+def accuracy_bars(findings: Findings) -> str:
+    """A dot and its 95 % interval for each bar, a tick for each trial, a line for full data; "" without bars."""
+    found = blocks(findings)
+    if not found:
+        return ""
+    heights = [len(_contestants(block)) + 1.2 for block in found]
+    with _style("accuracy"):
+        figure = _figure(0.31 * sum(heights) + 0.5)
+        panels = figure.subplots(len(found), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": heights})
+        panels[-1, 0].set_xlim(*_range(findings))
+        panels[-1, 0].set_xlabel(f"{wording.metric(findings.task.metric)} (%)")
+        for block, axes in zip(found, panels[:, 0], strict=True):
+            _draw_block(axes, findings, block)
+        return _inline(figure, "accuracy", f"Mean {wording.metric(findings.task.metric)} of each method with intervals")
+
+
+def fit_curve(findings: Findings) -> str:
+    """Negative log-likelihood of train and dev rows while the generator was fitted; "" when nothing was logged."""
+    curve = findings.curve("fit")
+    lines = [
+        (_points(curve, "train_nll"), "train", OTHER, "-"),
+        (_points(curve, "dev_nll"), "dev", OURS, "o-"),
+    ]
+    if not any(points for points, *_ in lines):
+        return ""
+    with _style("fit"):
+        figure = _figure(2.7)
+        axes = figure.subplots()
+        for points, name, colour, form in lines:
+            _draw_line(axes, points, name, colour, form)
+        axes.set_ylabel("NLL (nats per token)")
+        axes.set_xlabel("fit step")
+        _legend(axes)
+        return _inline(figure, "fit", "Negative log-likelihood over the steps of fit")
+
+
+def match_curve(findings: Findings) -> str:
+    """Cosine similarity of gradients, and the dev score below it, while matching; "" when nothing was logged."""
+    curve = findings.curve("match")
+    dev = [(step, 100 * value) for step, value in _points(curve, "dev_score")]
+    panels = [
+        (_points(curve, "similarity"), "cosine similarity", OTHER, "-"),
+        (dev, "dev score (%)", OURS, "o-"),
+    ]
+    drawn = [panel for panel in panels if panel[0]]
+    if not drawn:
+        return ""
+    with _style("match"):
+        figure = _figure(0.7 + 1.7 * len(drawn))
+        all_axes = figure.subplots(len(drawn), 1, sharex=True, squeeze=False)[:, 0]
+        for axes, (points, name, colour, form) in zip(all_axes, drawn, strict=True):
+            _draw_line(axes, points, name, colour, form)
+            axes.set_ylabel(name)
+        all_axes[-1].set_xlabel("match step")
+        return _inline(figure, "match", "Gradient similarity and dev score over the steps of match")
+
+
+def _contestants(block: Block) -> tuple[Bar, ...]:
+    return tuple(bar for bar in block.bars if bar.kind != "ceiling")
+
+
+def _draw_block(axes: Axes, findings: Findings, block: Block) -> None:
+    """One panel: a row for each bar, best first below ours, and the ceiling as a dashed line."""
+    bars = _contestants(block)
+    for row, bar in enumerate(bars):
+        _draw_bar(axes, row, bar, findings)
+    for bar in block.bars:
+        if bar.kind == "ceiling":
+            _draw_ceiling(axes, bar)
+    axes.set_yticks(range(len(bars)), [_short(bar.title) for bar in bars])
+    axes.set_ylim(len(bars) - 0.4, -1.0 if len(bars) < len(block.bars) else -0.6)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.grid(axis="x")
+    axes.set_title(f"{_short(block.learner, 34)}, {block.per_class} per class", loc="left")
+    for label, bar in zip(axes.get_yticklabels(), bars, strict=True):
+        label.set_fontweight(_weight(bar))
+
+
+def _draw_bar(axes: Axes, row: int, bar: Bar, findings: Findings) -> None:
+    colour = OURS if bar.kind == "ours" else OTHER
+    trials = [100 * score.value for score in findings.scores if _belongs(score, bar)]
+    axes.plot(*_ticks(trials, row), color=colour, alpha=0.45, linewidth=0.7)
+    if bar.interval:
+        ends = [100 * end for end in bar.interval]
+        axes.plot(ends, [row, row], color=colour, alpha=0.4, linewidth=6, solid_capstyle="round")
+    axes.plot([100 * bar.mean], [row], "o", color=colour, markersize=6.5, gid=f"bar-{findings.bars.index(bar)}")
+    beside: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center", "color": colour}
+    axes.text(1.015, row, f"{100 * bar.mean:.1f}", fontweight=_weight(bar), **beside)
+
+
+def _draw_ceiling(axes: Axes, bar: Bar) -> None:
+    if bar.interval:
+        axes.axvspan(*(100 * end for end in bar.interval), color=CEILING, alpha=0.15, linewidth=0)
+    axes.axvline(100 * bar.mean, color=CEILING, linestyle=(0, (4, 3)), linewidth=1.3)
+    to_the_right = 100 * bar.mean < sum(axes.get_xlim()) / 2
+    axes.annotate(
+        f"full data {100 * bar.mean:.1f}",
+        (100 * bar.mean, 1),
+        xycoords=("data", "axes fraction"),
+        xytext=(4 if to_the_right else -4, -3),
+        textcoords="offset points",
+        ha="left" if to_the_right else "right",
+        va="top",
+        color=CEILING,
+    )
+
+
+def _weight(bar: Bar) -> str:
+    return "bold" if bar.kind == "ours" else "normal"
+
+
+def _belongs(score: Score, bar: Bar) -> bool:
+    return all(getattr(score, name) == getattr(bar, name) for name in ("method", "learner", "per_class"))
+
+
+def _ticks(values: list[float], row: int) -> tuple[list[float], list[float]]:
+    """A short vertical stroke for each value, as one broken line: far smaller in SVG than a marker each."""
+    strokes = [(value, row + 0.2, row + 0.36) for value in values]
+    across = [x for value, _, _ in strokes for x in (value, value, math.nan)]
+    down = [y for _, top, bottom in strokes for y in (top, bottom, math.nan)]
+    return across, down
+
+
+def _range(findings: Findings) -> tuple[float, float]:
+    """Everything that is drawn, with air around it, within 0 to 100."""
+    values = [value for bar in findings.bars for value in (bar.mean, *(bar.interval or ()))]
+    values += [score.value for score in findings.scores]
+    known = [100 * value for value in values if math.isfinite(value)] or [0.0, 100.0]
+    air = max(2.0, 0.06 * (max(known) - min(known)))
+    return max(0.0, min(known) - air), min(100.0, max(known) + air)
+
+
+def _points(curve: Curve, name: str) -> list[tuple[float, float]]:
+    """(step, value) of the rows that have this value, averaged in runs when there are too many to draw."""
+    found = [(row["step"], row[name]) for row in curve if row.get(name) is not None]
+    run = math.ceil(len(found) / MOST_POINTS) or 1
+    return [_mean(found[start : start + run]) for start in range(0, len(found), run)]
+
+
+def _mean(points: Iterable[tuple[float, float]]) -> tuple[float, float]:
+    steps, values = zip(*points, strict=True)
+    return sum(steps) / len(steps), sum(values) / len(values)
+
+
+def _draw_line(axes: Axes, points: list[tuple[float, float]], name: str, colour: str, form: str) -> None:
+    if points:
+        width = 1.6 if "o" in form else 1.0
+        axes.plot(*zip(*points, strict=True), form, color=colour, label=name, markersize=3.5, linewidth=width)
+    axes.grid(axis="y")
+
+
+def _legend(axes: Axes) -> None:
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, borderaxespad=0.2, handlelength=1.6)
+
+
+def _short(name: str, longest: int = LONGEST_NAME) -> str:
+    """A name on one line, in characters that a font can be asked for."""
+    name = " ".join(name.encode("utf-8", "replace").decode().split())
+    return name if len(name) <= longest else f"{name[: longest - 1]}…"
+
+
+@contextmanager
+def _style(name: str) -> Iterator[None]:
+    """Drawing settings for one figure; the salt fixes the identifiers that matplotlib would draw at random."""
+    from matplotlib import rc_context
+
+    settings: dict[Any, Any] = {
+        "svg.hashsalt": f"dilm-{name}",
+        "svg.fonttype": "none",
+        "text.parse_math": False,
+        "font.size": 9,
+        "axes.titlesize": 9.5,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.linewidth": 0.6,
+        "axes.axisbelow": True,
+        "grid.alpha": 0.16,
+        "grid.linewidth": 0.6,
+        **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "grid.color"), INK),
+        **dict.fromkeys(("xtick.color", "ytick.color"), INK),
+    }
+    with rc_context(settings), warnings.catch_warnings():
+        # The browser's fonts draw the text; that matplotlib's own font lacks a letter does not matter.
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        yield
+
+
+def _figure(height: float) -> Figure:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _inline(figure: Figure, name: str, label: str) -> str:
+    """The figure as an <svg> element whose identifiers cannot clash with those of another figure on the page."""
+    buffer = io.StringIO()
+    unsaid = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    figure.savefig(buffer, format="svg", transparent=True, metadata=unsaid)
+    drawing = buffer.getvalue()
+    drawing = drawing[drawing.index("<svg") :].strip()
+    drawing = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", drawing)
+    drawing = re.sub(r" font-family: [^;\"]*;", "", drawing)
+    opening = f'<svg class="figure" role="img" aria-label="{html.escape(label)}" font-family="system-ui, sans-serif" '
+    drawing = drawing.replace("<svg ", opening, 1)
+    for stand_in, paint in PAINTS.items():
+        drawing = drawing.replace(stand_in, paint)
+    return drawing

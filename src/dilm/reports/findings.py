@@ -1,0 +1,162 @@
+"""What a report is made of: everything that one run found, in one immutable value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from dilm.reports import methods
+from dilm.types import Dataset, Provenance, Score, Task
+
+Curve = tuple[Mapping[str, float], ...]
+"""Rows as they were logged: `step` and whatever was measured at that step."""
+
+
+class Summarised(Protocol):
+    """What a bar is made from: the trials of one method, learner and size in one line."""
+
+    @property
+    def method(self) -> str: ...
+    @property
+    def learner(self) -> str: ...
+    @property
+    def per_class(self) -> int: ...
+    @property
+    def mean(self) -> float: ...
+    @property
+    def low(self) -> float | None: ...
+    @property
+    def high(self) -> float | None: ...
+    @property
+    def sets(self) -> int: ...
+    @property
+    def seeds(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """The mean of a method's trials with one learner, and its 95 % interval where there is more than one trial."""
+
+    method: str
+    learner: str
+    per_class: int
+    """0 for full data."""
+    mean: float
+    """In the task's metric, 0 to 1."""
+    low: float | None
+    high: float | None
+    sets: int
+    seeds: int
+    """Trainings on each set."""
+    kind: str
+    """The method's part in the comparison, see `methods.Kind`."""
+
+    @property
+    def title(self) -> str:
+        """The method's name for readers."""
+        return methods.describe(self.method).title
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Both ends of the 95 % interval, or None after a single trial."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
+
+
+def bar(summary: Summarised) -> Bar:
+    """The bar of a summary; its kind follows from the name of its method."""
+    return Bar(
+        method=summary.method,
+        learner=summary.learner,
+        per_class=summary.per_class,
+        mean=summary.mean,
+        low=summary.low,
+        high=summary.high,
+        sets=summary.sets,
+        seeds=summary.seeds,
+        kind=methods.describe(summary.method).kind,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one stage took."""
+
+    stage: str
+    seconds: float
+    peak_mb: float | None = None
+
+
+@dataclass(frozen=True)
+class Findings:
+    """A run's results, as its readers need them."""
+
+    task: Task
+    distilled: Dataset
+    """The small set itself."""
+    per_class: int
+    provenance: Provenance
+    scores: tuple[Score, ...] = ()
+    """One per trial: the rows of `scores.jsonl`."""
+    bars: tuple[Bar, ...] = ()
+    """One per method, learner and size: the scores in summary."""
+    curves: Mapping[str, Curve] | None = None
+    """`fit` logs train_nll and dev_nll, `match` logs similarity and dev_score; any of them may be missing in a row."""
+    rejected: Mapping[str, Mapping[str, int]] | None = None
+    """Pool to reason to rows; the reason `kept` counts those that were not rejected."""
+    recipe: Mapping[str, Any] | None = None
+    costs: tuple[Cost, ...] = ()
+    splits: Mapping[str, int] | None = None
+    """Rows of train, dev and test."""
+    notes: tuple[str, ...] = ()
+    """What a reader must know and no number says, in whole sentences."""
+
+    def curve(self, stage: str) -> Curve:
+        """What `stage` logged, or nothing."""
+        return tuple((self.curves or {}).get(stage, ()))
+
+    def rows(self, split: str) -> int:
+        """Rows of a split, 0 when they were not counted."""
+        return (self.splits or {}).get(split, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """The bars that may be compared with one another: one learner, one number of examples per class."""
+
+    learner: str
+    per_class: int
+    bars: tuple[Bar, ...]
+    """Ours, then the others from best to worst, then full data."""
+
+    def find(self, method: str) -> Bar | None:
+        """The bar of a method, if it was measured."""
+        return next((bar for bar in self.bars if bar.method == method), None)
+
+    @property
+    def contenders(self) -> tuple[Bar, ...]:
+        """What ours must be compared with: baselines and users' own sets, best first."""
+        return tuple(bar for bar in self.bars if bar.kind in ("baseline", "rival"))
+
+
+def blocks(findings: Findings) -> tuple[Block, ...]:
+    """The bars grouped into blocks: learners in their order of appearance, the run's own size before other sizes."""
+    learners = tuple(dict.fromkeys(bar.learner for bar in findings.bars))
+    return tuple(
+        Block(learner, size, _ordered(findings, learner, size))
+        for learner in learners
+        for size in _sizes(findings, learner)
+    )
+
+
+def _sizes(findings: Findings, learner: str) -> list[int]:
+    """Sizes that a learner was trained on, ours first; a learner with full data alone has a block of ours."""
+    sizes = {bar.per_class for bar in findings.bars if bar.learner == learner and bar.kind != "ceiling"}
+    return sorted(sizes or {findings.per_class}, key=lambda size: (size != findings.per_class, size))
+
+
+def _ordered(findings: Findings, learner: str, size: int) -> tuple[Bar, ...]:
+    places = {"ours": 0, "ceiling": 2}
+    same = [bar for bar in findings.bars if bar.learner == learner]
+    found = [bar for bar in same if bar.per_class == size or bar.kind == "ceiling"]
+    return tuple(sorted(found, key=lambda bar: (places.get(bar.kind, 1), -bar.mean, bar.method)))

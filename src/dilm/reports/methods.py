@@ -1,0 +1,59 @@
+"""What each row of a comparison is: its name for readers, its part in the comparison, and one line that explains it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["ours", "ablation", "baseline", "rival", "ceiling"]
+"""`ablation` is ours with a part removed, `rival` a set that a user named, `ceiling` what all the data gives."""
+
+OURS, CEILING, RANDOM = "dilm", "full", "random"
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A row's name, part and explanation."""
+
+    title: str
+    kind: Kind
+    meaning: str
+
+
+KNOWN = {
+    OURS: Method("DiLM (this run)", "ours", "Synthetic examples from the generator after gradient matching."),
+    "untuned": Method(
+        "Before matching", "ablation", "The same generator and the same selection, without the matching stage."
+    ),
+    RANDOM: Method("Random real rows", "baseline", "Real training rows drawn at random, the same number per class."),
+    "kmeans_nearest": Method(
+        "K-centers", "baseline", "The real rows nearest to the K-means centres of their class (the paper's K-centers)."
+    ),
+    "herding": Method(
+        "Herding", "baseline", "Real rows added one by one so that their mean stays close to the mean of their class."
+    ),
+    "farthest_first": Method(
+        "Farthest first", "baseline", "Real rows, each as far as possible from those chosen before it."
+    ),
+    "likeliest": Method("Likeliest rows", "baseline", "The real rows that the generator finds most likely."),
+    CEILING: Method("All training rows", "ceiling", "The whole training split: what the examples are a summary of."),
+}
+
+
+def describe(name: str) -> Method:
+    """The method of this name; a name that is not known here is a set of the user's own.
+
+    >>> describe("herding").kind, describe("my_set").title
+    ('baseline', 'my_set')
+    """
+    return KNOWN.get(name) or Method(name, "rival", "A set named in the recipe, trained and scored in the same way.")
+
+
+def phrase(name: str) -> str:
+    """A method's title inside a sentence.
+
+    >>> phrase("random"), phrase("kmeans_nearest"), phrase("My_Set")
+    ('random real rows', 'K-centers', 'My_Set')
+    """
+    title = describe(name).title
+    return title[0].lower() + title[1:] if name in KNOWN and title[1].islower() else title

@@ -1,0 +1,122 @@
+"""The comparison as a table: for a terminal, for Markdown, and as plain text for a pipe."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dilm.reports import methods, wording
+from dilm.reports.findings import Bar, Block, Findings, blocks
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+STYLES = {"ours": "bold cyan", "ceiling": "dim"}
+NOTHING = "-"
+NO_TRIALS = "No trial was scored."
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One bar in words, and its part in the comparison."""
+
+    kind: str
+    cells: tuple[str, ...]
+
+
+def header(findings: Findings) -> tuple[str, ...]:
+    """Names of the columns."""
+    return ("method", wording.metric(findings.task.metric), "95 % interval", "sets × seeds", "vs random", "of full")
+
+
+def rows(block: Block) -> tuple[Row, ...]:
+    """The bars of a block in words, in the block's order."""
+    return tuple(Row(bar.kind, _cells(bar, block)) for bar in block.bars)
+
+
+def title(findings: Findings, block: Block) -> str:
+    """What a block was measured on."""
+    return f"{findings.task.name}, {block.learner}, {block.per_class} per class"
+
+
+def results(findings: Findings) -> Table:
+    """The table for a terminal: a block for each learner, ours highlighted, full data as the ceiling."""
+    from rich.table import Table
+    from rich.text import Text
+
+    found = blocks(findings)
+    table = Table(title=Text(findings.task.name), title_justify="left", header_style="dim")
+    for name in header(findings):
+        table.add_column(name, justify="left" if name == "method" else "right", overflow="fold")
+    for block in found:
+        table.add_row(Text(f"{block.learner}, {block.per_class} per class", style="italic"))
+        for row in rows(block):
+            table.add_row(*(Text(cell) for cell in row.cells), style=STYLES.get(row.kind))
+        table.add_section()
+    return table
+
+
+def plain(findings: Findings) -> str:
+    """The same without colour or boxes, one line for each row however long: for pipes and log files."""
+    found = blocks(findings)
+    if not found:
+        return NO_TRIALS
+    lines = [[header(findings), *(tuple(map(_one_line, row.cells)) for row in rows(block))] for block in found]
+    widths = [max(map(len, column)) for column in zip(*(cells for block in lines for cells in block), strict=True)]
+    parts = [
+        "\n".join([_one_line(title(findings, block)), *(_aligned(cells, widths) for cells in cells_of)])
+        for block, cells_of in zip(found, lines, strict=True)
+    ]
+    return "\n\n".join(parts)
+
+
+def markdown(findings: Findings) -> str:
+    """The same for a README: one table for each block, the row of ours in bold."""
+    return "\n\n".join(_markdown_block(findings, block) for block in blocks(findings)) or NO_TRIALS
+
+
+def escape(value: object) -> str:
+    """A value as literal Markdown text on one line: no HTML, no markup, no new table cell.
+
+    >>> escape("a|b <i>*c*</i>")
+    'a\\\\|b &lt;i&gt;\\\\*c\\\\*&lt;/i&gt;'
+    """
+    text = _one_line(value).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_\[\]|#~$])", r"\\\1", text)
+
+
+def _cells(bar: Bar, block: Block) -> tuple[str, ...]:
+    low_high = f"{100 * bar.interval[0]:.1f} to {100 * bar.interval[1]:.1f}" if bar.interval else NOTHING
+    random, full = block.find(methods.RANDOM), block.find(methods.CEILING)
+    return (
+        bar.title,
+        wording.percent(bar.mean),
+        low_high,
+        f"{bar.sets} × {bar.seeds}",
+        wording.points(bar.mean - random.mean) if random and bar not in (random, full) else NOTHING,
+        wording.percent(bar.mean / full.mean) if full and full.mean and bar != full else NOTHING,
+    )
+
+
+def _markdown_block(findings: Findings, block: Block) -> str:
+    names = header(findings)
+    lines = [
+        f"{escape(title(findings, block))}:",
+        "",
+        f"| {' | '.join(map(escape, names))} |",
+        f"|---|{'--:|' * (len(names) - 1)}",
+    ]
+    for row in rows(block):
+        mark = "**" if row.kind == "ours" else ""
+        lines.append(f"| {' | '.join(f'{mark}{escape(cell)}{mark}' for cell in row.cells)} |")
+    return "\n".join(lines)
+
+
+def _aligned(cells: tuple[str, ...], widths: list[int]) -> str:
+    first, *others = zip(cells, widths, strict=True)
+    return "  ".join([first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)])
+
+
+def _one_line(value: object) -> str:
+    return " ".join(str(value).split())

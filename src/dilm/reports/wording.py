@@ -1,0 +1,76 @@
+"""Numbers as people read them, said the same way in the table, the figures, the page and the card."""
+
+from __future__ import annotations
+
+METRICS = {"accuracy": "accuracy", "macro_f1": "macro F1", "accuracy_f1": "mean of accuracy and F1"}
+
+
+def metric(name: str) -> str:
+    """A task's metric in words; a name that is not known here speaks for itself."""
+    return METRICS.get(name, name)
+
+
+def percent(share: float) -> str:
+    """A share of 1 as a percentage with one decimal.
+
+    >>> percent(0.7812)
+    '78.1 %'
+    """
+    return f"{100 * share:.1f} %"
+
+
+def points(difference: float) -> str:
+    """A signed difference of two shares in percentage points; a difference that rounds to nothing has no sign.
+
+    >>> points(0.0789), points(-0.0123), points(-0.0001)
+    ('+7.9', '-1.2', '0.0')
+    """
+    rounded = f"{100 * difference:+.1f}"
+    return "0.0" if rounded in ("+0.0", "-0.0") else rounded
+
+
+def ratio(part: int, whole: int) -> str:
+    """`part` of `whole` as a percentage with two significant digits, for shares that may be tiny.
+
+    >>> ratio(40, 67349), ratio(1, 2), ratio(3, 3)
+    ('0.059 %', '50 %', '100 %')
+    """
+    share = 100 * part / whole
+    return f"{share:.0f} %" if share >= 10 else f"{share:.2g} %"
+
+
+def count(number: int, noun: str = "") -> str:
+    """A whole number with thousands separators, and its noun in the plural where it needs one.
+
+    >>> count(67349), count(1, "set"), count(5, "set")
+    ('67,349', '1 set', '5 sets')
+    """
+    if not noun:
+        return f"{number:,}"
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def duration(seconds: float) -> str:
+    """Wall-clock time in the two units that matter.
+
+    >>> duration(0.42), duration(75), duration(4321)
+    ('0.4 s', '1 min 15 s', '1 h 12 min')
+    """
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes_rest = divmod(minutes, 60)
+    if not minutes:
+        return f"{rest} s"
+    return f"{hours} h {minutes_rest} min" if hours else f"{minutes} min {rest} s"
+
+
+def memory(megabytes: float | None) -> str:
+    """Peak memory; None is something that was not measured.
+
+    >>> memory(812.3), memory(3174), memory(None)
+    ('812 MB', '3.1 GB', 'not measured')
+    """
+    if megabytes is None:
+        return "not measured"
+    return f"{megabytes:.0f} MB" if megabytes < 1000 else f"{megabytes / 1024:.1f} GB"

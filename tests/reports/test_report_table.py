@@ -1,0 +1,69 @@
+"""One row per bar, the same words in every form, and no markup from data."""
+
+from __future__ import annotations
+
+import io
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dilm.reports import table
+
+HOSTILE = "[red]a|b[/red]\n<script>alert(1)</script>"
+
+
+def printed(found, width: int = 120) -> str:
+    from rich.console import Console
+
+    screen = io.StringIO()
+    Console(file=screen, width=width, color_system=None).print(table.results(found))
+    return screen.getvalue()
+
+
+def test_the_terminal_shows_percent_interval_trials_and_both_comparisons(findings):
+    text = printed(findings())
+    ours = next(line for line in text.splitlines() if "DiLM" in line)
+    for cell in ("78.0 %", "77.0 to 79.0", "5 × 4", "+8.0", "84.8 %"):
+        assert cell in ours
+    assert "All training rows" in text
+
+
+def test_each_learner_has_its_own_block(findings, bar):
+    bars = (bar("dilm", 0.7), bar("dilm", 0.6, learner="xlnet"))
+    found = findings(bars=bars)
+    for text in (printed(found), table.plain(found), table.markdown(found)):
+        assert text.count("per class") == 2 and "xlnet, 2 per class" in text
+
+
+def test_plain_text_has_a_line_for_each_bar_and_aligned_columns(findings):
+    lines = table.plain(findings()).splitlines()
+    assert len(lines) == 2 + 5
+    assert len({len(line) for line in lines[1:]}) == 1
+
+
+def test_markdown_is_a_table_with_ours_in_bold(findings):
+    lines = table.markdown(findings()).splitlines()
+    assert lines[0] == "films, bert, 2 per class:"
+    assert {line.count("|") for line in lines[2:]} == {7}
+    assert lines[4].startswith("| **DiLM (this run)** | **78.0 %** |")
+
+
+def test_names_from_users_are_printed_literally(findings, bar):
+    found = findings(bars=(bar("dilm", 0.7), bar(HOSTILE, 0.6)))
+    assert "[red]a|b[/red]" in printed(found)
+    assert "<script>" not in table.markdown(found)
+    assert len(table.plain(found).splitlines()) == 4
+
+
+def test_without_trials_every_form_is_still_a_text(findings):
+    empty = findings(bars=(), scores=())
+    assert table.plain(empty) == table.markdown(empty) == table.NO_TRIALS
+    assert "method" in printed(empty)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.text())
+def test_an_escaped_value_cannot_open_a_cell_a_line_or_a_tag(text):
+    escaped = table.escape(text)
+    assert "\n" not in escaped and "<" not in escaped and ">" not in escaped
+    assert "|" not in escaped.replace("\\\\", "").replace("\\|", "")
