@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tiny_models import SENTENCES, TASK, rows
 from transformers import AutoModelForCausalLM
 
-from dilm.errors import RecipeError
+from dilm.errors import ModelError, RecipeError
 from dilm.models import scratch
 from dilm.models.classifier import Classifier
 from dilm.models.encoder import FeatureEncoder
@@ -17,6 +17,7 @@ from dilm.models.hub import open_model, open_tokenizer
 from dilm.models.scratch import (
     SPECIAL,
     Size,
+    WarmUp,
     mask_tokens,
     named_size,
     save,
@@ -97,7 +98,7 @@ def test_masking_asks_for_some_ordinary_tokens_and_hides_most():
 
 def warmed(place, steps: int = 15, seed: int = 0):
     model = small_bert(MASKED, SMALL, seed)
-    return model, warm_up(model, MASKED, SENTENCES * 4, steps, seed, place)
+    return model, warm_up(model, MASKED, SENTENCES * 4, WarmUp(steps, batch=16), seed, place)
 
 
 def test_warm_up_learns_and_is_a_function_of_its_seed(place):
@@ -114,7 +115,7 @@ def test_warm_up_learns_and_is_a_function_of_its_seed(place):
 
 def test_warm_up_bears_texts_without_tokens(place):
     model = small_bert(MASKED, SMALL, 0)
-    curve = warm_up(model, MASKED, ["", ""], 2, 0, place)
+    curve = warm_up(model, MASKED, ["", ""], WarmUp(2), 0, place)
     assert [row["loss"] for row in curve] == [0.0, 0.0]
 
 
@@ -134,3 +135,8 @@ def test_unknown_names_are_refused():
         named_size("huge")
     with pytest.raises(RecipeError, match="`masked`"):
         train_tokenizer(SENTENCES, kind="words")
+
+
+def test_a_bert_wants_a_frame_around_its_text():
+    with pytest.raises(ModelError, match='kind="masked"'):
+        small_bert(CAUSAL, SMALL, 0)

@@ -23,7 +23,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from dilm.errors import RecipeError
+from dilm.errors import ModelError, RecipeError
 from dilm.models.encodings import Encodings
 from dilm.models.hub import quiet
 from dilm.runtime.batches import rows_of_step
@@ -37,9 +37,7 @@ SPECIAL = {f"{role}_token": f"[{role.upper()}]" for role in ("pad", "unk", "bos"
 POSITIONS = 512
 """Longest input, in tokens, of the models made here."""
 
-WARM_UP_BATCH = 64
 WARM_UP_TOKENS = 64
-WARM_UP_RATE = 1e-3
 MASKED = 0.15
 """Share of tokens to guess: of these 80 % are masked, 10 % replaced, 10 % left (BERT, Devlin et al. 2019, 3.1)."""
 
@@ -51,6 +49,15 @@ class Size:
     layers: int
     width: int
     heads: int
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """How long and how fast a masked language model is warmed up."""
+
+    steps: int
+    batch: int = 64
+    lr: float = 1e-3
 
 
 SIZES = {"tiny": Size(2, 64, 2), "small": Size(4, 256, 4), "base": Size(8, 512, 8)}
@@ -111,7 +118,12 @@ def small_gpt2(tokenizer: PreTrainedTokenizerBase, size: Size, seed: int) -> GPT
 
 
 def small_bert(tokenizer: PreTrainedTokenizerBase, size: Size, seed: int) -> BertForMaskedLM:
-    """A BERT with random weights drawn from `seed`: the body of a learner, to be warmed up."""
+    """A BERT with random weights drawn from `seed`: the body of a learner, to be warmed up.
+
+    Raises ModelError for a tokenizer that puts no token before the text: BERT pools the state of its first token.
+    """
+    if not tokenizer.num_special_tokens_to_add():
+        raise ModelError("A BERT from scratch needs a tokenizer that frames its input.", 'Train it with kind="masked".')
     config = BertConfig(
         vocab_size=len(tokenizer),
         max_position_embeddings=POSITIONS,
@@ -128,7 +140,7 @@ def warm_up(
     model: BertForMaskedLM,
     tokenizer: PreTrainedTokenizerBase,
     texts: Sequence[str],
-    steps: int,
+    wanted: WarmUp,
     seed: int,
     place: Place,
 ) -> list[dict[str, float]]:
@@ -138,11 +150,13 @@ def warm_up(
     """
     examples = [Example((text,), 0) for text in texts]
     encodings = Encodings(tokenizer, model, WARM_UP_TOKENS)
-    update = AdamW(model.to(place.device).train().parameters(), Schedule(steps, WARM_UP_RATE))  # type: ignore[arg-type]
+    model.to(place.device).train()  # type: ignore[arg-type]
+    update = AdamW(model.parameters(), Schedule(wanted.steps, wanted.lr))
     curve: list[dict[str, float]] = []
-    with torch.random.fork_rng([place.device] if place.device.type == "cuda" else []), bar("warm up", steps) as advance:
-        for step in range(steps):
-            chosen = rows_of_step(len(examples), step, WARM_UP_BATCH, derive(seed, "warm_up"))
+    forked = [place.device] if place.device.type == "cuda" else []
+    with torch.random.fork_rng(forked), bar("warm up", wanted.steps) as advance:
+        for step in range(wanted.steps):
+            chosen = rows_of_step(len(examples), step, wanted.batch, derive(seed, "warm_up"))
             batch = encodings.batch(encodings.rows([examples[row] for row in chosen]), torch.device("cpu"))
             batch["input_ids"], targets = mask_tokens(batch["input_ids"], tokenizer, torch_stream(seed, "masks", step))
             seed_torch(seed, "dropout", step)
