@@ -69,13 +69,18 @@ class Bench:
         name = start if stage == "pretrain" else str(self.folder(stage) / "model")
         generator = CausalGenerator.open(name, self.task, self.place)
         wanted = self.recipe.generate
-        generator.sampling = Sampling(wanted.top_p, wanted.top_k, wanted.temperature, self.task.max_tokens, wanted.batch)
+        generator.sampling = Sampling(
+            wanted.top_p, wanted.top_k, wanted.temperature, self.task.max_tokens, wanted.batch
+        )
         return generator
 
     def learner(self, name: str = "same") -> Classifier:
         """A classifier in its initial state; `same` is the learner of distillation."""
-        name = self.recipe.models.learner if name == "same" else name
-        return Classifier.open(self.model_folder(name, "learner"), self.task, self.place, self.task.max_tokens)
+        return Classifier.open(self.learner_folder(name), self.task, self.place, self.task.max_tokens)
+
+    def learner_folder(self, name: str) -> str:
+        """Where a learner's initial weights are, `same` being the learner of distillation."""
+        return self.model_folder(self.recipe.models.learner if name == "same" else name, "learner")
 
     @cached_property
     def encoder(self) -> CachedEncoder:
@@ -89,7 +94,9 @@ class Bench:
             return Random()
         if method == "likeliest":
             return Likeliest(generator or self.generator("fit"))
-        return {"kmeans_nearest": KMeansNearest, "farthest_first": FarthestFirst, "herding": Herding}[method](self.encoder)
+        return {"kmeans_nearest": KMeansNearest, "farthest_first": FarthestFirst, "herding": Herding}[method](
+            self.encoder
+        )
 
 
 def is_scratch(name: str) -> bool:
@@ -136,4 +143,3 @@ def full_schedule(recipe: Recipe) -> Schedule:
     """Training on all real rows."""
     wanted = recipe.evaluate
     return Schedule(wanted.full_steps, wanted.full_lr, wanted.full_warmup, wanted.weight_decay, wanted.clip)
-

@@ -23,7 +23,7 @@ def fit(generator: Generator, train: Dataset, update: Updater, steps: range, bat
         seed_torch(seed, "fit", step)  # dropout
         rows = rows_of_step(len(train), step, batch, order)
         examples = [train[row] for row in rows]
-        yield update((loss for loss in [generator.nll(examples).mean()]), 1)
+        yield update([generator.nll(examples).mean()], 1)
 
 
 @torch.no_grad()

@@ -65,7 +65,12 @@ def write_pool(
 
 
 def _fill(
-    generator: Generator, condition: int, wanted: int, attempts: int, rng: torch.Generator, advance: Callable[[int], None]
+    generator: Generator,
+    condition: int,
+    wanted: int,
+    attempts: int,
+    rng: torch.Generator,
+    advance: Callable[[int], None],
 ) -> Pool:
     pool = Pool(generator.task, condition)
     while len(pool.examples) < wanted:

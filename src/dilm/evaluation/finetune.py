@@ -12,7 +12,12 @@ from dilm.types import Dataset
 
 
 def finetune(
-    learner: Learner, rows: Dataset, schedule: Schedule, batch: int, seed: int, advance: Callable[..., None] | None = None
+    learner: Learner,
+    rows: Dataset,
+    schedule: Schedule,
+    batch: int,
+    seed: int,
+    advance: Callable[..., None] | None = None,
 ) -> None:
     """Reset the learner and train it on `rows`; the same seed gives the same head, order and dropout."""
     learner.reset(derive(seed, "head"))
@@ -22,7 +27,7 @@ def finetune(
     for step in range(schedule.steps):
         seed_torch(seed, "dropout", step)
         examples = [rows[row] for row in rows_of_step(len(rows), step, batch, order)]
-        loss = update((loss for loss in [learner.loss(examples).mean()]), 1)
+        loss = update([learner.loss(examples).mean()], 1)
         if advance:
             advance(1, loss=loss)
     learner.eval()

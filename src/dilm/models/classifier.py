@@ -19,6 +19,7 @@ from dilm.runtime.device import Place
 from dilm.types import Example, Task
 
 BATCH = 128
+CHUNK = 16
 """Rows of a forward pass without a graph."""
 
 MAX_TOKENS = 128
@@ -83,11 +84,19 @@ class Classifier:
         self.model.eval()
 
     def loss(self, examples: Sequence[Example]) -> Tensor:
-        """Cross-entropy of each example, differentiable, in the mode that the model is in: n examples -> [n]."""
+        """Cross-entropy of each example, differentiable, in the mode that the model is in: n examples -> [n].
+
+        Texts of like length run together, so that short ones are not padded to the longest.
+        """
+        losses, order = [], []
         with self._memory(len(examples)):
-            with self.place.autocast():
-                logits = self.model(**self._batch(examples)).logits
-            return nn.functional.cross_entropy(logits.float(), self._labels(examples), reduction="none")
+            for positions, batch in self.encodings.batches(examples, CHUNK, self.place.device):
+                with self.place.autocast():
+                    logits = self.model(**batch).logits
+                labels = self._labels([examples[position] for position in positions])
+                losses.append(nn.functional.cross_entropy(logits.float(), labels, reduction="none"))
+                order += positions
+        return torch.cat(losses)[torch.tensor(order, device=self.place.device).argsort()]
 
     @torch.no_grad()
     def features(self, examples: Sequence[Example]) -> tuple[Tensor, Tensor]:

@@ -8,18 +8,15 @@ from torch import Tensor
 LIKELIHOODS = ("token", "sum", "padded")
 
 
-def text_nll(token_nll: Tensor, mask: Tensor, likelihood: str = "token") -> Tensor:
-    """Negative log-likelihood of each text from its tokens': [n, T], [n, T] of 0 and 1 -> [n].
+def text_nll(sums: Tensor, lengths: Tensor, likelihood: str = "token") -> Tensor:
+    """Negative log-likelihood of each text of a batch from the sum over its tokens: [n], [n] -> [n].
 
-    `token` is the mean over the text's own tokens and does not depend on padding. `sum` is the true log-likelihood.
-    `padded` divides by the padded length T, as the published code does: it depends on the longest text of the batch.
+    `token` is the mean over the text's own tokens. `sum` is the true log-likelihood. `padded` divides by the longest
+    text of the batch, as the published code does: it depends on which other texts the batch holds.
     """
-    total = (token_nll * mask).sum(dim=1)
     if likelihood == "sum":
-        return total
-    if likelihood == "padded":
-        return total / mask.shape[1]
-    return total / mask.sum(dim=1).clamp(min=1)
+        return sums
+    return sums / (lengths.max() if likelihood == "padded" else lengths)
 
 
 def likelihood_weights(nll: Tensor, temperature: float) -> Tensor:

@@ -17,7 +17,9 @@ def run(bench: Bench) -> dict[str, Any]:
     wanted, seed = bench.recipe.fit, bench.recipe.seed
     generator = bench.generator("pretrain")
     rate = peak_rate(wanted.lr, bench.recipe.models.generator, scratch=1e-3, pretrained=1e-4)
-    update = AdamW(generator.parameters(), Schedule(wanted.steps, rate, wanted.warmup, wanted.weight_decay, wanted.clip))
+    update = AdamW(
+        generator.parameters(), Schedule(wanted.steps, rate, wanted.warmup, wanted.weight_decay, wanted.clip)
+    )
     training = Training(bench.folder("fit"), generator.model, update)
     training.resume()
     with bar("fit the generator", wanted.steps, training.step) as advance:

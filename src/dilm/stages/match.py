@@ -29,7 +29,9 @@ def run(bench: Bench) -> dict[str, Any]:
     generator = bench.generator("fit")
     generator.likelihood = wanted.likelihood
     rate = peak_rate(wanted.lr, bench.recipe.models.generator, scratch=1e-4, pretrained=1e-5)
-    update = AdamW(generator.parameters(), Schedule(wanted.steps, rate, wanted.warmup, wanted.weight_decay, wanted.clip))
+    update = AdamW(
+        generator.parameters(), Schedule(wanted.steps, rate, wanted.warmup, wanted.weight_decay, wanted.clip)
+    )
     training = Training(bench.folder("match"), generator.model, update)
     training.resume()
     if training.step < wanted.steps:

@@ -18,21 +18,25 @@ def run(bench: Bench) -> dict[str, Any]:
     if not (writes or learns):
         return {"made": []}
     texts = [text for example in bench.splits.train for text in example.texts]
-    tokenizer = scratch.train_tokenizer(texts, bench.recipe.pretrain.vocabulary)
     if writes:
-        size = models.generator.partition(":")[2] or "small"
-        model = scratch.small_gpt2(tokenizer, scratch.SIZES[size], derive(bench.recipe.seed, "generator"))
-        scratch.save(model, tokenizer, bench.folder("pretrain") / "generator")
-    curve = _learner(bench, tokenizer, texts, bench.folder("pretrain") / "learner") if learns else []
+        _generator(bench, texts, bench.folder("pretrain") / "generator")
+    curve = _learner(bench, texts, bench.folder("pretrain") / "learner") if learns else []
     return {"made": ["generator"] * writes + ["learner"] * learns, "curve": curve}
 
 
-def _learner(bench: Bench, tokenizer: Any, texts: list[str], folder: Path) -> list[dict[str, float]]:
-    wanted = bench.recipe.pretrain
-    seed = derive(bench.recipe.seed, "learner")
-    model = scratch.small_bert(tokenizer, scratch.SIZES[wanted.learner_size], seed)
-    curve = scratch.warm_up(
-        model, tokenizer, texts, steps=wanted.steps, batch=wanted.batch, lr=wanted.lr, seed=seed, place=bench.place
-    )
+def _generator(bench: Bench, texts: list[str], folder: Path) -> None:
+    """A tokenizer from the data and a GPT-2 with random weights, which `fit` will train."""
+    size = scratch.named_size(bench.recipe.models.generator.partition(":")[2])
+    tokenizer = scratch.train_tokenizer(texts, bench.recipe.pretrain.vocabulary, kind="causal")
+    scratch.save(scratch.small_gpt2(tokenizer, size, derive(bench.recipe.seed, "generator")), tokenizer, folder)
+
+
+def _learner(bench: Bench, texts: list[str], folder: Path) -> list[dict[str, float]]:
+    """A small BERT that has read the unlabelled texts."""
+    wanted, seed = bench.recipe.pretrain, derive(bench.recipe.seed, "learner")
+    tokenizer = scratch.train_tokenizer(texts, wanted.vocabulary, kind="masked")
+    model = scratch.small_bert(tokenizer, scratch.named_size(wanted.learner_size), seed)
+    plan = scratch.WarmUp(wanted.steps, wanted.batch, wanted.lr)
+    curve = scratch.warm_up(model, tokenizer, texts, plan, seed, bench.place)
     scratch.save(model, tokenizer, folder)
     return curve

@@ -1,0 +1,194 @@
+"""The verbs as Python functions: `distill` for the whole road, one function per stage on a run folder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dilm import recipe_book, runs
+from dilm.recipe import Recipe
+from dilm.runs import Run
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from dilm.distilled import Distilled
+    from dilm.types import Splits
+
+STAGES = ("load", "pretrain", "fit", "match", "generate", "select", "evaluate", "report")
+
+
+def distill(
+    source: str | Path = "toy", *, out: str | Path | None = None, resume: bool = False, **options: Any
+) -> Distilled:
+    """Distil a labelled text dataset: load, fit, match, generate, select, evaluate, report.
+
+    `options` are those of `recipe_for`: text, label, test, per_class, generator, learner, recipe, settings, seed, device.
+    """
+    return distill_run(open_run(recipe_for(source, **options), out, resume))
+
+
+def load(source: str | Path = "toy", *, out: str | Path | None = None, resume: bool = False, **options: Any) -> Splits:
+    """Begin a run: read the data, carve dev (and test where the source has none), note what it is."""
+    from dilm.build import Bench
+
+    run = open_run(recipe_for(source, **options), out, resume)
+    run_stage(run, "load")
+    return Bench(run).splits
+
+
+def fit(run: str | Path) -> dict[str, Any]:
+    """Train the generator to write examples of each class; returns the stage's facts."""
+    return _stage(run, "pretrain") and _stage(run, "fit")
+
+
+def match(run: str | Path) -> dict[str, Any]:
+    """Fine-tune the generator by gradient matching; returns the stage's facts."""
+    return _stage(run, "match")
+
+
+def generate(run: str | Path) -> dict[str, Any]:
+    """Write the pools; returns the stage's facts."""
+    return _stage(run, "generate")
+
+
+def select(run: str | Path) -> Distilled:
+    """Choose the best few of every pool; returns the distilled set, not yet measured."""
+    from dilm.stages.report import distilled
+
+    _stage(run, "select")
+    return distilled(_bench(existing_run(run)))
+
+
+def evaluate(run: str | Path, also: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
+    """Train learners on every set; returns the rows of scores.jsonl. `also` adds sets of your own: name to file."""
+    from dataclasses import asdict
+
+    from dilm.stages.evaluate import scores
+
+    opened = existing_run(run)
+    manifest = run_stage(opened, "evaluate", **({"also": also} if also else {}))
+    return [asdict(score) for score in scores(_bench(opened), manifest["trials"])]
+
+
+def report(run: str | Path) -> Path:
+    """Write report.html, results.md and the dataset card; returns the page."""
+    _stage(run, "report")
+    return Path(run) / "report.html"
+
+
+def recipe_for(
+    source: str | Path,
+    *,
+    text: str | Sequence[str] = (),
+    label: str | None = None,
+    test: str | Path | None = None,
+    per_class: int | None = None,
+    generator: str | None = None,
+    learner: str | None = None,
+    recipe: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    seed: int | None = None,
+    device: str | None = None,
+) -> Recipe:
+    """A recipe (bundled name or YAML file; default `toy` for the toy task, else `default`) with what was said here."""
+    source = str(source)
+    base = recipe_book.read(recipe or ("toy" if source in ("toy", "toy_pairs") else "default"))
+    said = {
+        "data.source": source,
+        "data.text": (text,) if isinstance(text, str) else tuple(text),
+        "data.label": label,
+        "data.test": test and str(test),
+        "per_class": per_class,
+        "models.generator": generator,
+        "models.learner": learner,
+        "seed": seed,
+        "runtime.device": device,
+    }
+    spoken = {name: value for name, value in said.items() if value not in (None, ())}
+    made = recipe_book.override(base, spoken | dict(settings or {}))
+    recipe_book.check(made)
+    return made
+
+
+def open_run(recipe: Recipe, out: str | Path | None = None, resume: bool = False) -> Run:
+    """The run folder for a recipe: `out`, or one under `dilm-runs` named after source and size."""
+    name = re.sub(r"[^\w.-]+", "-", Path(recipe.data.source).stem or "run")
+    folder = Path(out) if out else Path("dilm-runs") / f"{name}-{recipe.per_class}-seed{recipe.seed}"
+    return runs.create(folder, recipe, resume)
+
+
+def existing_run(folder: str | Path) -> Run:
+    """The run in a folder."""
+    return runs.existing(Path(folder))
+
+
+def change_settings(run: Run, settings: Mapping[str, Any]) -> Run:
+    """The run under changed settings; the stages that they touch, and those after them, count as undone."""
+    if not settings:
+        return run
+    changed = recipe_book.override(run.recipe, settings)
+    recipe_book.check(changed)
+    return run.with_recipe(changed)
+
+
+def run_stage(run: Run, name: str, **options: Any) -> dict[str, Any]:
+    """Run one stage of a run; returns its manifest. A stage that is complete is not run again."""
+    from dilm import pipeline
+
+    with run.locked():
+        return pipeline.run_stage(_bench(run), name, **options)
+
+
+def distill_run(run: Run) -> Distilled:
+    """Run whatever is missing of a run."""
+    from dilm import pipeline
+    from dilm.stages.report import distilled
+
+    with run.locked():
+        bench = _bench(run)
+        pipeline.run_all(bench)
+        return distilled(bench)
+
+
+def results_table(run: Run) -> Table:
+    """The scores of a run as a terminal table."""
+    from dilm.reports.table import results
+    from dilm.stages.report import findings
+
+    return results(findings(_bench(run)))
+
+
+def findings_json(run: Run) -> dict[str, Any]:
+    """What a run found, as plain values."""
+    from dilm.stages.report import findings, plain
+
+    return plain(findings(_bench(run)))
+
+
+def plan(run: Run | Recipe, out: str | Path | None = None) -> list[dict[str, Any]]:
+    """For every stage: what it would do, whether it is done, and a rough cost in seconds on this machine."""
+    from dilm.costs import estimate
+    from dilm.pipeline import states
+
+    if isinstance(run, Recipe):
+        folder = Path(out) if out else None
+        run = runs.existing(folder) if folder and (folder / runs.RECIPE).exists() else Run(folder or Path("."), run)
+    found = states(run)
+    costs = estimate(run.recipe)
+    return [
+        {"stage": name, "state": found[name], "detail": costs[name].detail, "seconds": costs[name].seconds}
+        for name in STAGES
+    ]
+
+
+def _stage(folder: str | Path, name: str) -> dict[str, Any]:
+    return run_stage(existing_run(folder), name)
+
+
+def _bench(run: Run) -> Any:
+    from dilm.build import Bench
+
+    return Bench(run)

@@ -1,0 +1,134 @@
+"""What the user came for: a small dataset that knows where it comes from, and can be saved, shared and prompted with."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dilm.data.jsonl import read_dataset, write_dataset
+from dilm.errors import DataError
+from dilm.types import Dataset, Example, Provenance, Task
+
+if TYPE_CHECKING:
+    import datasets
+    import pandas
+
+DATA, ABOUT, CARD = "distilled.jsonl", "provenance.json", "README.md"
+
+
+@dataclass(frozen=True)
+class Distilled:
+    """A distilled set: `data` has `per_class` examples of each class."""
+
+    data: Dataset
+    per_class: int
+    provenance: Provenance
+    card: str = ""
+    """Dataset card in Markdown, with the measurements."""
+    run: Path | None = None
+    """The run folder, where the report is."""
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __iter__(self):
+        return iter(self.data)
+
+    def _repr_html_(self) -> str:
+        return self.to_pandas().to_html(index=False, escape=True)
+
+    @property
+    def task(self) -> Task:
+        return self.data.task
+
+    def rows(self) -> list[dict[str, str]]:
+        """One dict per example: its text fields by name, and `label` as class name."""
+        labels = self.task.labels
+        return [
+            dict(zip(self.task.fields, example.texts, strict=True)) | {"label": labels[example.label]}
+            for example in self.data
+        ]
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """A data frame with a column per text field, and `label`."""
+        import pandas
+
+        return pandas.DataFrame(self.rows(), columns=[*self.task.fields, "label"])
+
+    def to_dataset(self) -> datasets.Dataset:
+        """A `datasets.Dataset` whose label column is a `ClassLabel`."""
+        import datasets
+
+        text = {name: datasets.Value("string") for name in self.task.fields}
+        features = datasets.Features(text | {"label": datasets.ClassLabel(names=list(self.task.labels))})
+        return datasets.Dataset.from_list(self.rows(), features=features)
+
+    def save(self, folder: str | Path) -> Path:
+        """Rows, provenance and card into a folder that `Distilled.load` and the Hub understand; returns the folder."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_dataset(folder / DATA, self.data)
+        about = {"task": asdict(self.task), "per_class": self.per_class, "provenance": asdict(self.provenance)}
+        (folder / ABOUT).write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
+        (folder / CARD).write_text(self.card, encoding="utf-8")
+        return folder
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Distilled:
+        """What `save` wrote. Raises DataError where it is not."""
+        folder = Path(folder)
+        if not (folder / ABOUT).exists():
+            raise DataError(f"{folder} holds no distilled set: it has no {ABOUT}.", "Name a folder that `save` wrote.")
+        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        task = Task(**_tuples(about["task"]))
+        card = (folder / CARD).read_text(encoding="utf-8")
+        return cls(read_dataset(folder / DATA, task), about["per_class"], Provenance(**about["provenance"]), card)
+
+    def push_to_hub(self, repository: str, private: bool = False, token: str | None = None) -> str:
+        """Upload rows, provenance and card to a dataset repository of the Hub; returns its address."""
+        import tempfile
+
+        from huggingface_hub import HfApi
+
+        hub = HfApi(token=token)
+        hub.create_repo(repository, repo_type="dataset", private=private, exist_ok=True)
+        with tempfile.TemporaryDirectory() as folder:
+            self.save(folder)
+            hub.upload_folder(
+                repo_id=repository, repo_type="dataset", folder_path=folder, commit_message="Distilled with dilm"
+            )
+        return f"{hub.endpoint}/datasets/{repository}"
+
+    def prompt(self, *texts: str, shots: int | None = None) -> str:
+        """A few-shot prompt: `shots` demonstrations of each class (default all), classes in turn, then the query.
+
+        Without `texts` the prompt ends after the demonstrations.
+        """
+        if texts and len(texts) != len(self.task.fields):
+            raise DataError(
+                f"A query needs {len(self.task.fields)} texts ({', '.join(self.task.fields)}), not {len(texts)}.",
+                "Pass one text for each field.",
+            )
+        by_class = [self.data.of(label).examples[:shots] for label in self.task.conditions]
+        turns = [example for turn in zip(*by_class, strict=False) for example in turn]
+        shown = [demonstration(self.task, example) for example in turns]
+        query = [_fill(self.task, texts, "").rstrip()] if texts else []
+        return "\n\n".join([*shown, *query])
+
+
+def demonstration(task: Task, example: Example) -> str:
+    """One example in the task's prompt template."""
+    return _fill(task, example.texts, task.labels[example.label])
+
+
+def _fill(task: Task, texts: tuple[str, ...], label: str) -> str:
+    """The template with its `{names}` replaced; text from data is never read as a template."""
+    template = task.prompt or "\n".join([*(f"{name}: {{{name}}}" for name in task.fields), "label: {label}"])
+    values: dict[str, Any] = dict(zip(task.fields, texts, strict=True)) | {"label": label}
+    return template.strip().format_map(values)
+
+
+def _tuples(task: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in task.items()}

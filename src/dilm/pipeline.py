@@ -1,0 +1,111 @@
+"""Stage order, stage keys and resume: from a run folder and a recipe to finished stages.
+
+A stage's key is a hash of its part of the recipe, the keys of the stages that it builds on and the code's version. A
+finished stage with the right key is never run again; any other is, and what it left unfinished is continued if its key
+is right. Settings that change only speed (`runtime`) are in no key.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import dilm
+from dilm.build import Bench, identity
+from dilm.errors import RunError
+from dilm.recipe import Recipe
+from dilm.runs import Run
+from dilm.runtime.hashing import key
+from dilm.runtime.memory import peak_mb
+from dilm.stages import evaluate, fit, generate, load, match, pretrain, report, select
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage: what it does, which part of the recipe it reads, and which stages it builds on."""
+
+    name: str
+    run: Callable[..., dict[str, Any]]
+    reads: Callable[[Recipe], Any]
+    after: tuple[str, ...]
+
+
+STAGES = (
+    Stage("load", load.run, lambda r: [r.data, r.seed, r.models.max_tokens], ()),
+    Stage("pretrain", pretrain.run, lambda r: [r.pretrain, _models(r)], ("load",)),
+    Stage("fit", fit.run, lambda r: [r.fit], ("pretrain",)),
+    Stage("match", match.run, lambda r: [r.match, r.evaluate.lr, r.evaluate.warmup, r.evaluate.batch], ("fit",)),
+    Stage("generate", generate.run, lambda r: [r.generate, r.per_class, r.select.sets, _untuned(r)], ("match",)),
+    Stage("select", select.run, lambda r: [r.select, r.evaluate.baselines], ("generate",)),
+    Stage("evaluate", evaluate.run, lambda r: [r.evaluate], ("select",)),
+    Stage("report", report.run, lambda r: [], ("evaluate",)),
+)
+NAMES = tuple(stage.name for stage in STAGES)
+
+
+def keys(recipe: Recipe) -> dict[str, str]:
+    """The key of every stage under a recipe."""
+    found: dict[str, str] = {}
+    for stage in STAGES:
+        parents = {name: found[name] for name in stage.after}
+        found[stage.name] = key([stage.name, _plain(stage.reads(recipe)), parents, dilm.__version__])
+    return found
+
+
+def run_stage(bench: Bench, name: str, **options: Any) -> dict[str, Any]:
+    """Run one stage, or return the facts of its finished run. Raises RunError when an earlier stage is missing.
+
+    With `options` (evaluate's `also`) the stage is run even where it is complete: what it measured before it knows.
+    """
+    wanted = keys(bench.recipe)
+    for before in NAMES[: NAMES.index(name)]:
+        if not bench.run.stage(before).is_done(wanted[before]):
+            raise RunError(
+                f"Stage {name!r} needs {before!r}, which is not complete in {bench.run.folder}.",
+                f"Run `dilm {before} {bench.run.folder}` first.",
+            )
+    folder, stage = bench.run.stage(name), STAGES[NAMES.index(name)]
+    if folder.is_done(wanted[name]) and not options:
+        return folder.manifest or {}
+    continued = folder.begin(wanted[name])
+    begin = time.monotonic()
+    facts = stage.run(bench, **options)
+    cost = {"seconds": time.monotonic() - begin, "peak_mb": peak_mb(), "resumed": continued}
+    manifest = {"stage": name, "key": wanted[name], "code": dilm.__version__, **cost, **facts}
+    folder.finish(manifest)
+    return manifest
+
+
+def run_all(bench: Bench) -> None:
+    """Every stage in order; what is complete is only named."""
+    wanted = keys(bench.recipe)
+    for stage in STAGES:
+        done = bench.run.stage(stage.name).is_done(wanted[stage.name])
+        print(f"{stage.name}: {'done already' if done else '...'}", file=sys.stderr, flush=True)
+        run_stage(bench, stage.name)
+
+
+def states(run: Run) -> dict[str, str]:
+    """`done`, `partly done` or `to do` for every stage."""
+    return {name: _state(run, name, wanted) for name, wanted in keys(run.recipe).items()}
+
+
+def _state(run: Run, name: str, wanted: str) -> str:
+    folder = run.stage(name)
+    return "done" if folder.is_done(wanted) else "partly done" if folder.is_begun(wanted) else "to do"
+
+
+def _models(recipe: Recipe) -> Mapping[str, str]:
+    models = recipe.models
+    return {role: identity(getattr(models, role)) for role in ("generator", "learner", "encoder")}
+
+
+def _untuned(recipe: Recipe) -> bool:
+    return "untuned" in recipe.evaluate.baselines
+
+
+def _plain(parts: Any) -> Any:
+    return [asdict(part) if hasattr(part, "__dataclass_fields__") else part for part in parts]

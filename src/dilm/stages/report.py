@@ -1,0 +1,133 @@
+"""report: the page, the table, the card and the product itself, from what the other stages left."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import dilm
+from dilm.build import Bench
+from dilm.distilled import Distilled
+from dilm.evaluation.statistics import summarise
+from dilm.recipe import Recipe
+from dilm.reports import card, page, table
+from dilm.reports.findings import Cost, Findings, bar
+from dilm.runs import write_text
+from dilm.runtime.hashing import key
+from dilm.runtime.seeding import numpy_stream
+from dilm.stages.evaluate import scores
+from dilm.stages.select import synthetic_sets
+from dilm.types import Provenance
+
+BEFORE = ("load", "pretrain", "fit", "match", "generate", "select", "evaluate")
+
+
+def run(bench: Bench) -> dict[str, Any]:
+    """Write report.html, results.md and the folder `distilled`; facts: where they are."""
+    found, folder = findings(bench), bench.run.folder
+    write_text(folder / "report.html", page.render(found))
+    write_text(folder / "results.md", table.markdown(found))
+    distilled(bench).save(folder / "distilled")
+    return {"page": "report.html", "table": "results.md", "distilled": "distilled"}
+
+
+def distilled(bench: Bench) -> Distilled:
+    """The run's product: its first synthetic set, with the card as far as it was measured."""
+    found = findings(bench)
+    return Distilled(found.distilled, found.per_class, found.provenance, card.render(found), bench.run.folder)
+
+
+def findings(bench: Bench) -> Findings:
+    """Everything that the finished stages found."""
+    recipe, manifests = bench.recipe, _manifests(bench)
+    scored = scores(bench, manifests.get("evaluate", {}).get("trials", []))
+    summaries = summarise(scored, numpy_stream(recipe.seed, "statistics"))
+    return Findings(
+        task=bench.task,
+        distilled=synthetic_sets(bench)["dilm"][0],
+        per_class=recipe.per_class,
+        provenance=_provenance(bench, manifests),
+        scores=tuple(scored),
+        bars=tuple(bar(summary) for summary in summaries),
+        curves={name: tuple(manifests[name].get("curve", ())) for name in ("fit", "match") if name in manifests},
+        rejected=manifests.get("generate", {}).get("verdicts"),
+        recipe=_shown(recipe),
+        costs=tuple(Cost(name, manifest["seconds"], manifest["peak_mb"]) for name, manifest in manifests.items()),
+        splits=manifests["load"]["rows"],
+        notes=_notes(recipe, manifests),
+    )
+
+
+def plain(found: Findings) -> dict[str, Any]:
+    """Findings as JSON values."""
+    return json.loads(json.dumps({**asdict_of(found), "examples": _rows(found)}, default=str))
+
+
+def asdict_of(found: Findings) -> dict[str, Any]:
+    return {
+        "task": asdict(found.task),
+        "per_class": found.per_class,
+        "results": [asdict(each) for each in found.bars],
+        "rejected": found.rejected,
+        "costs": [asdict(each) for each in found.costs],
+        "provenance": asdict(found.provenance),
+    }
+
+
+def _rows(found: Findings) -> list[dict[str, str]]:
+    return Distilled(found.distilled, found.per_class, found.provenance).rows()
+
+
+def _manifests(bench: Bench) -> dict[str, dict[str, Any]]:
+    found = {name: bench.run.stage(name).manifest for name in BEFORE}
+    return {name: manifest for name, manifest in found.items() if manifest}
+
+
+def _provenance(bench: Bench, manifests: Mapping[str, dict[str, Any]]) -> Provenance:
+    libraries = {name: version(name) for name in ("torch", "transformers", "tokenizers", "scikit-learn", "numpy")}
+    place = bench.place
+    machine = {
+        "python": platform.python_version(),
+        "device": str(place.device),
+        "precision": "bf16" if place.bf16 else "fp32",
+    }
+    shown = _shown(bench.recipe)
+    return Provenance(
+        recipe_key=key({name: value for name, value in shown.items() if name != "runtime"}),
+        seed=bench.recipe.seed,
+        code=dilm.__version__,
+        parents={name: manifest["key"] for name, manifest in manifests.items()},
+        environment=libraries | machine,
+    )
+
+
+def _shown(recipe: Recipe) -> dict[str, Any]:
+    """The recipe without folders of this machine: of a local path only the last part is shared."""
+    shown = asdict(recipe)
+    for section, names in {"data": ("source", "test"), "models": ("generator", "learner", "encoder")}.items():
+        for name in names:
+            value = shown[section][name]
+            shown[section][name] = Path(value).name if value and Path(value).exists() else value
+    return shown
+
+
+def _notes(recipe: Recipe, manifests: Mapping[str, dict[str, Any]]) -> tuple[str, ...]:
+    notes = []
+    if "full" in recipe.evaluate.baselines:
+        notes.append("Full data was trained on once for each learner.")
+    resumed = [name for name, manifest in manifests.items() if manifest.get("resumed")]
+    if resumed:
+        notes.append(
+            f"Resumed after an interruption, so their time is only that of the last part: {', '.join(resumed)}."
+        )
+    match = manifests.get("match", {})
+    best = [row["step"] for row in match.get("curve", ()) if row.get("dev_score") == match.get("dev_score")]
+    if best and match.get("dev_score") is not None:
+        kept = "the untuned generator" if best[0] == 0 else f"step {best[0]:.0f}"
+        notes.append(f"Dev scores chose {kept} of {match['steps']} matching steps.")
+    return tuple(notes)
