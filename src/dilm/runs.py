@@ -79,7 +79,9 @@ class Run:
             with FileLock(self.folder / ".lock", timeout=0):
                 yield
         except Timeout as fault:
-            raise RunError(f"Another process works in {self.folder}.", "Wait for it, or choose another `--out`.") from fault
+            raise RunError(
+                f"Another process works in {self.folder}.", "Wait for it, or choose another `--out`."
+            ) from fault
 
 
 def create(folder: Path, recipe: Recipe, resume: bool) -> Run:
@@ -94,7 +96,9 @@ def create(folder: Path, recipe: Recipe, resume: bool) -> Run:
     differences = recipe_book.differences(found, recipe)
     if differences:
         shown = "; ".join(differences[:5]) + ("; ..." if len(differences) > 5 else "")
-        raise RunError(f"{folder} holds a run of another recipe ({shown}).", "Choose another `--out`, or give the same settings.")
+        raise RunError(
+            f"{folder} holds a run of another recipe ({shown}).", "Choose another `--out`, or give the same settings."
+        )
     if not resume:
         raise RunError(f"{folder} already holds this run.", "Continue it with `--resume`, or choose another `--out`.")
     return Run(folder, recipe)
@@ -104,7 +108,9 @@ def existing(folder: Path) -> Run:
     """The run in a folder. Raises RunError where there is none."""
     file = folder / RECIPE
     if not file.exists():
-        raise RunError(f"{folder} is not a run folder: it has no {RECIPE}.", "Make one with `dilm load SOURCE --out FOLDER`.")
+        raise RunError(
+            f"{folder} is not a run folder: it has no {RECIPE}.", "Make one with `dilm load SOURCE --out FOLDER`."
+        )
     return Run(folder, recipe_book.read(str(file)))
 
 

@@ -93,7 +93,9 @@ class Dataset(Sequence[Example]):
         """SHA-256 of fields, class names and rows in order: equal content, equal fingerprint."""
         digest = hashlib.sha256(json.dumps([self.task.fields, self.task.labels]).encode())
         for example in self.examples:
-            digest.update(json.dumps([example.texts, example.label], ensure_ascii=False).encode("utf-8", "surrogatepass"))
+            digest.update(
+                json.dumps([example.texts, example.label], ensure_ascii=False).encode("utf-8", "surrogatepass")
+            )
         return digest.hexdigest()
 
     def where(self, label: int) -> tuple[int, ...]:

@@ -48,11 +48,15 @@ def bf16_is_fast(device: torch.device) -> bool:
 
 def _device(name: str) -> torch.device:
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
+        return torch.device(
+            "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        )
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as fault:
         first = str(fault).splitlines()[0]
-        raise RecipeError(f"Device {name!r} cannot be used here: {first}", "Try `--device cpu` or `--device auto`.") from fault
+        raise RecipeError(
+            f"Device {name!r} cannot be used here: {first}", "Try `--device cpu` or `--device auto`."
+        ) from fault
     return device

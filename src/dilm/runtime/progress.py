@@ -29,7 +29,14 @@ def bar(title: str, total: int, done: int = 0) -> Iterator[Advance]:
 @contextmanager
 def _rich_bar(title: str, total: int, done: int) -> Iterator[Advance]:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (
         TextColumn("{task.description:<28}"),
@@ -62,10 +69,14 @@ def _plain_lines(title: str, total: int, done: int) -> Advance:
             return
         last = now
         left = (now - start) / max(at - done, 1) * (total - at)
-        print(f"{title}: {at}/{total}, {now - start:.0f} s, {left:.0f} s left {_facts(facts)}".rstrip(), file=sys.stderr)
+        print(
+            f"{title}: {at}/{total}, {now - start:.0f} s, {left:.0f} s left {_facts(facts)}".rstrip(), file=sys.stderr
+        )
 
     return advance
 
 
 def _facts(facts: dict[str, object]) -> str:
-    return " ".join(f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}" for name, value in facts.items())
+    return " ".join(
+        f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}" for name, value in facts.items()
+    )
