@@ -25,7 +25,8 @@ def distill(
 ) -> Distilled:
     """Distil a labelled text dataset: load, fit, match, generate, select, evaluate, report.
 
-    `options` are those of `recipe_for`: text, label, test, per_class, generator, learner, recipe, settings, seed, device.
+    `options` are those of `recipe_for`: text, label, test, per_class, generator, learner, recipe, settings, seed,
+    device.
     """
     return distill_run(open_run(recipe_for(source, **options), out, resume))
 
@@ -177,7 +178,7 @@ def plan(run: Run | Recipe, out: str | Path | None = None) -> list[dict[str, Any
         folder = Path(out) if out else None
         run = runs.existing(folder) if folder and (folder / runs.RECIPE).exists() else Run(folder or Path("."), run)
     found = states(run)
-    costs = estimate(run.recipe)
+    costs = estimate(run.recipe, run)
     return [
         {"stage": name, "state": found[name], "detail": costs[name].detail, "seconds": costs[name].seconds}
         for name in STAGES

@@ -21,7 +21,6 @@ from dilm.protocols import Selector
 from dilm.recipe import Recipe
 from dilm.runs import Run
 from dilm.runtime.device import Place, choose
-from dilm.runtime.hashing import folder_key
 from dilm.runtime.optimize import Schedule
 from dilm.types import Splits, Task
 
@@ -102,12 +101,6 @@ class Bench:
 def is_scratch(name: str) -> bool:
     """Whether a model is made from the data alone."""
     return name == SCRATCH or name.startswith(SCRATCH + ":")
-
-
-def identity(name: str) -> str:
-    """A model's content key: of the files where it is a local folder, of its name where it is a hub id."""
-    folder = Path(name)
-    return folder_key(folder) if (folder / "config.json").exists() else name
 
 
 def peak_rate(given: float, generator: str, scratch: float, pretrained: float) -> float:

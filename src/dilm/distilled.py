@@ -1,4 +1,4 @@
-"""What the user came for: a small dataset that knows where it comes from, and can be saved, shared and prompted with."""
+"""What the user came for: a small dataset that knows its origin, can be saved, shared and prompted with."""
 
 from __future__ import annotations
 

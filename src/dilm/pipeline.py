@@ -14,8 +14,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import dilm
-from dilm.build import Bench, identity
+from dilm.build import Bench
 from dilm.errors import RunError
+from dilm.models.hub import identity
 from dilm.recipe import Recipe
 from dilm.runs import Run
 from dilm.runtime.hashing import key

@@ -81,7 +81,7 @@ class Trajectory(Protocol):
     """How old the learner is at a matching step."""
 
     def __call__(self, learner: Any, step: int) -> None:
-        """Put `learner` into its state for this step; a function of the step alone, so that a run can resume anywhere."""
+        """Put `learner` into its state for this step, a function of the step alone: a run can resume anywhere."""
         ...
 
 

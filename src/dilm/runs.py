@@ -1,4 +1,4 @@
-"""The run folder: one sub-folder per stage, its manifest written last. What a killed run left is either whole or redone."""
+"""The run folder: one sub-folder per stage, its manifest written last. What a kill leaves is whole or redone."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Distillation into a language model: fit the generator, match its gradients, let it write (paper sections 3.1 to 3.3)."""
+"""Distillation into a language model: fit the generator, match its gradients, let it write (paper 3.1 to 3.3)."""

@@ -39,7 +39,7 @@ class Pool:
 
 
 def judge(draft: Draft, task: Task) -> str:
-    """`kept`, or why not: `too long` (no end token), `malformed` (wrong number of fields), `empty` (a field without text)."""
+    """`kept`, or why not: `too long` (no end token), `malformed` (wrong number of fields), `empty` (a field)."""
     if not draft.finished:
         return "too long"
     if len(draft.texts) != len(task.fields):
@@ -87,8 +87,8 @@ def _fill(
 def _cannot_fill(pool: Pool, wanted: int) -> ModelError:
     rejected = ", ".join(f"{count} {reason}" for reason, count in pool.verdicts.most_common() if reason != KEPT)
     return ModelError(
-        f"The generator gave {len(pool.examples)} good texts of class {pool.task.labels[pool.condition]!r}, not {wanted}, "
-        f"in {pool.verdicts.total()} attempts (rejected: {rejected}).",
+        f"The generator gave {len(pool.examples)} good texts of class {pool.task.labels[pool.condition]!r}, "
+        f"not {wanted}, in {pool.verdicts.total()} attempts (rejected: {rejected}).",
         "Many duplicates: raise the temperature or lower `generate.oversample`. Many malformed or too long: "
         "train longer (`fit.steps`) or raise `models.max_tokens`.",
     )

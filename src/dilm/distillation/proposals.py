@@ -49,7 +49,7 @@ class Refreshed:
         texts = [Example(draft.texts, condition) for draft in drafts if is_well_formed(draft, task)]
         if not texts:
             raise ModelError(
-                f"None of {len(drafts)} texts that the generator wrote for class {task.labels[condition]!r} was well-formed.",
+                f"None of {len(drafts)} texts written for class {task.labels[condition]!r} was well-formed.",
                 "Train it longer (`--set fit.steps=...`), or allow longer texts (`--set models.max_tokens=...`).",
             )
         clusters = self.clustering(texts, derive(self.seed, "clusters", condition, refresh))

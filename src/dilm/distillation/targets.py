@@ -1,4 +1,4 @@
-"""What the synthetic gradient is matched to: the mean gradient of real rows, or of representative sets of them (paper 3.3)."""
+"""What the synthetic gradient is matched to: the mean gradient of real rows, or of representative sets (paper 3.3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One training of a learner from its initial state: the paper's protocol (200 steps, AdamW 1e-4, batch 64, warm-up 0.5)."""
+"""One training of a learner from its initial state: the paper's protocol (200 steps, AdamW 1e-4, batch 64)."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class Trial:
 
 
 def arms(sets: dict[str, Sequence[Dataset]], seeds: int) -> Iterator[tuple[str, int, int, Dataset]]:
-    """(method, set, seed, rows) of every trial; a method with one set gets the trainings of `seeds` times the most sets.
+    """(method, set, seed, rows) of every trial; a method with one set gets `seeds` times as many trainings.
 
     So a deterministic coreset is trained as often as the others (paper 1.6: herding, one set of 100 trainings).
     """

@@ -1,4 +1,4 @@
-"""A causal language model as generator: one condition token per class, a separator between fields, an end token (paper 3.1)."""
+"""A causal language model as generator: a condition token per class, a separator between fields (paper 3.1)."""
 
 from __future__ import annotations
 
@@ -84,9 +84,9 @@ class CausalGenerator:
         """`n` texts of one class as the model wrote them, unjudged; leaves the model in eval mode."""
         self.model.eval()
         banned = torch.tensor(sorted(self._never_written()), device=self.model.device)
-        start = self.conditions[condition]
+        ends = (self.conditions[condition], self.end)
         with self.place.autocast():
-            rows = sample_tokens(self.model, start, self.end, n, self.sampling, rng, banned)
+            rows = sample_tokens(self.model, ends, n, self.sampling, rng, banned)
         return [self._draft(row) for row in rows]
 
     def _never_written(self) -> set[int]:
@@ -122,7 +122,7 @@ class CausalGenerator:
 
 @contextmanager
 def only_positions(model: PreTrainedModel, wanted: Tensor) -> Iterator[None]:
-    """Within, the model's vocabulary layer sees the `wanted` [n, T] positions only and its logits are [positions, V]."""
+    """Within, the vocabulary layer sees only the `wanted` [n, T] positions, and the logits are [positions, V]."""
     layer = model.get_output_embeddings()
     hook = layer.register_forward_pre_hook(lambda _, inputs: (inputs[0][wanted], *inputs[1:]))
     try:

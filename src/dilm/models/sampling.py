@@ -1,4 +1,4 @@
-"""Sampling token by token with a key/value cache: finished rows leave the batch, so short texts do not wait for long ones."""
+"""Sampling token by token with a key/value cache: finished rows leave the batch, so short texts never wait."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Sampling:
 
 @torch.no_grad()
 def sample_tokens(
-    model: PreTrainedModel, start: int, end: int, n: int, sampling: Sampling, rng: torch.Generator, banned: Tensor
+    model: PreTrainedModel, ends: tuple[int, int], n: int, sampling: Sampling, rng: torch.Generator, banned: Tensor
 ) -> list[list[int]]:
-    """`n` token sequences after the `start` token, each without it, ending in `end` where the text was finished.
+    """`n` token sequences between the two `ends`: each without its start token, with its end token where it has one.
 
     `banned` [b] are token numbers that are never written. The draws depend on `rng` and `sampling.batch` only.
     """
@@ -37,7 +37,7 @@ def sample_tokens(
     texts: list[list[int]] = []
     for first in range(0, n, sampling.batch):
         size = min(sampling.batch, n - first)
-        texts += _sample_batch(model, (start, end, size), sampling, local, banned)
+        texts += _sample_batch(model, (*ends, size), sampling, local, banned)
     return texts
 
 

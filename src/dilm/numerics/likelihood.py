@@ -1,4 +1,4 @@
-"""The likelihood of a text from the likelihoods of its tokens, and the weights that make discrete text differentiable."""
+"""The likelihood of a text from its tokens, and the weights that make discrete text differentiable."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Tools that touch the machine: seeds, devices, optimisers, progress, hashes. They know nothing of datasets or models."""
+"""Tools that touch the machine: seeds, devices, optimisers, progress, hashes. They know no datasets or models."""

@@ -1,4 +1,4 @@
-"""Mini-batches as a function of the step: epochs of shuffled row numbers, without state, so that resuming needs none."""
+"""Mini-batches as a function of the step: epochs of shuffled row numbers, stateless, so that any step can come first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""evaluate: learners trained on every set, ours and the baselines', in the same trials; one row of scores.jsonl each."""
+"""evaluate: learners trained on every set, ours and the baselines', in the same trials, a row of scores.jsonl each."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
-from dilm.build import Bench, full_schedule, identity, is_scratch, trial_schedule
+from dilm.build import Bench, full_schedule, is_scratch, trial_schedule
 from dilm.data import jsonl
 from dilm.data.own_sets import read_sets
 from dilm.evaluation.trials import Trial, arms, run_trial
 from dilm.models.classifier import Classifier
+from dilm.models.hub import identity
 from dilm.runs import cache_folder
 from dilm.runtime.progress import bar
 from dilm.stages.select import real_sets, synthetic_sets
@@ -77,6 +78,7 @@ def scores(bench: Bench, trials: list[dict[str, Any]]) -> list[Score]:
 
 
 def scores_file(bench: Bench) -> Path:
+    """Where every measurement of the run is appended."""
     return bench.run.folder / "scores.jsonl"
 
 

@@ -25,7 +25,7 @@ from dilm.stages.training import Training
 
 def run(bench: Bench) -> dict[str, Any]:
     """Facts: the curve of gradient similarity and dev scores, and the step that was kept."""
-    wanted, seed = bench.recipe.match, bench.recipe.seed
+    wanted = bench.recipe.match
     generator = bench.generator("fit")
     generator.likelihood = wanted.likelihood
     rate = peak_rate(wanted.lr, bench.recipe.models.generator, scratch=1e-4, pretrained=1e-5)

@@ -64,23 +64,18 @@ def findings(bench: Bench) -> Findings:
 
 
 def plain(found: Findings) -> dict[str, Any]:
-    """Findings as JSON values."""
-    return json.loads(json.dumps({**asdict_of(found), "examples": _rows(found)}, default=str))
-
-
-def asdict_of(found: Findings) -> dict[str, Any]:
-    return {
+    """Findings as JSON values: results, examples, costs, provenance."""
+    rows = Distilled(found.distilled, found.per_class, found.provenance).rows()
+    facts = {
         "task": asdict(found.task),
         "per_class": found.per_class,
         "results": [asdict(each) for each in found.bars],
+        "examples": rows,
         "rejected": found.rejected,
         "costs": [asdict(each) for each in found.costs],
         "provenance": asdict(found.provenance),
     }
-
-
-def _rows(found: Findings) -> list[dict[str, str]]:
-    return Distilled(found.distilled, found.per_class, found.provenance).rows()
+    return json.loads(json.dumps(facts, default=str))
 
 
 def _manifests(bench: Bench) -> dict[str, dict[str, Any]]:
