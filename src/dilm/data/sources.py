@@ -83,7 +83,7 @@ def read_folder(folder: Path) -> dict[str, Table]:
 
 
 def _names_hub(path: Path, name: str) -> bool:
-    """Whether `org/name` is meant for the hub: it is no file here, not called like one, and no folder is called `org`."""
+    """Whether `org/name` is meant for the hub: no file, not called like one, and no folder here is called `org`."""
     return bool(hub.ID.fullmatch(name)) and not path.parent.is_dir() and path.suffix.lower() not in READERS
 
 
