@@ -1,0 +1,115 @@
+"""The schedule's shape, and an optimiser that a kill does not change."""
+
+from __future__ import annotations
+
+import copy
+import io
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from dilm.runtime.optimize import AdamW, Schedule
+
+
+@settings(max_examples=50, deadline=None)
+@given(steps=st.integers(1, 300), warmup=st.floats(0, 1), lr=st.floats(1e-6, 1))
+def test_the_rate_climbs_then_falls_and_stays_in_range(steps: int, warmup: float, lr: float):
+    schedule = Schedule(steps, lr, warmup)
+    rates = [schedule.rate(step) for step in range(steps)]
+    ramp = math.ceil(warmup * steps)
+    assert all(0 < rate <= lr * (1 + 1e-12) for rate in rates)
+    assert rates[:ramp] == sorted(rates[:ramp])
+    assert rates[ramp:] == sorted(rates[ramp:], reverse=True)
+    assert max(rates) == pytest.approx(lr)
+
+
+def test_the_ramp_is_straight_and_the_fall_half_a_cosine():
+    schedule = Schedule(100, 2.0, warmup=0.2)
+    assert [schedule.rate(step) for step in (0, 4, 19, 20)] == pytest.approx([0.1, 0.5, 2.0, 2.0])
+    assert schedule.rate(60) == pytest.approx(1.0)
+    assert schedule.rate(100) == pytest.approx(0, abs=1e-12)
+
+
+def net(seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1))
+
+
+def loss_of(model: nn.Module, step: int, rows: slice = slice(None)) -> Tensor:
+    batch = torch.randn(6, 4, generator=torch.Generator().manual_seed(step))
+    return model(batch[rows]).square().mean()
+
+
+def weights(model: nn.Module) -> list[Tensor]:
+    return [parameter.detach().clone() for parameter in model.parameters()]
+
+
+def test_a_resumed_optimiser_continues_bit_for_bit():
+    schedule = Schedule(10, 1e-2, warmup=0.3)
+    whole, model = net(), net()
+    update = AdamW(whole.parameters(), schedule)
+    for step in range(10):
+        update([loss_of(whole, step)], 1)
+    first = AdamW(model.parameters(), schedule)
+    for step in range(4):
+        first([loss_of(model, step)], 1)
+    saved = io.BytesIO()
+    torch.save(first.state(), saved)
+    saved.seek(0)
+    reborn = net(seed=9)
+    reborn.load_state_dict(copy.deepcopy(model.state_dict()))
+    second = AdamW(reborn.parameters(), schedule)
+    second.restore(torch.load(saved, weights_only=True))
+    for step in range(second.step, 10):
+        second([loss_of(reborn, step)], 1)
+    assert all(torch.equal(one, other) for one, other in zip(weights(whole), weights(reborn), strict=True))
+    assert second.step == 10
+
+
+def test_losses_one_graph_at_a_time_are_their_mean():
+    parts = [slice(0, 2), slice(2, 4), slice(4, 6)]
+    split, joint = net(), net()
+    told = AdamW(split.parameters(), Schedule(1, 1e-2))((loss_of(split, 0, part) for part in parts), 3)
+    wanted = torch.stack([loss_of(joint, 0, part) for part in parts]).mean()
+    AdamW(joint.parameters(), Schedule(1, 1e-2))([wanted], 1)
+    assert told == pytest.approx(wanted.item(), rel=1e-6)
+    for one, other in zip(weights(split), weights(joint), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-7)
+
+
+def test_gradients_do_not_leak_from_step_to_step():
+    model = net()
+    update = AdamW(model.parameters(), Schedule(5, 1e-2, clip=1e9))
+    update([loss_of(model, 0)], 1)
+    wanted = torch.autograd.grad(loss_of(model, 1), list(model.parameters()))
+    update([loss_of(model, 1)], 1)
+    for parameter, gradient in zip(model.parameters(), wanted, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient)
+
+
+def test_the_gradient_is_clipped_as_one_vector():
+    model = net()
+    AdamW(model.parameters(), Schedule(1, 1e-2, clip=0.5))([1000 * loss_of(model, 0)], 1)
+    norm = torch.cat([parameter.grad.flatten() for parameter in model.parameters()]).norm()
+    assert float(norm) == pytest.approx(0.5, rel=1e-4)
+
+
+def test_matrices_decay_biases_do_not():
+    model = net()
+    before = weights(model)
+    update = AdamW(model.parameters(), Schedule(1, 0.1, warmup=0.0, weight_decay=0.5))
+    update([0 * loss_of(model, 0)], 1)
+    for old, new in zip(before, weights(model), strict=True):
+        torch.testing.assert_close(new, old * (0.95 if old.ndim == 2 else 1.0))
+
+
+def test_frozen_parameters_stay():
+    model = net()
+    model[0].weight.requires_grad_(False)
+    before = model[0].weight.clone()
+    AdamW(model.parameters(), Schedule(1, 0.1))([loss_of(model, 0)], 1)
+    assert torch.equal(model[0].weight, before)
