@@ -69,7 +69,7 @@ class Bench:
         generator = CausalGenerator.open(name, self.task, self.place)
         wanted = self.recipe.generate
         generator.sampling = Sampling(
-            wanted.top_p, wanted.top_k, wanted.temperature, self.task.max_tokens, wanted.batch
+            wanted.top_p, wanted.top_k, wanted.temperature, generator.task.max_tokens, wanted.batch
         )
         return generator
 

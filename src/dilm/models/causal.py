@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -11,7 +12,8 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from dilm.errors import ModelError
-from dilm.models.hub import open_config, open_model, open_tokenizer
+from dilm.models.encodings import longest_input
+from dilm.models.hub import open_config, open_model, open_tokenizer, quiet
 from dilm.models.sampling import Sampling, sample_tokens
 from dilm.numerics.likelihood import text_nll
 from dilm.runtime.device import Place
@@ -28,9 +30,10 @@ class CausalGenerator:
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, task: Task, place: Place) -> None:
         self.model = model.to(place.device)  # type: ignore[arg-type]
         self.tokenizer = tokenizer
-        self.task = task
+        longest = longest_input(model) - 2  # beside the condition and the end token
+        self.task = replace(task, max_tokens=min(task.max_tokens, longest))
         self.place = place
-        self.sampling = Sampling(max_tokens=task.max_tokens)
+        self.sampling = Sampling(max_tokens=self.task.max_tokens)
         self.likelihood = "token"
         self.start, self.end = _start_and_end(tokenizer)
         self.conditions = _add_tokens(self.model, tokenizer, task, self.start)
@@ -53,8 +56,9 @@ class CausalGenerator:
 
     def save(self, folder: Path) -> None:
         """An ordinary transformers folder, which `open` reads back."""
-        self.model.save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)
+        with quiet():
+            self.model.save_pretrained(folder)
+            self.tokenizer.save_pretrained(folder)
 
     def nll(self, examples: Sequence[Example]) -> Tensor:
         """Negative log-likelihood of each example given its class, differentiable: n examples -> [n].

@@ -1,0 +1,178 @@
+"""The generator's likelihoods, tokens and files, on tiny models with weights large enough that mistakes show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_models import PAIRS, TASK, rows
+from torch import Tensor
+from transformers import AutoModelForCausalLM
+
+from dilm.errors import ModelError
+from dilm.models.causal import SEPARATOR, CausalGenerator, is_causal, open_causal_model
+from dilm.models.hub import open_model
+from dilm.runtime.device import Place
+from dilm.types import Example, Task
+
+WRITERS = ("gpt2", "bert", "roberta", "llama")
+CLOSE = {"rtol": 1e-5, "atol": 1e-5}
+
+Opener = Callable[..., CausalGenerator]
+
+
+@pytest.fixture
+def opened(tiny_folder: Callable[[str], str], place: Place) -> Opener:
+    def opener(kind: str, task: Task = TASK, likelihood: str = "sum") -> CausalGenerator:
+        torch.manual_seed(1)
+        generator = CausalGenerator.open(tiny_folder(kind), task, place)
+        with torch.no_grad():  # fresh weights are so small that a wrong neighbour would hardly be felt
+            for parameter in generator.model.parameters():
+                parameter.add_(0.3 * torch.randn(parameter.shape))
+        generator.likelihood = likelihood
+        generator.eval()
+        return generator
+
+    return opener
+
+
+def many() -> list[Example]:
+    """Forty rows of one to nine words, more than run together at once."""
+    words = " ".join(example.texts[0] for example in rows()).split()
+    return [Example((" ".join(words[at : at + 1 + at * 7 % 9]),), at % 3) for at in range(40)]
+
+
+def token_rows(generator: CausalGenerator, examples: Sequence[Example]) -> list[list[int]]:
+    """Condition, fields parted by the separator, end."""
+    found = []
+    for example in examples:
+        body: list[int] = []
+        for field in example.texts:
+            body += [generator.separator] * bool(body)
+            body += generator.tokenizer(field, add_special_tokens=False)["input_ids"]
+        found.append([generator.conditions[example.label], *body, generator.end])
+    return found
+
+
+@torch.no_grad()
+def naive(generator: CausalGenerator, tokens: list[list[int]]) -> Tensor:
+    """Each row on its own, token by token: [n]."""
+    sums = []
+    for row in tokens:
+        log_probabilities = generator.model(input_ids=torch.tensor([row])).logits[0].log_softmax(-1)
+        sums.append(-sum(log_probabilities[at, token] for at, token in enumerate(row[1:])))
+    return torch.stack(sums)
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_nll_is_the_sum_of_token_log_probabilities(opened: Opener, kind: str):
+    generator, examples = opened(kind), many()
+    torch.testing.assert_close(generator.nll(examples), naive(generator, token_rows(generator, examples)), **CLOSE)
+
+
+@pytest.mark.parametrize("likelihood", ["token", "sum"])
+@pytest.mark.parametrize("kind", ["gpt2", "bert"])
+def test_nll_does_not_depend_on_neighbours_or_order(opened: Opener, kind: str, likelihood: str):
+    generator, examples = opened(kind, likelihood=likelihood), many()
+    alone = torch.cat([generator.nll([example]) for example in examples])
+    torch.testing.assert_close(generator.nll(examples), alone, **CLOSE)
+    torch.testing.assert_close(generator.nll(examples[::-1]).flip(0), alone, **CLOSE)
+
+
+def test_the_token_likelihood_is_a_mean_and_the_padded_one_feels_the_longest_text(opened: Opener):
+    generator, examples = opened("gpt2"), many()
+    lengths = torch.tensor([len(row) - 1 for row in token_rows(generator, examples)])
+    sums = generator.nll(examples)
+    generator.likelihood = "token"
+    torch.testing.assert_close(generator.nll(examples), sums / lengths, **CLOSE)
+    generator.likelihood = "padded"
+    torch.testing.assert_close(generator.nll(examples), sums / lengths.max(), **CLOSE)
+    torch.testing.assert_close(generator.nll(examples[:1]), sums[:1] / lengths[0], **CLOSE)
+
+
+def test_nll_teaches_the_generator_and_leaves_its_logits_whole(opened: Opener):
+    generator = opened("gpt2")
+    generator.nll(many()[:3]).mean().backward()
+    assert all(parameter.grad is not None for parameter in generator.parameters())
+    assert generator.model(input_ids=torch.zeros(2, 5, dtype=torch.long)).logits.shape[:2] == (2, 5)
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_condition_tokens_start_as_copies_of_the_start_token(tiny_folder, place: Place, kind: str):
+    generator = CausalGenerator.open(tiny_folder(kind), TASK, place)
+    assert len({*generator.conditions, generator.separator, generator.start, generator.end}) == 6
+    for layer in (generator.model.get_input_embeddings(), generator.model.get_output_embeddings()):
+        assert layer.weight.shape[0] == len(generator.tokenizer)
+        for token in generator.conditions:
+            assert torch.equal(layer.weight[token], layer.weight[generator.start])
+
+
+def test_classes_differ_once_the_condition_is_trained(opened: Opener):
+    one, other = opened("gpt2").nll([Example(("no",), 0), Example(("no",), 1)])
+    assert abs((one - other).item()) > 1e-3
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "bert"])
+def test_fields_are_parted_by_the_separator_and_come_back(opened: Opener, kind: str):
+    generator = opened(kind, PAIRS)
+    examples = [Example(("a warm, warm heart", "no"), 0), Example(("no", "the plot goes nowhere"), 1)]
+    for example, row in zip(examples, token_rows(generator, examples), strict=True):
+        assert generator._tokens(example) == row
+        assert row.count(generator.tokenizer.convert_tokens_to_ids(SEPARATOR)) == 1
+        draft = generator._draft(row[1:])
+        assert (draft.texts, draft.finished) == (example.texts, True)
+
+
+def test_nll_of_a_pair_is_that_of_both_fields(opened: Opener):
+    generator = opened("gpt2", PAIRS)
+    examples = [Example(("a warm heart", "no"), 0), Example(("a warm heart", "the music"), 1)]
+    torch.testing.assert_close(generator.nll(examples), naive(generator, token_rows(generator, examples)), **CLOSE)
+
+
+def test_an_unfinished_draft_says_so(opened: Opener):
+    generator = opened("gpt2")
+    row = generator._tokens(Example(("a warm heart",), 0))[1:]
+    assert not generator._draft(row[:-1]).finished
+    assert generator._draft([*row[:-1], generator.separator, *row]).texts == ("a warm heart", "a warm heart")
+    assert generator._draft([generator.end]).texts == ("",)
+
+
+def test_a_text_that_is_too_long_loses_its_end(opened: Opener):
+    generator = opened("gpt2", Task("films", ("text",), TASK.labels, max_tokens=4))
+    examples = many()
+    cut = [row[: 1 + 4 + 1] for row in token_rows(generator, examples)]  # condition, four tokens, one more
+    assert any(row[-1] != generator.end for row in cut)
+    torch.testing.assert_close(generator.nll(examples), naive(generator, cut), **CLOSE)
+
+
+def test_no_text_is_longer_than_the_model_can_hold(opened: Opener):
+    """The tiny GPT-2 has 40 positions; the task would allow more."""
+    generator = opened("gpt2", Task("films", ("text",), TASK.labels, max_tokens=64))
+    assert generator.nll([Example(("warm heart " * 60,), 0)]).isfinite().all()
+    assert len(generator.sample(0, 4, torch.Generator().manual_seed(0))) == 4
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_what_is_saved_opens_with_the_same_likelihoods(opened, place: Place, tmp_path: Path, capfd, kind: str):
+    generator = opened(kind)
+    generator.save(tmp_path)
+    assert capfd.readouterr() == ("", "")
+    again = CausalGenerator.open(str(tmp_path), TASK, place)
+    again.likelihood = "sum"
+    assert (again.conditions, again.separator) == (generator.conditions, generator.separator)
+    torch.testing.assert_close(again.nll(many()), generator.nll(many()), rtol=1e-6, atol=1e-6)
+
+
+def test_the_probe_tells_who_reads_ahead(tiny_folder: Callable[[str], str]):
+    assert is_causal(open_model(AutoModelForCausalLM, tiny_folder("gpt2")))
+    assert not is_causal(open_model(AutoModelForCausalLM, tiny_folder("bert")))
+    assert is_causal(open_causal_model(tiny_folder("bert")))
+
+
+@pytest.mark.parametrize("kind", ["xlnet", "distilbert", "t5"])
+def test_a_model_that_cannot_write_left_to_right_is_refused(tiny_folder: Callable[[str], str], kind: str):
+    with pytest.raises(ModelError) as told:
+        open_causal_model(tiny_folder(kind))
+    assert "causal" in told.value.remedy or "cannot be opened" in told.value.problem

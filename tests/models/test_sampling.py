@@ -1,0 +1,191 @@
+"""Sampling is exact: one stream, one text; at the greedy limit what transformers writes; else the odds of the model."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+from scipy.stats import chisquare
+from tiny_models import PAIRS
+from torch import Tensor
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel
+
+from dilm.models import causal
+from dilm.models.causal import CausalGenerator, open_causal_model
+from dilm.models.sampling import Sampling, draw, sample_tokens
+from dilm.runtime.device import Place
+
+START, END = ENDS = (0, 1)
+NONE = torch.tensor([], dtype=torch.long)
+
+
+def stream(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture(scope="module")
+def letters() -> PreTrainedModel:
+    """A GPT-2 that knows five tokens and has strong opinions on what follows what."""
+    torch.manual_seed(0)
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=5, n_positions=32, n_embd=16, n_layer=2, n_head=2))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.3 * torch.randn(parameter.shape))
+    return model.eval()
+
+
+def rough(model: PreTrainedModel) -> PreTrainedModel:
+    torch.manual_seed(3)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.3 * torch.randn(parameter.shape))
+    return model.eval()
+
+
+def test_the_same_stream_writes_the_same_texts(letters: PreTrainedModel):
+    first, again, other = (
+        sample_tokens(letters, ENDS, 20, Sampling(max_tokens=8, batch=6), stream(seed), NONE) for seed in (0, 0, 1)
+    )
+    assert first == again != other
+
+
+def test_the_global_generator_plays_no_part(letters: PreTrainedModel):
+    torch.manual_seed(1)
+    first = sample_tokens(letters, ENDS, 9, Sampling(max_tokens=8), stream(), NONE)
+    torch.manual_seed(2)
+    assert sample_tokens(letters, ENDS, 9, Sampling(max_tokens=8), stream(), NONE) == first
+
+
+@torch.no_grad()
+def likeliest(model: PreTrainedModel, start: int, end: int, longest: int) -> list[int]:
+    """Greedy decoding that reads the whole text anew for each token."""
+    text = [start]
+    while len(text) <= longest and text[-1] != end:
+        text.append(int(model(input_ids=torch.tensor([text])).logits[0, -1].argmax()))
+    return text[1:]
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "bert", "roberta", "llama"])
+def test_the_cache_changes_no_token_at_the_greedy_limit(tiny_folder: Callable[[str], str], kind: str):
+    model = rough(open_causal_model(tiny_folder(kind)))
+    greedy = sample_tokens(model, (5, 7), 3, Sampling(top_k=1, max_tokens=20), stream(), NONE)
+    assert greedy == [likeliest(model, 5, 7, longest=21)] * 3
+    assert len(greedy[0]) > 3
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "bert", "llama"])  # generate() gives RoBERTa positions without their offset
+def test_the_greedy_limit_is_what_transformers_writes(tiny_folder: Callable[[str], str], kind: str):
+    model = rough(open_causal_model(tiny_folder(kind)))
+    greedy = sample_tokens(model, (5, 7), 3, Sampling(top_k=1, max_tokens=20), stream(), NONE)
+    settings = {"do_sample": False, "max_new_tokens": 21, "eos_token_id": 7, "pad_token_id": 0}
+    theirs = model.generate(torch.tensor([[5]]), attention_mask=torch.ones(1, 1, dtype=torch.long), **settings)
+    assert greedy == [theirs[0, 1:].tolist()] * 3
+
+
+def sentences(model: PreTrainedModel, longest: int) -> dict[tuple[int, ...], float]:
+    """Every sequence of at most `longest` tokens, with its exact probability."""
+
+    def grow(prefix: tuple[int, ...], probability: float) -> Iterator[tuple[tuple[int, ...], float]]:
+        if len(prefix) == longest or prefix[-1:] == (END,):
+            yield prefix, probability
+            return
+        with torch.no_grad():
+            nexts = model(input_ids=torch.tensor([[START, *prefix]])).logits[0, -1].double().softmax(-1).tolist()
+        for token, share in enumerate(nexts):
+            yield from grow((*prefix, token), probability * share)
+
+    return dict(grow((), 1.0))
+
+
+def test_texts_come_as_often_as_the_model_says(letters: PreTrainedModel):
+    """Whole sequences against their exact probabilities, so a cache that loses its row would show."""
+    count, odds = 4000, sentences(letters, longest=3)
+    drawn = Counter(map(tuple, sample_tokens(letters, ENDS, count, Sampling(top_p=1.0, max_tokens=2), stream(), NONE)))
+    assert set(drawn) <= set(odds)
+    common = [text for text, share in odds.items() if share * count >= 5]
+    seen = [drawn[text] for text in common] + [count - sum(drawn[text] for text in common)]
+    wanted = [odds[text] * count for text in common] + [count * (1 - sum(odds[text] for text in common))]
+    assert len(common) > 10 and min(wanted) >= 5
+    assert chisquare(seen, wanted).pvalue > 1e-3
+
+
+def naive(logits: Tensor, wanted: Sampling) -> Tensor:
+    """Temperature, top-k, then the fewest likeliest tokens that hold `top_p`, one by one."""
+    odds = (logits.double() / wanted.temperature).softmax(-1)
+    order = odds.argsort(descending=True).tolist()[: wanted.top_k or len(odds)]
+    total, held, kept = sum(float(odds[token]) for token in order), 0.0, []
+    for token in order:
+        if held / total >= wanted.top_p:
+            break
+        kept.append(token)
+        held += float(odds[token])
+    mask = torch.zeros_like(odds)
+    mask[kept] = 1
+    return odds * mask / (odds * mask).sum()
+
+
+@pytest.mark.parametrize("vocabulary", [3, 40, 1500])
+@pytest.mark.parametrize(
+    ("top_p", "top_k"), [(0.1, 0), (0.37, 0), (0.951, 0), (1.0, 0), (1.0, 5), (0.6, 5), (0.9, 100)]
+)
+@pytest.mark.parametrize("temperature", [0.5, 2.0])
+def test_draws_follow_the_odds_that_the_definition_leaves(
+    top_p: float, top_k: int, temperature: float, vocabulary: int
+):
+    count, wanted = 4000, Sampling(top_p, top_k, temperature)
+    logits = 2 * torch.randn(vocabulary, generator=stream(vocabulary))
+    drawn = torch.bincount(draw(logits.expand(count, -1), wanted, stream()), minlength=vocabulary).double()
+    odds = naive(logits, wanted)
+    assert drawn[odds == 0].sum() == 0
+    common = odds * count >= 5
+    seen = [*drawn[common].tolist(), float(drawn[~common].sum())]
+    expected = [*(odds[common] * count).tolist(), float(odds[~common].sum()) * count]
+    cells = len(seen) if expected[-1] >= 5 else len(seen) - 1
+    scale = sum(seen[:cells]) / sum(expected[:cells])
+    assert cells == 1 or chisquare(seen[:cells], [scale * cell for cell in expected[:cells]]).pvalue > 1e-4
+    assert sum(seen[cells:]) <= 25
+
+
+def test_every_row_is_drawn_from_its_own_odds():
+    logits = torch.full((5, 5), -50.0).fill_diagonal_(50.0)
+    assert draw(logits, Sampling(), stream()).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_the_likeliest_token_is_kept_however_small_the_nucleus():
+    assert draw(torch.tensor([[0.0, 1.0, 0.5]]), Sampling(top_p=1e-6), stream()).tolist() == [1]
+
+
+def test_banned_tokens_are_never_written(letters: PreTrainedModel):
+    free = sample_tokens(letters, ENDS, 300, Sampling(max_tokens=6), stream(), NONE)
+    bound = sample_tokens(letters, ENDS, 300, Sampling(max_tokens=6), stream(), torch.tensor([0, 3]))
+    assert {0, 3} <= {token for text in free for token in text}
+    assert {token for text in bound for token in text} == {1, 2, 4}
+
+
+def test_a_generator_writes_no_condition_and_no_special_token(tiny_folder, place: Place, monkeypatch):
+    seen: list[list[int]] = []
+    real = causal.sample_tokens
+    monkeypatch.setattr(causal, "sample_tokens", lambda *job: seen.extend(real(*job)) or seen)
+    generator = CausalGenerator.open(tiny_folder("gpt2"), PAIRS, place)
+    generator.sampling = Sampling(top_p=1.0, max_tokens=20)
+    generator.sample(1, 200, stream())
+    written = {token for text in seen for token in text}
+    special = {*generator.tokenizer.all_special_ids, *generator.conditions, generator.start}
+    assert written & special <= {generator.end, generator.separator}
+    assert {generator.end, generator.separator} <= written and len(written) > 100
+
+
+def test_finished_rows_leave_the_batch(letters: PreTrainedModel):
+    sizes: list[int] = []
+    hook = letters.register_forward_pre_hook(
+        lambda _, args, inputs: sizes.append(len(inputs["input_ids"])), with_kwargs=True
+    )
+    texts = sample_tokens(letters, ENDS, 40, Sampling(top_p=1.0, max_tokens=9), stream(), NONE)
+    hook.remove()
+    assert sizes == [sum(len(text) > step for text in texts) for step in range(len(sizes))]
+    assert len(set(sizes)) > 3
+    for text in texts:
+        assert END not in text[:-1]
+        assert text[-1] == END or len(text) == 10
