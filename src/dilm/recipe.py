@@ -68,11 +68,11 @@ class Pretrain:
 class Fit:
     """Language-model training of the generator on class-conditional texts (paper 3.1)."""
 
-    steps: int = 1000
+    steps: int = 500
     """Optimiser steps. Paper: 80,000."""
     batch: int = 64
     lr: float = 0.0
-    """Peak learning rate; 0: 1e-3 from scratch, 1e-4 pretrained. Paper: 1e-5."""
+    """Peak learning rate; 0: 1e-3 from scratch, 3e-4 pretrained. Paper: 1e-5."""
     warmup: float = 0.1
     weight_decay: float = 0.01
     clip: float = 1.0
@@ -86,18 +86,18 @@ class Fit:
 class Match:
     """Gradient matching: the generator learns to write text that teaches what real text teaches (paper 3.2)."""
 
-    steps: int = 200
+    steps: int = 60
     """Matching steps; 0 leaves the generator as the language model it is. Paper: 20,000."""
     lr: float = 0.0
     """Peak learning rate; 0: 1e-4 from scratch, 1e-5 pretrained. Paper: 3e-7."""
     warmup: float = 0.05
     weight_decay: float = 0.01
     clip: float = 1.0
-    synthetic: int = 64
+    synthetic: int = 32
     """Synthetic texts per class and step. Paper: 64."""
     real: int = 200
     """Real texts per class in one teacher set. Paper: 200."""
-    teacher_sets: int = 5
+    teacher_sets: int = 3
     """Representative teacher sets, by k-means with different seeds; 0: random real rows at each step. Paper: 10."""
     temperature: float = 1.0
     """Weights are softmax(-nll / temperature)."""
@@ -107,7 +107,7 @@ class Match:
     """`closed_form` (no backward pass through the learner) or `autograd`: equal, the second only slower."""
     refresh_every: int = 20
     """Steps between refreshments of the proposals; also the points a killed run resumes from. Paper: 200."""
-    clusters: int = 64
+    clusters: int = 32
     """Clusters that a synthetic mini-batch draws evenly from; 1: no balancing. Paper: 64."""
     trajectory: str = "cached"
     """`cached`: the learner's ages are trained once and drawn from; `fresh`: trained anew as in the paper."""
@@ -117,7 +117,7 @@ class Match:
     """Training steps between two ages. Paper: 20."""
     trajectories: int = 2
     """Independent trajectories in the bank (cached only)."""
-    check_every: int = 100
+    check_every: int = 20
     """Steps between dev scores; the best checkpoint is kept. A multiple of refresh_every; 0: keep the last."""
     check_sets: int = 2
     """Synthetic sets, each with a training of its own, behind one dev score. Paper: 10."""
@@ -165,7 +165,7 @@ class Evaluate:
     """`same` is the learner of distillation; others by hub id, folder or `scratch`."""
     baselines: tuple[str, ...] = ("random", "kmeans_nearest", "herding", "untuned", "full")
     """Selectors over real rows, `untuned` (the generator before matching, same selection), `full` (all real rows)."""
-    seeds: int = 2
+    seeds: int = 1
     """Trainings for each set. Paper: 5."""
     steps: int = 200
     lr: float = 1e-4
@@ -173,7 +173,7 @@ class Evaluate:
     warmup: float = 0.5
     weight_decay: float = 0.01
     clip: float = 1.0
-    full_steps: int = 1000
+    full_steps: int = 400
     """Training steps on full data, whose score is cached across runs."""
     full_lr: float = 5e-5
     full_warmup: float = 0.1
@@ -188,6 +188,8 @@ class Runtime:
     """fp32, bf16, or auto: bf16 where the hardware multiplies it natively."""
     threads: int = 0
     """CPU threads; 0 leaves torch's choice."""
+    workers: int = 0
+    """Processes that run trials side by side, one thread each; 0: one per core, or 1 on an accelerator."""
 
 
 @dataclass(frozen=True, config=_DOOR)

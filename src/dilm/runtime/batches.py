@@ -1,4 +1,4 @@
-"""Mini-batches as a function of the step: epochs of shuffled row numbers, stateless, so that any step can come first."""
+"""Mini-batches as a function of the step: epochs of shuffled row numbers, stateless: any step can come first."""
 
 from __future__ import annotations
 

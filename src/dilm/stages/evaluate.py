@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,33 +15,34 @@ from dilm.data.own_sets import read_sets
 from dilm.evaluation.trials import Trial, arms, run_trial
 from dilm.models.classifier import Classifier
 from dilm.models.hub import identity
+from dilm.recipe import Runtime
 from dilm.runs import cache_folder
+from dilm.runtime import workers
+from dilm.runtime.device import choose
 from dilm.runtime.progress import bar
 from dilm.stages.select import real_sets, synthetic_sets
-from dilm.types import Dataset, Score
+from dilm.types import Dataset, Score, Task
 
 FULL = "full"
 
 
 def run(bench: Bench, also: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Facts: trials run now and trials known already. `also` names files with sets of the user's own.
+    """Facts: trials run now and trials known already. `also` names files with sets of the user's own,
+    of which as many are measured as there are of ours.
 
     Every finished trial is on disk at once, so a killed evaluation resumes at the next one.
     """
     sets = synthetic_sets(bench) | real_sets(bench)
     for name, file in (also or {}).items():
-        sets[name] = read_sets(Path(file), bench.task, bench.recipe.per_class)
-    trials = list(plan(bench, sets))
+        sets[name] = read_sets(Path(file), bench.task, bench.recipe.per_class)[: bench.recipe.select.sets]
+    jobs = list(plan(bench, sets))
+    trials = [job.trial for job in jobs]
     known = measured(bench)
-    missing = list({trial.key: trial for trial in trials if trial.key not in known}.values())
+    missing = list({job.trial.key: job for job in jobs if job.trial.key not in known}.values())
     with bar("evaluate", len(trials), len(trials) - len(missing)) as advance:
-        for name in bench.recipe.evaluate.learners:
-            of_learner = [trial for trial in missing if trial.learner == known_as(bench, name)]
-            learner = bench.learner(name) if of_learner else None
-            for trial in of_learner:
-                score = _full(trial, learner) if trial.method == FULL else run_trial(trial, learner)
-                jsonl.append(scores_file(bench), {"trial": trial.key, **asdict(score)})
-                advance(1, **{trial.method: score.value})
+        for job, score in workers.run(measure, missing, _workers(bench)):
+            jsonl.append(scores_file(bench), {"trial": job.trial.key, **asdict(score)})
+            advance(1, **{job.trial.method: score.value})
     names = ("key", "method", "learner", "per_class", "set", "seed")
     return {
         "known": len(trials) - len(missing),
@@ -47,17 +50,54 @@ def run(bench: Bench, also: Mapping[str, str] | None = None) -> dict[str, Any]:
     }
 
 
-def plan(bench: Bench, sets: Mapping[str, list[Dataset]]) -> Iterator[Trial]:
-    """Every trial of this evaluation; full data is trained on once per learner."""
-    wanted, test = bench.recipe.evaluate, bench.splits.test
+@dataclass(frozen=True)
+class Job:
+    """A trial, and what a process needs to run it."""
+
+    trial: Trial
+    folder: str
+    """Where the learner's initial weights are."""
+    runtime: Runtime
+
+
+def measure(job: Job) -> Score:
+    """Run one trial; the score of full data is taken from the user's cache where another run measured it already."""
+    trial, kept = job.trial, cache_folder() / "full" / f"{job.trial.key}.jsonl"
+    if trial.method == FULL and kept.exists():
+        return Score(**jsonl.read(kept)[0])
+    score = run_trial(trial, _learner(job.folder, trial.test.task, job.runtime))
+    if trial.method == FULL:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        jsonl.write(kept, [asdict(score)])
+    return score
+
+
+@lru_cache(maxsize=1)
+def _learner(folder: str, task: Task, runtime: Runtime) -> Classifier:
+    """Opened once for all trials of a process."""
+    return Classifier.open(folder, task, choose(runtime.device, runtime.precision), task.max_tokens)
+
+
+def _workers(bench: Bench) -> int:
+    if wanted := bench.recipe.runtime.workers:
+        return wanted
+    return (os.cpu_count() or 1) if bench.place.device.type == "cpu" else 1
+
+
+def plan(bench: Bench, sets: Mapping[str, list[Dataset]]) -> Iterator[Job]:
+    """Every trial of this evaluation, the longest first; full data is trained on once per learner."""
+    recipe, wanted, test = bench.recipe, bench.recipe.evaluate, bench.splits.test
     for learner in wanted.learners:
-        name, content = known_as(bench, learner), identity(bench.learner_folder(learner))
-        for method, number, seed, rows in arms(dict(sets), wanted.seeds):
-            schedule, size = trial_schedule(bench.recipe), bench.recipe.per_class
-            yield Trial(method, name, size, number, seed, rows, test, schedule, wanted.batch, content)
+        name, folder = known_as(bench, learner), bench.learner_folder(learner)
+        content = identity(folder)
         if FULL in wanted.baselines:
-            schedule = full_schedule(bench.recipe)
-            yield Trial(FULL, name, 0, 0, 0, bench.splits.train, test, schedule, wanted.batch, content)
+            schedule = full_schedule(recipe)
+            trial = Trial(FULL, name, 0, 0, 0, bench.splits.train, test, schedule, wanted.batch, content)
+            yield Job(trial, folder, recipe.runtime)
+        for method, number, seed, rows in arms(dict(sets), wanted.seeds):
+            schedule, size = trial_schedule(recipe), recipe.per_class
+            trial = Trial(method, name, size, number, seed, rows, test, schedule, wanted.batch, content)
+            yield Job(trial, folder, recipe.runtime)
 
 
 def measured(bench: Bench) -> dict[str, Score]:
@@ -86,15 +126,3 @@ def known_as(bench: Bench, learner: str) -> str:
     """A learner's name in tables: a hub id as it is, of a folder its last part."""
     name = bench.recipe.models.learner if learner == "same" else learner
     return Path(name).resolve().name if not is_scratch(name) and Path(name).is_dir() else name
-
-
-def _full(trial: Trial, learner: Classifier) -> Score:
-    """The score of full data, which other runs on the same data may have measured already."""
-    file = cache_folder() / "full" / f"{trial.key}.jsonl"
-    if file.exists():
-        return Score(**jsonl.read(file)[0])
-    with bar("train on full data", trial.schedule.steps) as advance:
-        score = run_trial(trial, learner, advance)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    jsonl.write(file, [asdict(score)])
-    return score
