@@ -100,13 +100,19 @@ def test_nll_teaches_the_generator_and_leaves_its_logits_whole(opened: Opener):
 
 
 @pytest.mark.parametrize("kind", WRITERS)
-def test_condition_tokens_start_as_copies_of_the_start_token(tiny_folder, place: Place, kind: str):
+def test_new_tokens_start_as_copies_of_the_start_token(tiny_folder, place: Place, kind: str):
     generator = CausalGenerator.open(tiny_folder(kind), TASK, place)
     assert len({*generator.conditions, generator.separator, generator.start, generator.end}) == 6
     for layer in (generator.model.get_input_embeddings(), generator.model.get_output_embeddings()):
         assert layer.weight.shape[0] == len(generator.tokenizer)
-        for token in generator.conditions:
+        for token in (*generator.conditions, generator.separator):
             assert torch.equal(layer.weight[token], layer.weight[generator.start])
+
+
+def test_opening_is_no_draw(tiny_folder, place: Place):
+    """Two runs with one seed start from the same weights, whatever else the process drew before."""
+    first, second = (CausalGenerator.open(tiny_folder("gpt2"), PAIRS, place) for _ in range(2))
+    assert all(torch.equal(*pair) for pair in zip(first.parameters(), second.parameters(), strict=True))
 
 
 def test_classes_differ_once_the_condition_is_trained(opened: Opener):

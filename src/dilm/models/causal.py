@@ -173,16 +173,18 @@ def _start_and_end(tokenizer: PreTrainedTokenizerBase) -> tuple[int, int]:
 
 
 def _add_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, task: Task, start: int) -> list[int]:
-    """Token numbers of the conditions; those that the tokenizer did not have start as copies of the start token."""
+    """Token numbers of the conditions; what the tokenizer did not have starts as a copy of the start token.
+
+    The separator too: rows left to the model's own initialisation would differ from one opening to the next.
+    """
     names = [f"<|class_{condition}|>" for condition in task.conditions]
     new = [name for name in [*names, SEPARATOR] if name not in tokenizer.get_vocab()]
     tokenizer.add_tokens(new, special_tokens=True)
     rows = model.get_input_embeddings().weight.shape[0]
     if len(tokenizer) > rows:
         model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
-    conditions = tokenizer.convert_tokens_to_ids(names)
-    fresh = [token for name, token in zip(names, conditions, strict=True) if name in new]
+    fresh = tokenizer.convert_tokens_to_ids(new)
     for layer in {model.get_input_embeddings(), model.get_output_embeddings()} if fresh else ():
         with torch.no_grad():
             layer.weight[fresh] = layer.weight[start].clone()
-    return conditions
+    return tokenizer.convert_tokens_to_ids(names)

@@ -1,0 +1,141 @@
+"""Matching: two roads to one gradient, and a generator that turns towards the target."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from dilm.distillation.match import ROADS, Matching, condition_mismatch, match
+from dilm.distillation.targets import RandomRows, mean_gradient
+from dilm.models.causal import CausalGenerator
+from dilm.models.classifier import Classifier
+from dilm.runtime.optimize import AdamW, Schedule
+from dilm.types import Dataset
+
+Generators, Learners = Callable[[], CausalGenerator], Callable[[], Classifier]
+
+
+def matching(learner: Classifier, train: Dataset, road: str = "closed_form") -> Matching:
+    """Proposals are fixed real rows of the condition, the target two of them: what should be said is plain."""
+    proposals = {condition: train.of(condition).examples[:8] for condition in train.task.conditions}
+    targets = {condition: mean_gradient(learner, rows[2:4]) for condition, rows in proposals.items()}
+    return Matching(
+        learner,
+        trajectory=lambda _, step: None,
+        target=lambda _, condition, step: targets[condition],
+        proposals=lambda condition, step: proposals[condition],
+        road=ROADS[road],
+    )
+
+
+def loss_and_gradient(generator: CausalGenerator, problem: Matching, condition: int) -> tuple[Tensor, Tensor]:
+    generator.eval()
+    loss = condition_mismatch(generator, problem, condition, step=0)
+    pieces = torch.autograd.grad(loss, list(generator.parameters()))
+    return loss.detach(), torch.cat([piece.flatten() for piece in pieces])
+
+
+@pytest.mark.parametrize("condition", [0, 1])
+@pytest.mark.parametrize("likelihood", ["token", "sum", "padded"])
+def test_both_roads_give_one_loss_and_teach_the_generator_the_same(
+    new_generator: Generators, new_learner: Learners, train: Dataset, condition: int, likelihood: str
+):
+    generator, learner = new_generator(), new_learner()
+    generator.likelihood = likelihood
+    fast, plain = (loss_and_gradient(generator, matching(learner, train, road), condition) for road in ROADS)
+    torch.testing.assert_close(fast[0], plain[0], rtol=0, atol=1e-6)
+    torch.testing.assert_close(fast[1], plain[1], rtol=0, atol=1e-6)
+    assert fast[1].norm().item() > 1e-3
+    assert ((fast[1] - plain[1]).norm() / fast[1].norm()).item() < 1e-4
+
+
+def test_the_plain_road_takes_gradients_without_dropout(
+    new_generator: Generators, new_learner: Learners, train: Dataset
+):
+    generator, learner = new_generator(), new_learner()
+    problem = matching(learner, train, "autograd")
+    learner.train()
+    first = loss_and_gradient(generator, problem, 0)[0]
+    learner.train()
+    assert torch.equal(loss_and_gradient(generator, problem, 0)[0], first)
+
+
+def test_the_learner_is_not_taught(new_generator: Generators, new_learner: Learners, train: Dataset):
+    generator, learner = new_generator(), new_learner()
+    before = learner.snapshot()
+    update = AdamW(generator.parameters(), Schedule(3, 1e-2))
+    list(match(generator, matching(learner, train, "autograd"), update, range(3), seed=0))
+    assert all(torch.equal(value, before[name]) for name, value in learner.snapshot().items())
+
+
+@pytest.mark.parametrize("road", ROADS)
+def test_matching_raises_the_gradient_similarity(
+    new_generator: Generators, new_learner: Learners, train: Dataset, road: str
+):
+    generator, problem = new_generator(), matching(new_learner(), train, road)
+    update = AdamW(generator.parameters(), Schedule(30, 1e-2, warmup=0.1))
+    seen = list(match(generator, problem, update, range(30), seed=0))
+    assert len(seen) == 30 and all(-1 <= value <= 1 + 1e-6 for value in seen)
+    assert 1 - sum(seen[-5:]) / 5 < (1 - sum(seen[:3]) / 3) / 2
+
+
+def test_matching_makes_the_target_texts_likelier_than_the_others(
+    new_generator: Generators, new_learner: Learners, train: Dataset
+):
+    generator, problem = new_generator(), matching(new_learner(), train)
+    generator.eval()
+    before = torch.softmax(-generator.nll(problem.proposals(0, 0)), 0)[2:4].sum()
+    list(match(generator, problem, AdamW(generator.parameters(), Schedule(30, 1e-2)), range(30), seed=0))
+    generator.eval()
+    assert torch.softmax(-generator.nll(problem.proposals(0, 0)), 0)[2:4].sum() > before + 0.1
+
+
+def test_a_match_that_is_cut_in_two_is_the_same_bit_for_bit(
+    new_generator: Generators, new_learner: Learners, train: Dataset
+):
+    learner = new_learner()
+    problem = replace(matching(learner, train), target=RandomRows(train, 5, seed=0))
+    schedule, whole, first, second = Schedule(5, 1e-2), new_generator(), new_generator(), new_generator()
+    similarities = list(match(whole, problem, AdamW(whole.parameters(), schedule), range(5), seed=0))
+    update, again = AdamW(first.parameters(), schedule), AdamW(second.parameters(), schedule)
+    early = list(match(first, problem, update, range(2), seed=0))
+    second.model.load_state_dict(first.model.state_dict())
+    again.restore(update.state())
+    assert early + list(match(second, problem, again, range(2, 5), seed=0)) == similarities
+    for one, other in zip(whole.parameters(), second.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_sockets_are_asked_in_order_and_with_the_step(new_generator: Generators, new_learner: Learners, train: Dataset):
+    """Proposals come first: writing them puts the generator in eval mode, and it must match in train mode."""
+    generator, plain, asked = new_generator(), matching(new_learner(), train), []
+
+    def proposals(condition: int, step: int):
+        if ("proposals", condition, step) not in asked:
+            generator.eval()
+        asked.append(("proposals", condition, step))
+        return plain.proposals(condition, step)
+
+    def target(learner: Classifier, condition: int, step: int) -> Tensor:
+        assert generator.model.training
+        asked.append(("target", condition, step))
+        return plain.target(learner, condition, step)
+
+    problem = replace(
+        plain, proposals=proposals, target=target, trajectory=lambda _, step: asked.append(("trajectory", step))
+    )
+    next(match(generator, problem, AdamW(generator.parameters(), Schedule(1, 0.1)), range(4, 5), 0))
+    assert asked.index(("trajectory", 4)) == 2
+    assert [event for event in asked if event[0] == "target"] == [("target", 0, 4), ("target", 1, 4)]
+
+
+def test_a_hot_temperature_levels_the_texts(new_generator: Generators, new_learner: Learners, train: Dataset):
+    learner = new_learner()
+    problem = replace(matching(learner, train), temperature=1e6)
+    loss = condition_mismatch(new_generator(), problem, 0, 0)
+    mean, target = mean_gradient(learner, problem.proposals(0, 0)), problem.target(learner, 0, 0)
+    assert loss.item() == pytest.approx(1 - torch.cosine_similarity(mean, target, dim=0).item(), abs=1e-4)
