@@ -33,9 +33,9 @@ class Trial:
     @property
     def key(self) -> str:
         """Equal keys, equal scores: what was measured once need not be measured again."""
-        return key(
-            [self.identity, self.rows.fingerprint, self.test.fingerprint, repr(self.schedule), self.batch, self.seed]
-        )
+        task = self.test.task  # how long learners read, and how they are scored, stands in no fingerprint
+        data = (self.rows.fingerprint, self.test.fingerprint, task.max_tokens, task.metric)
+        return key([self.identity, data, repr(self.schedule), self.batch, self.seed])
 
 
 def arms(sets: dict[str, Sequence[Dataset]], seeds: int) -> Iterator[tuple[str, int, int, Dataset]]:
