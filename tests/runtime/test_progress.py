@@ -58,3 +58,12 @@ def test_a_fault_inside_passes_through(monkeypatch):
     monkeypatch.setenv("DILM_PROGRESS", "none")
     with pytest.raises(ZeroDivisionError), bar("fit", 1):
         raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("silent", ["none", ""])
+def test_a_fact_may_have_any_name(silent: str, monkeypatch, capsys):
+    """Methods are facts in `evaluate`, and users name their own."""
+    monkeypatch.setenv("DILM_PROGRESS", silent)
+    with bar("evaluate", 1) as advance:
+        advance(1, **{"steps": 0.5, "my set": 0.25})
+    assert capsys.readouterr().err.strip().endswith("" if silent else "steps=0.5 my set=0.25")

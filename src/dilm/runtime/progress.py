@@ -18,7 +18,7 @@ SECONDS_BETWEEN_LINES = 20.0
 def bar(title: str, total: int, done: int = 0) -> Iterator[Advance]:
     """Show progress of `total` steps, `done` of them before now. `DILM_PROGRESS=none` silences it."""
     if os.environ.get("DILM_PROGRESS") == "none":
-        yield lambda steps=1, **facts: None
+        yield lambda steps=1, /, **facts: None
     elif sys.stderr.isatty():
         with _rich_bar(title, total, done) as advance:
             yield advance
@@ -50,7 +50,7 @@ def _rich_bar(title: str, total: int, done: int) -> Iterator[Advance]:
     with Progress(*columns, console=Console(stderr=True)) as progress:
         row = progress.add_task(title, total=total, completed=done, facts="")
 
-        def advance(steps: int = 1, **facts: object) -> None:
+        def advance(steps: int = 1, /, **facts: object) -> None:
             update = {"facts": _facts(facts)} if facts else {}
             progress.update(row, advance=steps, **update)
 
@@ -61,7 +61,7 @@ def _plain_lines(title: str, total: int, done: int) -> Advance:
     start = last = time.monotonic()
     at = done
 
-    def advance(steps: int = 1, **facts: object) -> None:
+    def advance(steps: int = 1, /, **facts: object) -> None:
         nonlocal at, last
         at += steps
         now = time.monotonic()

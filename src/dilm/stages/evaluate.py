@@ -12,6 +12,7 @@ from typing import Any
 from dilm.build import Bench, full_schedule, is_scratch, trial_schedule
 from dilm.data import jsonl
 from dilm.data.own_sets import read_sets
+from dilm.errors import RecipeError
 from dilm.evaluation.trials import Trial, arms, run_trial
 from dilm.models.classifier import Classifier
 from dilm.models.hub import identity
@@ -34,6 +35,10 @@ def run(bench: Bench, also: Mapping[str, str] | None = None) -> dict[str, Any]:
     """
     sets = synthetic_sets(bench) | real_sets(bench)
     for name, file in (also or {}).items():
+        if name in (*sets, FULL):
+            raise RecipeError(
+                f"{name!r} is the name of a method of this run already.", "Choose another for your own set."
+            )
         sets[name] = read_sets(Path(file), bench.task, bench.recipe.per_class)[: bench.recipe.select.sets]
     jobs = list(plan(bench, sets))
     trials = [job.trial for job in jobs]
@@ -65,7 +70,7 @@ def measure(job: Job) -> Score:
     trial, kept = job.trial, cache_folder() / "full" / f"{job.trial.key}.jsonl"
     if trial.method == FULL and kept.exists():
         return Score(**jsonl.read(kept)[0])
-    score = run_trial(trial, _learner(job.folder, trial.test.task, job.runtime))
+    score = run_trial(trial, _learner(job.folder, trial.identity, trial.test.task, job.runtime))
     if trial.method == FULL:
         kept.parent.mkdir(parents=True, exist_ok=True)
         jsonl.write(kept, [asdict(score)])
@@ -73,8 +78,8 @@ def measure(job: Job) -> Score:
 
 
 @lru_cache(maxsize=1)
-def _learner(folder: str, task: Task, runtime: Runtime) -> Classifier:
-    """Opened once for all trials of a process."""
+def _learner(folder: str, identity: str, task: Task, runtime: Runtime) -> Classifier:
+    """Opened once for all trials of a process; `identity` tells when the folder holds other weights than before."""
     return Classifier.open(folder, task, choose(runtime.device, runtime.precision), task.max_tokens)
 
 

@@ -1,0 +1,54 @@
+"""Jobs side by side: the same results as one after the other, from a plain script too, and faults come back."""
+
+from __future__ import annotations
+
+import operator
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from dilm.runtime import workers
+
+PLAIN_SCRIPT = """
+import operator
+print("begun")
+from dilm.runtime import workers
+print(sorted(result for _, result in workers.run(operator.neg, [1, 2, 3], 2)))
+"""
+
+
+def test_every_job_comes_back_with_its_result():
+    assert dict(workers.run(operator.neg, range(5), 1)) == {job: -job for job in range(5)}
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_each_job_has_one_thread(count: int):
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        assert {result for _, result in workers.run(threads, [0, 1], count)} == {1}
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+def threads(job: int) -> int:
+    return torch.get_num_threads()
+
+
+def test_a_plain_script_needs_no_guard(tmp_path: Path):
+    """Spawned processes must not run the caller's script again from its first line."""
+    script = tmp_path / "plain.py"
+    script.write_text(PLAIN_SCRIPT, encoding="utf-8")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    told = subprocess.run([sys.executable, script], capture_output=True, text=True, env=environment, timeout=100)
+    assert told.stdout == "begun\n[-3, -2, -1]\n", told.stderr
+
+
+def test_a_fault_of_one_job_is_the_callers():
+    with pytest.raises(TypeError):
+        list(workers.run(operator.neg, [1, "two", 3], 1))
