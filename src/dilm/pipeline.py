@@ -36,7 +36,7 @@ class Stage:
 
 STAGES = (
     Stage("load", load.run, lambda r: [r.data, r.seed, r.models.max_tokens], ()),
-    Stage("pretrain", pretrain.run, lambda r: [r.pretrain, _models(r)], ("load",)),
+    Stage("pretrain", pretrain.run, lambda r: [r.pretrain, _models(r), pretrain.learns(r)], ("load",)),
     Stage("fit", fit.run, lambda r: [r.fit], ("pretrain",)),
     Stage("match", match.run, lambda r: [r.match, r.evaluate.lr, r.evaluate.warmup, r.evaluate.batch], ("fit",)),
     Stage("generate", generate.run, lambda r: [r.generate, r.per_class, r.select.sets, _untuned(r)], ("match",)),
@@ -59,7 +59,8 @@ def keys(recipe: Recipe) -> dict[str, str]:
 def run_stage(bench: Bench, name: str, **options: Any) -> dict[str, Any]:
     """Run one stage, or return the facts of its finished run. Raises RunError when an earlier stage is missing.
 
-    With `options` (evaluate's `also`) the stage is run even where it is complete: what it measured before it knows.
+    With `options` (evaluate's `also`) the stage is run even where it is complete, and the later ones count as undone:
+    what it measured before it knows.
     """
     wanted = keys(bench.recipe)
     for before in NAMES[: NAMES.index(name)]:
@@ -71,6 +72,8 @@ def run_stage(bench: Bench, name: str, **options: Any) -> dict[str, Any]:
     folder, stage = bench.run.stage(name), STAGES[NAMES.index(name)]
     if folder.is_done(wanted[name]) and not options:
         return folder.manifest or {}
+    for later in NAMES[NAMES.index(name) + 1 :] if options else ():
+        bench.run.stage(later).clear()
     continued = folder.begin(wanted[name])
     begin = time.monotonic()
     facts = stage.run(bench, **options)

@@ -44,11 +44,16 @@ class StageFolder:
         """Make ready for work under `key`; work of another key is removed. True when earlier work is continued."""
         if self.is_begun(key):
             return True
-        if self.path.exists():
-            shutil.rmtree(self.path)
+        self.clear()
         self.path.mkdir(parents=True)
         (self.path / "key").write_text(key, encoding="utf-8")
         return False
+
+    def clear(self) -> None:
+        """Make the stage undone; the manifest goes first, so that half a folder never counts as complete."""
+        (self.path / "manifest.json").unlink(missing_ok=True)
+        if self.path.exists():
+            shutil.rmtree(self.path)
 
     def finish(self, manifest: dict[str, Any]) -> None:
         """Declare the stage complete."""

@@ -9,9 +9,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.cache_utils import DynamicCache
 
-
 BLOCK = 256
-"""Tokens summed together before one of them is drawn: a running sum over the whole vocabulary is several times slower."""
+"""Tokens summed together before one is drawn: a running sum over the whole vocabulary is several times slower."""
 
 
 @dataclass(frozen=True)

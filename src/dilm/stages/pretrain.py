@@ -7,21 +7,30 @@ from typing import Any
 
 from dilm.build import Bench, is_scratch
 from dilm.models import scratch
+from dilm.recipe import Recipe
 from dilm.runtime.seeding import derive
 
 
 def run(bench: Bench) -> dict[str, Any]:
     """Facts: what was made, and the learner's masked-language-modelling curve."""
-    models = bench.recipe.models
-    writes = is_scratch(models.generator)
-    learns = any(is_scratch(name) for name in (models.learner, models.encoder, *bench.recipe.evaluate.learners))
-    if not (writes or learns):
-        return {"made": []}
-    texts = [text for example in bench.splits.train for text in example.texts]
-    if writes:
+    makers = {"generator": writes(bench.recipe), "learner": learns(bench.recipe)}
+    made = [role for role, wanted in makers.items() if wanted]
+    texts = [text for example in bench.splits.train for text in example.texts] if made else []
+    if "generator" in made:
         _generator(bench, texts, bench.folder("pretrain") / "generator")
-    curve = _learner(bench, texts, bench.folder("pretrain") / "learner") if learns else []
-    return {"made": ["generator"] * writes + ["learner"] * learns, "curve": curve}
+    curve = _learner(bench, texts, bench.folder("pretrain") / "learner") if "learner" in made else []
+    return {"made": made, "curve": curve}
+
+
+def writes(recipe: Recipe) -> bool:
+    """Whether the generator is to be made from scratch."""
+    return is_scratch(recipe.models.generator)
+
+
+def learns(recipe: Recipe) -> bool:
+    """Whether a learner is to be made from scratch: to match with, to measure distances, or only to be evaluated."""
+    models = recipe.models
+    return any(is_scratch(name) for name in (models.learner, models.encoder, *recipe.evaluate.learners))
 
 
 def _generator(bench: Bench, texts: list[str], folder: Path) -> None:

@@ -1,0 +1,130 @@
+"""A finished run under changed settings, or with sets of the user's own: what is done again, and what is known."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from tiny_runs import SETTINGS, scores_of
+
+from dilm import api, pipeline
+from dilm.distilled import Distilled
+from dilm.errors import DataError, RecipeError
+
+
+def changed(run: Path, **settings: object) -> dict[str, str]:
+    """States of the stages after settings, `section__name`, were changed."""
+    said = {name.replace("__", "."): value for name, value in settings.items()}
+    return pipeline.states(api.change_settings(api.existing_run(run), said))
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "first"),
+    [
+        ("seed", 9, "load"),
+        ("models.max_tokens", 30, "load"),
+        ("pretrain.steps", 5, "pretrain"),
+        ("fit.steps", 61, "fit"),
+        ("match.temperature", 2.0, "match"),
+        ("per_class", 4, "generate"),
+        ("generate.top_p", 0.9, "generate"),
+        ("select.method", "herding", "select"),
+        ("select.sets", 3, "generate"),
+        ("evaluate.seeds", 3, "evaluate"),
+    ],
+)
+def test_a_setting_undoes_its_stage_and_those_after_it(copied: Path, setting: str, value: object, first: str):
+    states = changed(copied, **{setting: value})
+    at = pipeline.NAMES.index(first)
+    assert list(states.values()) == ["done"] * at + ["to do"] * (8 - at)
+
+
+def test_what_changes_only_speed_undoes_nothing(copied: Path):
+    assert set(changed(copied, runtime__threads=2, runtime__workers=3).values()) == {"done"}
+
+
+def test_a_learner_from_scratch_that_is_asked_for_later_is_made(copied: Path):
+    """The scratch learner is made by `pretrain`, also when only `evaluate` needs it."""
+    pretrained = str(copied / "pretrain" / "learner")
+    run = api.change_settings(api.existing_run(copied), {"models.learner": pretrained})
+    keys = {
+        learner: pipeline.keys(api.change_settings(run, {"evaluate.learners": [learner]}).recipe)["pretrain"]
+        for learner in ("same", "scratch", pretrained)
+    }
+    assert keys["same"] == keys[pretrained] != keys["scratch"]
+
+
+def test_more_seeds_measure_only_the_new_trials(copied: Path):
+    before = scores_of(copied)
+    run = api.change_settings(api.existing_run(copied), {"evaluate.seeds": 3})
+    facts = api.run_stage(run, "evaluate")
+    after = scores_of(copied)
+    assert before.items() <= after.items() and len(after) > len(before)
+    assert facts["known"] == len(facts["trials"]) - (len(after) - len(before))
+    assert Counter(trial["seed"] for trial in facts["trials"] if trial["method"] == "dilm") == {0: 2, 1: 2, 2: 2}
+
+
+@pytest.fixture
+def own_sets(finished: Distilled, tmp_path: Path) -> Path:
+    """Two sets of the user's own, labels as names and as numbers, and one of another size."""
+    rows = [
+        {"review": f"a {word} thing {at}", "stars": None, "label": label, "set": name, "per_class": 3}
+        for name in ("a", "b")
+        for at in range(3)
+        for word, label in (("dull", "thumbs down"), ("fine", 1))
+    ]
+    rows += [{"review": "other size", "label": "thumbs up", "set": "c", "per_class": 50}]
+    file = tmp_path / "mine.jsonl"
+    file.write_text("\n".join(json.dumps({k: v for k, v in row.items() if v is not None}) for row in rows), "utf-8")
+    return file
+
+
+def test_own_sets_are_scored_in_the_same_trials_and_reach_the_report(copied: Path, own_sets: Path):
+    before = scores_of(copied)
+    rows = api.evaluate(copied, also={"steps": str(own_sets)})
+    counts = Counter(row["method"] for row in rows)
+    assert counts["steps"] == counts["dilm"] == 4
+    assert {row["rows"] for row in rows if row["method"] == "steps"} == {6}
+    assert before.items() <= scores_of(copied).items()
+    assert "| steps |" not in (copied / "results.md").read_text("utf-8")
+    api.report(copied)
+    assert "steps" in (copied / "results.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", ["dilm", "random", "full"])
+def test_own_sets_cannot_take_the_name_of_a_method(copied: Path, own_sets: Path, name: str):
+    with pytest.raises(RecipeError, match=f"'{name}' is the name of a method"):
+        api.evaluate(copied, also={name: str(own_sets)})
+
+
+def test_own_sets_that_cannot_be_read_are_told_why(copied: Path, tmp_path: Path):
+    for content, why in (
+        ("review,label\na,thumbs sideways\n", "'thumbs sideways', which is none of"),
+        ("text,label\na,thumbs up\n", "no column 'review'"),
+        ("review,label,per_class\na,thumbs up,9\n", "no set with per_class 3"),
+    ):
+        file = tmp_path / "mine.csv"
+        file.write_text(content, encoding="utf-8")
+        with pytest.raises(DataError, match=why):
+            api.evaluate(copied, also={"mine": str(file)})
+
+
+def test_a_pair_task_walks_the_whole_road(tmp_path: Path):
+    settings = SETTINGS | {
+        "data.train_rows": 120,
+        "data.dev_rows": 20,
+        "data.test_rows": 30,
+        "models.max_tokens": 60,
+        "fit.steps": 150,
+        "fit.check_every": 50,
+        "match.check_every": 0,
+        "select.sets": 1,
+        "evaluate.seeds": 1,
+        "evaluate.baselines": ["random", "untuned"],
+    }
+    found = api.distill("toy_pairs", out=tmp_path / "run", per_class=2, generator="scratch:tiny", settings=settings)
+    assert len(found.task.fields) == 2 and found.data.counts == (2, 2)
+    assert all(len(example.texts) == 2 and all(example.texts) for example in found)
+    assert Counter(row["method"] for row in api.evaluate(tmp_path / "run")) == {"dilm": 1, "untuned": 1, "random": 1}

@@ -1,0 +1,59 @@
+"""Settings with which the whole road takes seconds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+START: dict[str, Any] = {"text": "review", "label": "stars", "per_class": 3, "generator": "scratch:tiny", "seed": 4}
+
+SETTINGS: dict[str, Any] = {
+    "models.max_tokens": 24,
+    "pretrain.vocabulary": 300,
+    "pretrain.steps": 4,
+    "pretrain.batch": 8,
+    "fit.steps": 60,
+    "fit.check_every": 20,
+    "fit.batch": 16,
+    "fit.lr": 1e-2,
+    "match.steps": 4,
+    "match.synthetic": 8,
+    "match.real": 8,
+    "match.teacher_sets": 2,
+    "match.refresh_every": 2,
+    "match.clusters": 2,
+    "match.ages": 2,
+    "match.age_steps": 2,
+    "match.trajectories": 1,
+    "match.check_every": 2,
+    "match.check_sets": 1,
+    "match.check_per_class": 2,
+    "match.check_oversample": 2,
+    "match.check_steps": 12,
+    "match.check_rows": 20,
+    "generate.oversample": 3,
+    "generate.attempts": 20,
+    "select.sets": 2,
+    "evaluate.seeds": 2,
+    "evaluate.steps": 12,
+    "evaluate.lr": 5e-3,
+    "evaluate.full_steps": 4,
+    "runtime.device": "cpu",
+    "runtime.precision": "fp32",
+    "runtime.threads": 1,
+    "runtime.workers": 1,
+}
+
+
+def scores_of(run: Path) -> dict[str, float]:
+    """Trial key to value, of every row of scores.jsonl; no trial is measured twice."""
+    rows = [json.loads(line) for line in (run / "scores.jsonl").read_text("utf-8").splitlines()]
+    values = {row["trial"]: row["value"] for row in rows}
+    assert len(values) == len(rows)
+    return values
+
+
+def products(run: Path) -> dict[str, str]:
+    """Everything that a run made of text: the pools, the sets, the product."""
+    return {str(file.relative_to(run)): file.read_text("utf-8") for file in sorted(run.glob("*/*.jsonl"))}
