@@ -1,0 +1,75 @@
+"""`dilm distill` on a file as people have them: what is said where, and what can be read by a program."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from dilm.cli import app
+
+TINY = """
+models.max_tokens=32 pretrain.vocabulary=300 pretrain.steps=2 fit.steps=60 fit.check_every=30 fit.batch=16 fit.lr=1e-2
+match.steps=2 match.refresh_every=2 match.synthetic=8 match.real=8 match.teacher_sets=1 match.clusters=2 match.ages=2
+match.age_steps=1 match.trajectories=1 match.check_every=0 generate.oversample=2 generate.attempts=20 select.sets=1
+evaluate.seeds=1 evaluate.steps=2 evaluate.full_steps=2 evaluate.baselines=random,full runtime.threads=1
+runtime.workers=1 runtime.device=cpu
+"""
+
+
+@pytest.fixture(scope="module")
+def messy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A byte-order mark, Windows line ends, quotes, a line break in a cell, an empty text, and a column too many."""
+    rows = ["id,Stars,Review text"]
+    for at in range(120):
+        label, word = (("1", "dull"), ("5", "fine"))[at % 2]
+        rows.append(f'{at},{label},"the ""plot"", café {at % 7}\n was {word}"')
+    rows.append('999,5,""')
+    file = tmp_path_factory.mktemp("data") / "my reviews.csv"
+    file.write_bytes(b"\xef\xbb\xbf" + "\r\n".join(rows).encode())
+    return file
+
+
+@pytest.fixture(autouse=True)
+def somewhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DILM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("DILM_PROGRESS", "lines")
+    monkeypatch.chdir(tmp_path)
+
+
+def distill(messy: Path, *words: str):
+    settings = [word for setting in TINY.split() for word in ("--set", setting)]
+    columns = ["--text", "Review text", "--label", "Stars", "--per-class", "2", "--generator", "scratch:tiny"]
+    return CliRunner().invoke(app, ["distill", str(messy), *columns, *settings, *words], catch_exceptions=False)
+
+
+def test_a_row_without_text_stops_with_a_way_out(messy: Path):
+    answer = distill(messy, "--out", "run")
+    assert answer.exit_code == 2 and answer.stdout == ""
+    assert "--drop-empty" in answer.stderr and "Traceback" not in answer.stderr
+
+
+def test_from_a_messy_file_to_a_report(messy: Path):
+    answer = distill(messy, "--drop-empty", "--out", "run")
+    assert answer.exit_code == 0, answer.stderr
+    *table, page, product = answer.stdout.splitlines()
+    assert (page, product) == ("run/report.html", "run/distilled/distilled.jsonl")
+    assert any("Random" in line or "random" in line for line in table)
+    assert "fit: ..." in answer.stderr and "fit: ..." not in answer.stdout
+    assert "warm up" in answer.stderr and "warm up" not in answer.stdout
+    rows = [json.loads(line) for line in Path(product).read_text("utf-8").splitlines()]
+    assert [row["label"] for row in rows] == ["1", "1", "5", "5"]
+    assert all(set(row) == {"Review text", "label"} for row in rows)
+    assert Path(page).read_text("utf-8").lstrip().lower().startswith("<!doctype html")
+
+    told = distill(messy, "--drop-empty", "--out", "run", "--resume", "--json")
+    assert told.exit_code == 0 and told.stdout.count("\n") == 1
+    found = json.loads(told.stdout)
+    assert found["examples"] == rows and found["per_class"] == 2
+    assert {result["method"] for result in found["results"]} == {"dilm", "random", "full"}
+    assert told.stderr.count("done already") == 8
+
+    refused = distill(messy, "--drop-empty", "--out", "run", "--json")
+    assert refused.exit_code == 2 and set(json.loads(refused.stdout)) == {"error", "remedy"}
