@@ -68,7 +68,7 @@ class Pretrain:
 class Fit:
     """Language-model training of the generator on class-conditional texts (paper 3.1)."""
 
-    steps: int = 500
+    steps: int = 300
     """Optimiser steps. Paper: 80,000."""
     batch: int = 64
     lr: float = 0.0
@@ -86,7 +86,7 @@ class Fit:
 class Match:
     """Gradient matching: the generator learns to write text that teaches what real text teaches (paper 3.2)."""
 
-    steps: int = 60
+    steps: int = 40
     """Matching steps; 0 leaves the generator as the language model it is. Paper: 20,000."""
     lr: float = 0.0
     """Peak learning rate; 0: 1e-4 from scratch, 1e-5 pretrained. Paper: 3e-7."""
@@ -115,7 +115,7 @@ class Match:
     """Learner ages along a trajectory, the first untrained. Paper: 10."""
     age_steps: int = 20
     """Training steps between two ages. Paper: 20."""
-    trajectories: int = 2
+    trajectories: int = 1
     """Independent trajectories in the bank (cached only)."""
     check_every: int = 20
     """Steps between dev scores; the best checkpoint is kept. A multiple of refresh_every; 0: keep the last."""
@@ -125,9 +125,9 @@ class Match:
     """Size of those sets. Not the recipe's per_class, so that another size needs no new matching."""
     check_oversample: int = 20
     """Texts written per text selected for a dev score."""
-    check_steps: int = 100
+    check_steps: int = 60
     """Training steps behind a dev score."""
-    check_rows: int = 500
+    check_rows: int = 300
     """Dev rows that a dev score is measured on."""
 
 

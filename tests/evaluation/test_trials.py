@@ -79,7 +79,7 @@ def test_a_method_with_one_set_is_trained_as_often_as_the_others(train: Dataset)
     one, other = train[:2], train[2:4]
     planned = list(arms({"dilm": [one, other, one], "herding": [one]}, seeds=2))
     assert [plan[:3] for plan in planned if plan[0] == "dilm"] == [
-        ("dilm", number, seed) for number in range(3) for seed in range(2)
+        ("dilm", number, 2 * number + repeat) for number in range(3) for repeat in range(2)
     ]
     assert [plan[:3] for plan in planned if plan[0] == "herding"] == [("herding", 0, seed) for seed in range(6)]
     assert list(arms({}, seeds=3)) == []

@@ -26,6 +26,9 @@ from itertools import accumulate
 Binding = Mapping[str, str]
 """What each variable of a rule stands for, for example `{"SIGN": "good", "ANTI": "bad"}`."""
 
+COMMON = 1.25
+"""Word number r of a list is r ** -COMMON times as likely as the first: Zipf's law, a little steeper."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tree:
@@ -160,7 +163,8 @@ def _rule(line: str) -> tuple[str, list[Branch]]:
     if mark:
         return head.strip(), [_branch(option) for option in body.split("|")]
     head, _, words = line.partition(" : ")
-    return head.strip(), [Branch(tuple(word.split("_")), 1 / (rank + 1)) for rank, word in enumerate(words.split())]
+    ranked = enumerate(words.split(), start=1)
+    return head.strip(), [Branch(tuple(word.split("_")), rank**-COMMON) for rank, word in ranked]
 
 
 def _branch(option: str) -> Branch:

@@ -1,6 +1,6 @@
 """The embedded toy task: reviews of films, meals and gadgets from a grammar, so every text has a true label.
 
-It needs no download, is learned in a minute, and is not trivial: a quarter of the reviews weigh one clause against
+It needs no download, is learned in a minute, and is not trivial: a fifth of the reviews weigh one clause against
 another, or deny an opinion, so counting words is not enough. `parse` knows the label of any text that the grammar can
 say, including texts that a generator wrote: it measures whether synthetic text means what its label claims.
 """
@@ -23,7 +23,7 @@ RULES = """
 review.SIGN = opinion.SIGN.film | opinion.SIGN.meal | opinion.SIGN.gadget
 
 opinion.SIGN.THING =
-    10* about.SIGN.THING | 12* claim.SIGN.THING and claim.SIGN.THING
+    14* about.SIGN.THING | 14* claim.SIGN.THING and claim.SIGN.THING
     | 3* aside.THING , and claim.SIGN.THING | 1* aside.THING , but claim.SIGN.THING
     | 2* claim.SIGN.THING , and aside.THING
     | 1* claim.ANTI.THING , but claim.SIGN.THING | 2* claim.ANTI.THING , but claim.SIGN.THING and claim.SIGN.THING

@@ -39,16 +39,17 @@ class Trial:
 
 
 def arms(sets: dict[str, Sequence[Dataset]], seeds: int) -> Iterator[tuple[str, int, int, Dataset]]:
-    """(method, set, seed, rows) of every trial; a method with one set gets `seeds` times as many trainings.
+    """(method, set, seed, rows) of every trial: each set is trained on `seeds` times, with seeds of its own.
 
-    So a deterministic coreset is trained as often as the others (paper 1.6: herding, one set of 100 trainings).
+    Set number 3 of every method meets the same seeds, so that methods can be compared in pairs. A method with one set
+    meets them all: a deterministic coreset is trained on as often as the others (paper 1.6: herding, 1 set, 100 times).
     """
     most = max((len(several) for several in sets.values()), default=0)
     for method, several in sets.items():
         repeats = seeds * most if len(several) == 1 else seeds
         for number, rows in enumerate(several):
-            for seed in range(repeats):
-                yield method, number, seed, rows
+            for repeat in range(repeats):
+                yield method, number, number * seeds + repeat, rows
 
 
 def run_trial(trial: Trial, learner: Learner, advance: Callable[..., None] | None = None) -> Score:

@@ -20,7 +20,7 @@ from dilm.runtime.device import Place
 from dilm.types import Draft, Example, Task
 
 SEPARATOR = "<|field|>"
-CHUNK = 16
+CHUNK = 32
 """Texts that run together when likelihoods are taken: fewer, less padding; more, fuller matrix products."""
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 import time
@@ -62,9 +63,10 @@ def one_thread() -> Iterator[None]:
 
 
 def _begin_worker(parent: int) -> None:
-    """One thread, no bars of its own, and an end when the parent is killed."""
+    """One thread, no bars of its own, and an end when the parent is killed or somebody presses Ctrl-C."""
     import torch
 
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # at once and without a word: the parent tells what happened
     torch.set_num_threads(1)
     os.environ["DILM_PROGRESS"] = "none"
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()

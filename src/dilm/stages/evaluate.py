@@ -66,14 +66,16 @@ class Job:
 
 
 def measure(job: Job) -> Score:
-    """Run one trial; the score of full data is taken from the user's cache where another run measured it already."""
-    trial, kept = job.trial, cache_folder() / "full" / f"{job.trial.key}.jsonl"
-    if trial.method == FULL and kept.exists():
+    """Run one trial, or take its score from the user's cache where another run measured the very same.
+
+    So full data, and the coresets that runs on one dataset share, are trained on once.
+    """
+    trial, kept = job.trial, cache_folder() / "trials" / f"{job.trial.key}.jsonl"
+    if kept.exists():
         return Score(**jsonl.read(kept)[0])
-    score = run_trial(trial, _learner(job.folder, trial.identity, trial.test.task, job.runtime))
-    if trial.method == FULL:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        jsonl.write(kept, [asdict(score)])
+    score = run_trial(trial, _learner(job.folder, trial.test.task, job.runtime))
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    jsonl.write(kept, [asdict(score)])
     return score
 
 
