@@ -73,7 +73,7 @@ def measure(job: Job) -> Score:
     trial, kept = job.trial, cache_folder() / "trials" / f"{job.trial.key}.jsonl"
     if kept.exists():
         return Score(**jsonl.read(kept)[0])
-    score = run_trial(trial, _learner(job.folder, trial.test.task, job.runtime))
+    score = run_trial(trial, _learner(job.folder, trial.identity, trial.test.task, job.runtime))
     kept.parent.mkdir(parents=True, exist_ok=True)
     jsonl.write(kept, [asdict(score)])
     return score
