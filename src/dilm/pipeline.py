@@ -74,10 +74,15 @@ def run_stage(bench: Bench, name: str, **options: Any) -> dict[str, Any]:
         return folder.manifest or {}
     for later in NAMES[NAMES.index(name) + 1 :] if options else ():
         bench.run.stage(later).clear()
+    measured = (folder.manifest or {}) if folder.is_done(wanted[name]) else {}  # what this run adds to
     continued = folder.begin(wanted[name])
     begin = time.monotonic()
     facts = stage.run(bench, **options)
-    cost = {"seconds": time.monotonic() - begin, "peak_mb": peak_mb(), "resumed": continued}
+    cost = {
+        "seconds": measured.get("seconds", 0.0) + time.monotonic() - begin,
+        "peak_mb": peak_mb(),
+        "resumed": continued,
+    }
     manifest = {"stage": name, "key": wanted[name], "code": dilm.__version__, **cost, **facts}
     folder.finish(manifest)
     return manifest

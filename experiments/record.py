@@ -1,0 +1,41 @@
+"""Copy what a finished run measured into a folder that is committed: scores, table, recipe, costs. No rows of data.
+
+python experiments/record.py RUN FOLDER
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+from dilm import api, recipe_book
+
+STAGES = ("load", "pretrain", "fit", "match", "generate", "select", "evaluate", "report")
+KEPT = ("seconds", "peak_mb", "resumed", "rows", "steps", "dev_nll", "dev_score", "curve", "verdicts", "sets", "known")
+PATHS = {"data": ("source", "test"), "models": ("generator", "learner", "encoder")}
+
+
+def record(run: Path, folder: Path) -> None:
+    """Write `recipe.yaml`, `scores.jsonl`, `results.md` and `stages.json` of `run` into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    recipe = api.existing_run(run).recipe
+    names = {
+        f"{section}.{name}": Path(getattr(getattr(recipe, section), name)).name
+        for section, fields in PATHS.items()
+        for name in fields
+    }
+    text = recipe_book.to_yaml(recipe_book.override(recipe, names), comments=False)
+    (folder / "recipe.yaml").write_text(text, encoding="utf-8")
+    shutil.copy(run / "scores.jsonl", folder / "scores.jsonl")
+    shutil.copy(run / "results.md", folder / "results.md")
+    manifests = {name: json.loads((run / name / "manifest.json").read_text(encoding="utf-8")) for name in STAGES}
+    stages = {name: {key: found[key] for key in KEPT if key in found} for name, found in manifests.items()}
+    if "curve" in stages["pretrain"]:
+        stages["pretrain"]["curve"] = stages["pretrain"]["curve"][::50]
+    (folder / "stages.json").write_text(json.dumps(stages, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    record(Path(sys.argv[1]), Path(sys.argv[2]))
