@@ -11,12 +11,14 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from dilm.version import VERSION
+
 if TYPE_CHECKING:
     from dilm.api import distill, evaluate, fit, generate, load, match, report, select
     from dilm.distilled import Distilled
     from dilm.types import Dataset, Example, Task
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 _HOMES = {
     **dict.fromkeys(("distill", "load", "fit", "match", "generate", "select", "evaluate", "report"), "dilm.api"),

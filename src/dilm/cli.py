@@ -214,9 +214,9 @@ def doctor(as_json: Json = False) -> None:
 
 def _print_version(asked: bool) -> None:
     if asked:
-        from dilm import __version__
+        from dilm.version import VERSION
 
-        typer.echo(f"dilm {__version__}")
+        typer.echo(f"dilm {VERSION}")
         raise typer.Exit
 
 

@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import dilm
 from dilm.build import Bench
 from dilm.errors import RunError
 from dilm.models.hub import identity
@@ -22,6 +21,7 @@ from dilm.runs import Run
 from dilm.runtime.hashing import key
 from dilm.runtime.memory import peak_mb
 from dilm.stages import evaluate, fit, generate, load, match, pretrain, report, select
+from dilm.version import VERSION
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def keys(recipe: Recipe) -> dict[str, str]:
     found: dict[str, str] = {}
     for stage in STAGES:
         parents = {name: found[name] for name in stage.after}
-        found[stage.name] = key([stage.name, _plain(stage.reads(recipe)), parents, dilm.__version__])
+        found[stage.name] = key([stage.name, _plain(stage.reads(recipe)), parents, VERSION])
     return found
 
 
@@ -83,7 +83,7 @@ def run_stage(bench: Bench, name: str, **options: Any) -> dict[str, Any]:
         "peak_mb": peak_mb(),
         "resumed": continued,
     }
-    manifest = {"stage": name, "key": wanted[name], "code": dilm.__version__, **cost, **facts}
+    manifest = {"stage": name, "key": wanted[name], "code": VERSION, **cost, **facts}
     folder.finish(manifest)
     return manifest
 

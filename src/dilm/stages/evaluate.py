@@ -23,6 +23,7 @@ from dilm.runtime.device import choose
 from dilm.runtime.progress import bar
 from dilm.stages.select import real_sets, synthetic_sets
 from dilm.types import Dataset, Score, Task
+from dilm.version import VERSION
 
 FULL = "full"
 
@@ -68,9 +69,10 @@ class Job:
 def measure(job: Job) -> Score:
     """Run one trial, or take its score from the user's cache where another run measured the very same.
 
-    So full data, and the coresets that runs on one dataset share, are trained on once.
+    So full data, and the coresets that runs on one dataset share, are trained on once. Another version of dilm may
+    train differently, so it measures anew.
     """
-    trial, kept = job.trial, cache_folder() / "trials" / f"{job.trial.key}.jsonl"
+    trial, kept = job.trial, cache_folder() / "trials" / VERSION / f"{job.trial.key}.jsonl"
     if kept.exists():
         return Score(**jsonl.read(kept)[0])
     score = run_trial(trial, _learner(job.folder, trial.identity, trial.test.task, job.runtime))

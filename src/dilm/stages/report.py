@@ -10,7 +10,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import dilm
 from dilm.build import Bench
 from dilm.distilled import Distilled
 from dilm.evaluation.statistics import summarise
@@ -23,6 +22,7 @@ from dilm.runtime.seeding import numpy_stream
 from dilm.stages.evaluate import scores
 from dilm.stages.select import synthetic_sets
 from dilm.types import Provenance
+from dilm.version import VERSION
 
 BEFORE = ("load", "pretrain", "fit", "match", "generate", "select", "evaluate")
 
@@ -95,7 +95,7 @@ def _provenance(bench: Bench, manifests: Mapping[str, dict[str, Any]]) -> Proven
     return Provenance(
         recipe_key=key({name: value for name, value in shown.items() if name != "runtime"}),
         seed=bench.recipe.seed,
-        code=dilm.__version__,
+        code=VERSION,
         parents={name: manifest["key"] for name, manifest in manifests.items()},
         environment=libraries | machine,
     )
