@@ -84,8 +84,12 @@ def test_a_new_process_is_shown_the_same_at_any_step(step: int):
 
 def test_classes_and_refreshments_draw_differently():
     proposals = refreshed(Typist())
-    texts = [tuple(example.texts[0].split(":")[1] for example in proposals(c, step)) for c in (0, 1) for step in (0, 3)]
-    assert len(set(texts)) == 4
+    written = [
+        {example.texts[0].split(":")[1] for step in steps for example in proposals(condition, step)}
+        for steps in (range(3), range(3, 6))
+        for condition in (0, 1)
+    ]
+    assert all(len(texts) == 9 for texts in written) and len(set.union(*written)) == 36
 
 
 def test_a_batch_shows_the_whole_range():

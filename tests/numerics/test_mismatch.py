@@ -44,4 +44,4 @@ def test_descent_turns_the_synthetic_gradient_to_the_target():
     target, synthetic = torch.tensor([1.0, 0.0]), torch.tensor([1.0, 1.0], requires_grad=True)
     (slope,) = torch.autograd.grad(cosine_mismatch(target, synthetic), synthetic)
     assert cosine_mismatch(target, synthetic - 0.1 * slope) < cosine_mismatch(target, synthetic)
-    assert float(slope @ synthetic) == pytest.approx(0, abs=1e-6)  # length does not matter
+    assert (slope @ synthetic).item() == pytest.approx(0, abs=1e-6)  # length does not matter
