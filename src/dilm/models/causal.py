@@ -16,10 +16,14 @@ from dilm.models.encodings import longest_input
 from dilm.models.hub import open_config, open_model, open_tokenizer, quiet
 from dilm.models.sampling import Sampling, sample_tokens
 from dilm.numerics.likelihood import text_nll
+from dilm.runtime import memory
 from dilm.runtime.device import Place
 from dilm.types import Draft, Example, Task
 
 SEPARATOR = "<|field|>"
+LESS_AT_ONCE = (
+    "Lower `fit.batch`, `match.synthetic`, `generate.batch` or `models.max_tokens`, or use a smaller generator."
+)
 CHUNK = 32
 """Texts that run together when likelihoods are taken: fewer, less padding; more, fuller matrix products."""
 
@@ -69,7 +73,8 @@ class CausalGenerator:
         rows = [self._tokens(example) for example in examples]
         by_length = sorted(range(len(rows)), key=lambda row: len(rows[row]))
         chunks = [by_length[first : first + CHUNK] for first in range(0, len(rows), CHUNK)]
-        sums = torch.cat([self._summed_nll([rows[row] for row in chunk]) for chunk in chunks])
+        with memory.guard(f"the likelihoods of {len(rows)} texts", LESS_AT_ONCE):
+            sums = torch.cat([self._summed_nll([rows[row] for row in chunk]) for chunk in chunks])
         places = torch.tensor(by_length, device=sums.device).argsort()
         lengths = torch.tensor([len(row) - 1 for row in rows], device=sums.device)
         return text_nll(sums[places], lengths, self.likelihood)
@@ -89,7 +94,7 @@ class CausalGenerator:
         self.model.eval()
         banned = torch.tensor(sorted(self._never_written()), device=self.model.device)
         ends = (self.conditions[condition], self.end)
-        with self.place.autocast():
+        with self.place.autocast(), memory.guard(f"writing {self.sampling.batch} texts at once", LESS_AT_ONCE):
             rows = sample_tokens(self.model, ends, n, self.sampling, rng, banned)
         return [self._draft(row) for row in rows]
 

@@ -11,13 +11,12 @@ from typing import Any
 from dilm.build import Bench
 from dilm.data.jsonl import read_dataset, write_dataset
 from dilm.protocols import Selector
+from dilm.recipe_rules import SELECTORS
 from dilm.runs import write_text
 from dilm.runtime.progress import bar
 from dilm.runtime.seeding import numpy_stream
 from dilm.stages.generate import SOURCES
 from dilm.types import Dataset, Selection
-
-SELECTORS = ("random", "kmeans_nearest", "farthest_first", "herding", "likeliest")
 
 
 def run(bench: Bench) -> dict[str, Any]:
