@@ -89,7 +89,7 @@ class Match:
     steps: int = 40
     """Matching steps; 0 leaves the generator as the language model it is. Paper: 20,000."""
     lr: float = 0.0
-    """Peak learning rate; 0: 1e-4 from scratch, 1e-5 pretrained. Paper: 3e-7."""
+    """Peak learning rate; 0: 3e-4 from scratch, 1e-4 pretrained. Paper: 3e-7."""
     warmup: float = 0.05
     weight_decay: float = 0.01
     clip: float = 1.0
