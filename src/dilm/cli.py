@@ -74,7 +74,7 @@ def described(
     label: Annotated[str | None, typer.Option(help="Label column.")] = None,
     test: Annotated[Path | None, typer.Option(help="A test file, which is only ever scored.")] = None,
     per_class: Annotated[int | None, typer.Option(help="Examples of each class in the distilled set.")] = None,
-    generator: Annotated[str | None, typer.Option(help="Hub id, folder, or scratch:tiny|small|base.")] = None,
+    generator: Annotated[str | None, typer.Option(help="Hub id, folder, or scratch:tiny|mini|small|base.")] = None,
     learner: Annotated[str | None, typer.Option(help="Hub id, folder, or scratch.")] = None,
     recipe: Annotated[str | None, typer.Option(help="A bundled recipe (see `dilm recipes`) or a YAML file.")] = None,
     settings: Settings = None,

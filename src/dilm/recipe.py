@@ -41,7 +41,7 @@ class Models:
     """Who writes and who learns: hub ids, local folders, or models made from the data alone."""
 
     generator: str = "scratch:small"
-    """Causal LM or BERT-like encoder, or `scratch:tiny|small|base`. Paper: gpt2."""
+    """Causal LM or BERT-like encoder, or `scratch:tiny|mini|small|base`. Paper: gpt2."""
     learner: str = "scratch"
     """Sequence classifier, or `scratch`: a small BERT warmed up on the unlabelled text. Paper: bert-base-uncased."""
     encoder: str = ""
@@ -57,7 +57,7 @@ class Pretrain:
     vocabulary: int = 4000
     """Tokens of the tokenizer trained on the data."""
     learner_size: str = "tiny"
-    """Size of the scratch learner: tiny, small or base."""
+    """Size of the scratch learner: tiny, mini, small or base."""
     steps: int = 1500
     """Masked-language-modelling steps of the scratch learner."""
     batch: int = 64

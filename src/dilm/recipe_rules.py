@@ -12,7 +12,7 @@ from dilm.recipe import Recipe
 from dilm.recipe_fields import flatten, nearest
 
 SELECTORS = ("random", "kmeans_nearest", "farthest_first", "herding", "likeliest")
-SIZES = ("tiny", "small", "base")
+SIZES = ("tiny", "mini", "small", "base")
 CHOICES: dict[str, tuple[str, ...]] = {
     "pretrain.learner_size": SIZES,
     "match.likelihood": ("token", "sum", "padded"),

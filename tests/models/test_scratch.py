@@ -131,7 +131,7 @@ def test_a_warmed_up_body_opens_as_learner_and_as_encoder(place, tmp_path):
 
 
 def test_unknown_names_are_refused():
-    with pytest.raises(RecipeError, match="tiny, small, base"):
+    with pytest.raises(RecipeError, match="tiny, mini, small, base"):
         named_size("huge")
     with pytest.raises(RecipeError, match="`masked`"):
         train_tokenizer(SENTENCES, kind="words")

@@ -60,7 +60,7 @@ class WarmUp:
     lr: float = 1e-3
 
 
-SIZES = {"tiny": Size(2, 64, 2), "small": Size(4, 256, 4), "base": Size(8, 512, 8)}
+SIZES = {"tiny": Size(2, 64, 2), "mini": Size(2, 128, 4), "small": Size(4, 256, 4), "base": Size(8, 512, 8)}
 
 Model = TypeVar("Model", bound=PreTrainedModel)
 
