@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from dilm.types import Dataset, Draft, Example, Selection, Task
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
-    from torch import Tensor
+    from torch import Tensor, nn
 
 
 class Generator(Protocol):
     """A language model that writes texts of a condition and knows how likely any text is."""
 
     task: Task
+
+    def parameters(self) -> Iterable[nn.Parameter]:
+        """What an updater trains."""
+        ...
+
+    def train(self) -> None:
+        """With dropout."""
+        ...
+
+    def eval(self) -> None:
+        """Without dropout."""
+        ...
 
     def sample(self, condition: int, n: int, rng: torch.Generator) -> list[Draft]:
         """`n` raw texts of one condition."""
@@ -32,6 +44,30 @@ class Learner(Protocol):
 
     def reset(self, seed: int) -> None:
         """Restore every weight; draw the head anew from `seed`."""
+        ...
+
+    def snapshot(self) -> dict[str, Tensor]:
+        """A copy of every weight."""
+        ...
+
+    def restore(self, snapshot: dict[str, Tensor]) -> None:
+        """Back to a snapshot, bit for bit."""
+        ...
+
+    def parameters(self) -> Iterable[nn.Parameter]:
+        """What an updater trains."""
+        ...
+
+    def head_parameters(self) -> list[nn.Parameter]:
+        """The matched parameters, in the order of `gradients`."""
+        ...
+
+    def train(self) -> None:
+        """With dropout."""
+        ...
+
+    def eval(self) -> None:
+        """Without dropout."""
         ...
 
     def loss(self, examples: Sequence[Example]) -> Tensor:
@@ -57,6 +93,9 @@ class Encoder(Protocol):
 
 class Selector(Protocol):
     """A coreset method: which rows of each class of a pool to keep."""
+
+    varies: ClassVar[bool]
+    """Whether another `rng` gives another set."""
 
     def __call__(self, pool: Dataset, per_class: int, rng: np.random.Generator) -> Selection:
         """`per_class` distinct rows of every class, class by class."""

@@ -75,7 +75,7 @@ def _fill(
     pool = Pool(generator.task, condition)
     while len(pool.examples) < wanted:
         missing = wanted - len(pool.examples)
-        if pool.verdicts.total() + missing > attempts * wanted:
+        if pool.verdicts.total() + missing > attempts * max(wanted, SMALLEST_DRAW):
             raise _cannot_fill(pool, wanted)
         drafts = iter(generator.sample(condition, max(missing, SMALLEST_DRAW), rng))
         while len(pool.examples) < wanted and (draft := next(drafts, None)):

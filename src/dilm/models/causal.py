@@ -41,7 +41,7 @@ class CausalGenerator:
         self.likelihood = "token"
         self.start, self.end = _start_and_end(tokenizer)
         self.conditions = _add_tokens(self.model, tokenizer, task, self.start)
-        self.separator = tokenizer.convert_tokens_to_ids(SEPARATOR)
+        self.separator: int = tokenizer.convert_tokens_to_ids(SEPARATOR)  # type: ignore[assignment]
         self._encoded: dict[tuple[str, ...], list[int]] = {}
 
     @classmethod
@@ -99,7 +99,9 @@ class CausalGenerator:
         return [self._draft(row) for row in rows]
 
     def _never_written(self) -> set[int]:
-        return ({*self.tokenizer.all_special_ids, *self.conditions, self.start}) - {self.end, self.separator}
+        """Special tokens other than the end and, where there are several fields, the separator."""
+        useful = {self.end, self.separator} if len(self.task.fields) > 1 else {self.end}
+        return {*self.tokenizer.all_special_ids, *self.conditions, self.start, self.separator} - useful
 
     def _draft(self, tokens: list[int]) -> Draft:
         finished = tokens[-1] == self.end
@@ -132,7 +134,7 @@ class CausalGenerator:
 @contextmanager
 def only_positions(model: PreTrainedModel, wanted: Tensor) -> Iterator[None]:
     """Within, the vocabulary layer sees only the `wanted` [n, T] positions, and the logits are [positions, V]."""
-    layer = model.get_output_embeddings()
+    layer: nn.Module = model.get_output_embeddings()  # type: ignore[assignment]
     hook = layer.register_forward_pre_hook(lambda _, inputs: (inputs[0][wanted], *inputs[1:]))
     try:
         yield
@@ -165,10 +167,9 @@ def is_causal(model: PreTrainedModel) -> bool:
 
 
 def _start_and_end(tokenizer: PreTrainedTokenizerBase) -> tuple[int, int]:
-    start = next(
-        (t for t in (tokenizer.bos_token_id, tokenizer.cls_token_id, tokenizer.eos_token_id) if t is not None), None
-    )
-    end = next((t for t in (tokenizer.eos_token_id, tokenizer.sep_token_id) if t is not None), None)
+    bos, cls, eos, sep = (getattr(tokenizer, f"{role}_token_id") for role in ("bos", "cls", "eos", "sep"))
+    start = next((token for token in (bos, cls, eos) if token is not None), None)
+    end = next((token for token in (eos, sep) if token is not None), None)
     if start is None or end is None:
         raise ModelError(
             "The generator's tokenizer has no start or no end token.",
@@ -191,5 +192,5 @@ def _add_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, task
     fresh = tokenizer.convert_tokens_to_ids(new)
     for layer in {model.get_input_embeddings(), model.get_output_embeddings()} if fresh else ():
         with torch.no_grad():
-            layer.weight[fresh] = layer.weight[start].clone()
-    return tokenizer.convert_tokens_to_ids(names)
+            layer.weight[fresh] = layer.weight[start].clone()  # type: ignore[index]
+    return list(tokenizer.convert_tokens_to_ids(names))  # type: ignore[arg-type]

@@ -51,8 +51,8 @@ def _rich_bar(title: str, total: int, done: int) -> Iterator[Advance]:
         row = progress.add_task(title, total=total, completed=done, facts="")
 
         def advance(steps: int = 1, /, **facts: object) -> None:
-            update = {"facts": _facts(facts)} if facts else {}
-            progress.update(row, advance=steps, **update)
+            shown = {"facts": _facts(facts)} if facts else {}
+            progress.update(row, advance=steps, **shown)  # type: ignore[arg-type]
 
         yield advance
 

@@ -96,7 +96,7 @@ def _workers(bench: Bench) -> int:
 def plan(bench: Bench, sets: Mapping[str, list[Dataset]]) -> Iterator[Job]:
     """Every trial of this evaluation, the longest first; full data is trained on once per learner."""
     recipe, wanted, test = bench.recipe, bench.recipe.evaluate, bench.splits.test
-    for learner in wanted.learners:
+    for learner in {bench.learner_folder(learner): learner for learner in reversed(wanted.learners)}.values():
         name, folder = known_as(bench, learner), bench.learner_folder(learner)
         content = identity(folder)
         if FULL in wanted.baselines:
