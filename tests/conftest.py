@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from dilm.types import Dataset, Example, Task
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
     from dilm.models.causal import CausalGenerator
     from dilm.models.classifier import Classifier
+
+settings.register_profile("same", derandomize=True)  # the same examples at every run
+settings.load_profile("same")
 
 collect_ignore_glob = ["conftest.py", "*/conftest.py"]
 """Else `--doctest-modules` would import each of them a second time, all under one and the same name."""

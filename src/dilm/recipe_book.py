@@ -161,7 +161,7 @@ def _scalar(value: object) -> str:
     for style in (None, '"'):
         text = yaml.safe_dump(value, default_flow_style=True, default_style=style, allow_unicode=True, width=1 << 30)
         line = text.removesuffix("...\n").rstrip("\n")
-        if "\n" not in line:
+        if len(line.splitlines()) == 1:  # what Python calls a line break is more than YAML's plain style escapes
             break
     return line
 

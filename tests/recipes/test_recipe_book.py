@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dilm import recipe_book
@@ -44,6 +44,7 @@ def written(tmp_path, text: str) -> str:
 
 @settings(max_examples=25, deadline=None)
 @given(recipe=any_recipe(), source=TEXTS, texts=st.lists(TEXTS, max_size=3))
+@example(recipe=Recipe(), source="\x85", texts=["a\u2028b"])  # line breaks to Python and to YAML, not to print
 @pytest.mark.parametrize("comments", [True, False])
 def test_what_is_written_is_read(tmp_path_factory, recipe: Recipe, source: str, texts: list[str], comments: bool):
     recipe = replace(recipe, data=replace(recipe.data, source=source, text=tuple(texts)))

@@ -192,5 +192,6 @@ def _add_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, task
     fresh = tokenizer.convert_tokens_to_ids(new)
     for layer in {model.get_input_embeddings(), model.get_output_embeddings()} if fresh else ():
         with torch.no_grad():
-            layer.weight[fresh] = layer.weight[start].clone()  # type: ignore[index]
+            weight: Tensor = layer.weight  # type: ignore[assignment]
+            weight[fresh] = weight[start].clone()
     return list(tokenizer.convert_tokens_to_ids(names))  # type: ignore[arg-type]
