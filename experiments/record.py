@@ -13,7 +13,20 @@ from pathlib import Path
 from dilm import api, recipe_book
 
 STAGES = ("load", "pretrain", "fit", "match", "generate", "select", "evaluate", "report")
-KEPT = ("seconds", "peak_mb", "resumed", "rows", "steps", "dev_nll", "dev_score", "curve", "verdicts", "sets", "known")
+KEPT = (
+    "seconds",
+    "peak_mb",
+    "resumed",
+    "rows",
+    "steps",
+    "dev_nll",
+    "told_apart",
+    "dev_score",
+    "curve",
+    "verdicts",
+    "sets",
+    "known",
+)
 PATHS = {"data": ("source", "test"), "models": ("generator", "learner", "encoder")}
 
 

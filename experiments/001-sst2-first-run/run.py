@@ -21,11 +21,28 @@ sys.path.insert(0, str(HERE.parent))
 from record import record  # noqa: E402
 
 MINILM = "minilm"
+SMALL = {
+    "fit.steps": 800,
+    "fit.lr": 3e-3,
+    "evaluate.lr": 3e-3,
+    "evaluate.warmup": 0.1,
+    "evaluate.full_lr": 1e-3,
+    "select.sets": 5,
+}
+"""Models from scratch want higher rates than the paper's; taken over from the toy recipe, not tuned on these tasks."""
+
 RUNS: dict[str, dict] = {
     "sst2-minilm": {"source": "sst2", "per_class": 20, "generator": MINILM, "learner": MINILM},
     "sst2-scratch": {"source": "sst2", "per_class": 20, "generator": "scratch:small", "learner": MINILM},
-    "trec6": {"source": "trec6", "per_class": 5, "generator": "scratch:small", "learner": MINILM},
-    "qqp": {"source": "qqp", "per_class": 5, "generator": "scratch:small", "learner": MINILM},
+    "sst2-all-scratch": {
+        "source": "sst2",
+        "per_class": 20,
+        "generator": "scratch:mini",
+        "learner": "scratch",
+        "settings": SMALL | {"fit.steps": 2500},
+    },
+    "trec6": {"source": "trec6", "per_class": 5, "generator": "scratch:mini", "learner": "scratch", "settings": SMALL},
+    "qqp": {"source": "qqp", "per_class": 5, "generator": "scratch:mini", "learner": "scratch", "settings": SMALL},
 }
 PUBLISHED = ("sst2", "qqp")
 """Tasks for which the authors published sets, 20 of each size; as many are measured as there are of ours."""
@@ -46,7 +63,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="runtime settings")
     given = parser.parse_args()
     options = {name: minilm() if value == MINILM else value for name, value in RUNS[given.run].items()}
-    settings = dict(pair.split("=", 1) for pair in given.set)
+    settings = options.pop("settings", {}) | dict(pair.split("=", 1) for pair in given.set)
     run = api.open_run(api.recipe_for(**options, settings=settings), given.out, resume=Path(given.out).exists())
     api.distill_run(run)
     if options["source"] in PUBLISHED:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from dilm.distillation.fit import fit, held_out_nll
+from dilm.distillation.fit import fit, held_out_nll, told_apart
 from dilm.models.causal import CausalGenerator
 from dilm.runtime.optimize import AdamW, Schedule
 from dilm.types import Dataset
@@ -35,6 +35,12 @@ def test_a_class_learns_its_own_words(new_generator: Maker, train: Dataset):
     list(fit(generator, train, AdamW(generator.parameters(), Schedule(120, 1e-2)), range(120), 12, seed=0))
     crossed = Dataset(train.task, [type(row)(row.texts, 1 - row.label) for row in train])
     assert held_out_nll(generator, train) < held_out_nll(generator, crossed) - 0.05
+    assert told_apart(generator, train) > 0.9
+    assert told_apart(generator, crossed) == pytest.approx(1 - told_apart(generator, train))
+
+
+def test_classes_whose_tokens_are_still_alike_are_not_told_apart(new_generator: Maker, train: Dataset):
+    assert told_apart(new_generator(), train) == 0.5
 
 
 def test_a_fit_that_is_cut_in_two_is_the_same_bit_for_bit(new_generator: Maker, train: Dataset):

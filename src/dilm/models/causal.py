@@ -186,7 +186,7 @@ def _add_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, task
     names = [f"<|class_{condition}|>" for condition in task.conditions]
     new = [name for name in [*names, SEPARATOR] if name not in tokenizer.get_vocab()]
     tokenizer.add_tokens(new, special_tokens=True)
-    rows = model.get_input_embeddings().weight.shape[0]
+    rows = model.get_input_embeddings().weight.shape[0]  # type: ignore[index]
     if len(tokenizer) > rows:
         model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     fresh = tokenizer.convert_tokens_to_ids(new)

@@ -6,10 +6,14 @@ from statistics import fmean
 from typing import Any
 
 from dilm.build import Bench, peak_rate
-from dilm.distillation.fit import fit, held_out_nll
+from dilm.distillation.fit import fit, held_out_nll, told_apart
 from dilm.runtime.optimize import AdamW, Schedule
 from dilm.runtime.progress import bar
+from dilm.runtime.seeding import python_stream
 from dilm.stages.training import Training
+
+TOLD_APART_ROWS = 300
+"""Dev rows on which it is asked whether the generator knows its classes."""
 
 
 def run(bench: Bench) -> dict[str, Any]:
@@ -36,4 +40,6 @@ def run(bench: Bench) -> dict[str, Any]:
     training.finish()
     generator.save(bench.folder("fit") / "model")
     training.clean()
-    return {"curve": training.rows, "steps": training.step, "dev_nll": -(training.best or 0.0)}
+    asked = bench.splits.dev.sample(TOLD_APART_ROWS, python_stream(seed, "told apart"))
+    known = told_apart(generator, asked)
+    return {"curve": training.rows, "steps": training.step, "dev_nll": -(training.best or 0.0), "told_apart": known}

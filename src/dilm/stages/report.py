@@ -120,6 +120,11 @@ def _notes(recipe: Recipe, manifests: Mapping[str, dict[str, Any]]) -> tuple[str
         notes.append(
             f"Resumed after an interruption, so their time is only that of the last part: {', '.join(resumed)}."
         )
+    if "told_apart" in manifests.get("fit", {}):
+        known, guessing = manifests["fit"]["told_apart"], 1 / len(manifests["load"]["labels"])
+        notes.append(
+            f"{known:.0%} of dev texts are likeliest under their own class before matching; guessing: {guessing:.0%}."
+        )
     match = manifests.get("match", {})
     best = [row["step"] for row in match.get("curve", ()) if row.get("dev_score") == match.get("dev_score")]
     if best and match.get("dev_score") is not None:
