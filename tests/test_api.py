@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from dilm import api
 from dilm.distilled import Distilled, demonstration
 from dilm.errors import DataError, RecipeError
 from dilm.types import Dataset, Example, Provenance, Task
@@ -159,3 +160,11 @@ def test_settings_that_do_not_exist_are_told():
 
     with pytest.raises(RecipeError, match=r"fit\.steps"):
         dilm.distill("toy", settings={"fit.stps": 1})
+
+
+def test_a_mistake_in_the_first_command_does_not_stand_in_the_way_of_the_second(tmp_path: Path):
+    source = tmp_path / "reviews.csv"
+    source.write_text("Review,stars\n" + "".join(f"text number {n},{n % 2}\n" for n in range(40)), encoding="utf-8")
+    with pytest.raises(DataError, match="Review"):
+        api.load(source, text="review", label="stars", out=tmp_path / "run")
+    assert len(api.load(source, text="Review", label="stars", out=tmp_path / "run").train) > 0

@@ -16,6 +16,8 @@ from dilm.errors import RunError
 from dilm.recipe import Recipe
 
 RECIPE = "recipe.yaml"
+FIRST = "load"
+"""The stage without which a folder holds nothing that could be lost."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ class Run:
 
 
 def create(folder: Path, recipe: Recipe, resume: bool) -> Run:
-    """A new run folder, or with `resume` the one that is there.
+    """A new run folder, or with `resume` the one that is there; one whose data could not be loaded begins anew.
 
     Raises RunError when the folder holds a run and `resume` is off, a run of another recipe, or something else.
     """
@@ -98,6 +100,8 @@ def create(folder: Path, recipe: Recipe, resume: bool) -> Run:
         folder.mkdir(parents=True, exist_ok=True)
         return Run(folder, recipe).with_recipe(recipe)
     found = existing(folder).recipe
+    if StageFolder(folder / FIRST).manifest is None:
+        return Run(folder, recipe).with_recipe(recipe)
     differences = recipe_book.differences(found, recipe)
     if differences:
         shown = "; ".join(differences[:5]) + ("; ..." if len(differences) > 5 else "")

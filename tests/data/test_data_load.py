@@ -38,7 +38,7 @@ def fingerprints(splits: Splits) -> list[str]:
 def test_every_format_gives_the_same_splits(tmp_path: Path, kind: str) -> None:
     found = load(write(tmp_path / f"My reviews.{kind}"))
     assert fingerprints(found) == fingerprints(load(write(tmp_path / "other.jsonl")))
-    assert found.task == Task("my-reviews", ("review",), ("1", "2", "3"), max_tokens=16)
+    assert found.task == Task("my-reviews", ("review",), ("1", "2", "3"), max_tokens=32)
     assert [len(part) for part in (found.train, found.dev, found.test)] == [43, 5, 12]
 
 
@@ -170,8 +170,8 @@ def test_rows_with_empty_cells_can_be_left_out(tmp_path: Path, caplog: pytest.Lo
 
 def test_text_length_is_estimated_from_all_fields() -> None:
     task = Task("t", ("a", "b"), ("0", "1"))
-    assert estimate_max_tokens(Dataset(task, [Example(("word " * 30, "word " * 20), 0)] * 100)) == 84
-    assert estimate_max_tokens(Dataset(task, [Example(("a", "b"), 0)])) == 16
+    assert estimate_max_tokens(Dataset(task, [Example(("word " * 30, "word " * 20), 0)] * 100)) == 104
+    assert estimate_max_tokens(Dataset(task, [Example(("a", "b"), 0)])) == 32
     assert estimate_max_tokens(Dataset(task, [Example(("a " * 900, "b"), 0)])) == 512
 
 
