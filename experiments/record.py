@@ -12,7 +12,6 @@ from pathlib import Path
 
 from dilm import api, recipe_book
 
-STAGES = ("load", "pretrain", "fit", "match", "generate", "select", "evaluate", "report")
 KEPT = (
     "seconds",
     "peak_mb",
@@ -43,7 +42,7 @@ def record(run: Path, folder: Path) -> None:
     (folder / "recipe.yaml").write_text(text, encoding="utf-8")
     shutil.copy(run / "scores.jsonl", folder / "scores.jsonl")
     shutil.copy(run / "results.md", folder / "results.md")
-    manifests = {name: json.loads((run / name / "manifest.json").read_text(encoding="utf-8")) for name in STAGES}
+    manifests = {name: json.loads((run / name / "manifest.json").read_text(encoding="utf-8")) for name in api.STAGES}
     stages = {name: {key: found[key] for key in KEPT if key in found} for name, found in manifests.items()}
     if "curve" in stages["pretrain"]:
         stages["pretrain"]["curve"] = stages["pretrain"]["curve"][::50]

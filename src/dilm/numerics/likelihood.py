@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-LIKELIHOODS = ("token", "sum", "padded")
-
 
 def text_nll(sums: Tensor, lengths: Tensor, likelihood: str = "token") -> Tensor:
     """Negative log-likelihood of each text of a batch from the sum over its tokens: [n], [n] -> [n].

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +31,3 @@ def folder_key(folder: Path) -> str:
             while block := handle.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()
-
-
-def parents(keys: Mapping[str, str], *names: str) -> dict[str, str]:
-    """The keys of the named stages, as inputs of the next key."""
-    return {name: keys[name] for name in names}

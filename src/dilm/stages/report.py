@@ -32,13 +32,16 @@ def run(bench: Bench) -> dict[str, Any]:
     found, folder = findings(bench), bench.run.folder
     write_text(folder / "report.html", page.render(found))
     write_text(folder / "results.md", table.markdown(found))
-    distilled(bench).save(folder / "distilled")
+    _product(bench, found).save(folder / "distilled")
     return {"page": "report.html", "table": "results.md", "distilled": "distilled"}
 
 
 def distilled(bench: Bench) -> Distilled:
     """The run's product: its first synthetic set, with the card as far as it was measured."""
-    found = findings(bench)
+    return _product(bench, findings(bench))
+
+
+def _product(bench: Bench, found: Findings) -> Distilled:
     return Distilled(found.distilled, found.per_class, found.provenance, card.render(found), bench.run.folder)
 
 

@@ -52,7 +52,7 @@ class Training:
         _save(state | {"rows": self.rows, "best": self.best, "stale": self.stale}, self._file)
 
     def finish(self) -> None:
-        """Put the best weights into the model, the last ones where nothing was measured; remove the working files."""
+        """Put the best weights into the model, the last ones where nothing was measured."""
         if self.best is not None:
             self.model.load_state_dict(torch.load(self.folder / "best.pt", weights_only=True))
 
