@@ -11,6 +11,7 @@ from dilm.coresets.herding import Herding
 from dilm.coresets.kmeans_nearest import KMeansNearest
 from dilm.coresets.likeliest import Likeliest
 from dilm.coresets.random import Random
+from dilm.coresets.typical import Typical
 from dilm.data.load import Limits, load
 from dilm.errors import RunError
 from dilm.models.causal import CausalGenerator
@@ -93,9 +94,16 @@ class Bench:
             return Random()
         if method == "likeliest":
             return Likeliest(generator or self.generator("fit"))
+        if method == "typical":
+            return self.typical
         return {"kmeans_nearest": KMeansNearest, "farthest_first": FarthestFirst, "herding": Herding}[method](
             self.encoder
         )
+
+    @cached_property
+    def typical(self) -> Typical:
+        """Kept, because its probe reads every real row."""
+        return Typical(self.encoder, self.splits.train, self.recipe.select.long, self.recipe.select.sure)
 
 
 def is_scratch(name: str) -> bool:

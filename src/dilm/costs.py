@@ -100,7 +100,9 @@ class _Count:
         return self._learnt(wanted.steps, wanted.batch) if is_scratch(self.recipe.models.learner) else 0.0
 
     def _fit(self) -> float:
-        return TRAINING * self.recipe.fit.steps * self.recipe.fit.batch * self.tokens * self.weights.generator
+        wanted = self.recipe.fit
+        texts = wanted.steps * wanted.batch * (2 if wanted.contrast else 1)
+        return TRAINING * texts * self.tokens * self.weights.generator
 
     def _checks(self) -> int:
         wanted = self.recipe.match

@@ -38,6 +38,10 @@ class Generator(Protocol):
         """Negative log-likelihood of each example under its own label, differentiable: n examples -> [n]."""
         ...
 
+    def lengths(self, examples: Sequence[Example]) -> Tensor:
+        """Tokens that each example's likelihood is made of, the end included: n examples -> [n]."""
+        ...
+
 
 class Learner(Protocol):
     """A classifier that can be put back to its initial state and trained again."""

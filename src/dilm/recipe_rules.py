@@ -11,7 +11,7 @@ from dilm.errors import RecipeError
 from dilm.recipe import Recipe
 from dilm.recipe_fields import flatten, nearest
 
-SELECTORS = ("random", "kmeans_nearest", "farthest_first", "herding", "likeliest")
+SELECTORS = ("random", "kmeans_nearest", "farthest_first", "herding", "typical", "likeliest")
 SIZES = ("tiny", "mini", "small", "base")
 CHOICES: dict[str, tuple[str, ...]] = {
     "pretrain.learner_size": SIZES,
@@ -56,8 +56,12 @@ RANGES = (
         "above 0",
         lambda value: value > 0,
     ),
-    Range("fit.warmup match.warmup evaluate.warmup evaluate.full_warmup", "from 0 to 1", lambda value: 0 <= value <= 1),
-    Range("generate.top_p", "above 0 and at most 1", lambda value: 0 < value <= 1),
+    Range(
+        "fit.contrast fit.warmup match.warmup evaluate.warmup evaluate.full_warmup",
+        "from 0 to 1",
+        lambda value: 0 <= value <= 1,
+    ),
+    Range("generate.top_p select.long select.sure", "above 0 and at most 1", lambda value: 0 < value <= 1),
     # Every byte is a token of its own, so that no text is unknown.
     Range("pretrain.vocabulary", "at least 300", lambda value: value >= 300),
 )

@@ -16,6 +16,7 @@ from dilm.coresets.herding import Herding
 from dilm.coresets.kmeans_nearest import KMeansNearest
 from dilm.coresets.likeliest import Likeliest
 from dilm.coresets.random import Random
+from dilm.coresets.typical import Typical
 from dilm.errors import DataError, RecipeError
 from dilm.protocols import Selector
 from dilm.types import Dataset, Example, Task
@@ -54,6 +55,7 @@ METHODS: dict[str, Callable[[], Selector]] = {
     "kmeans_nearest": lambda: KMeansNearest(Plane()),
     "farthest_first": lambda: FarthestFirst(Plane()),
     "herding": lambda: Herding(Plane()),
+    "typical": lambda: Typical(Plane(), cloud(40, seed=9)),
     "likeliest": lambda: Likeliest(Distance(), batch=7),
 }
 every_method = pytest.mark.parametrize("make", METHODS.values(), ids=METHODS.keys())
@@ -193,3 +195,29 @@ def test_random_gives_every_text_the_same_chance():
     pool = pool_of(*[("0 0", 0)] * 9, ("1 0", 0), ("2 0", 0), ("3 0", 1))
     firsts = [chosen(Random(), pool, 1, seed)[0].texts[0] for seed in range(300)]
     assert {text: firsts.count(text) > 70 for text in set(firsts)} == {"0 0": True, "1 0": True, "2 0": True}
+
+
+def test_typical_leaves_out_rows_that_belie_their_label():
+    real = Dataset(
+        TASK, [Example((f"{side * 5 + step / 10:.1f} 0.0",), int(side > 0)) for side in (-1, 1) for step in range(9)]
+    )
+    pool = Dataset(
+        TASK, [Example((f"{place:.2f} 0.00",), label) for label in (0, 1) for place in np.linspace(-9, 9, 60)]
+    )
+    chosen = Typical(Plane(), real, long=1.0, sure=0.2)(pool, 3, np.random.default_rng(0)).apply(pool)
+    sides = [float(row.texts[0].split()[0]) for row in chosen]
+    assert max(sides[:3]) < -5 and min(sides[3:]) > 5
+
+
+def test_typical_prefers_the_longer_texts():
+    points = np.random.default_rng(1).normal(size=(80, 2))
+    rows = [Example((f"{x:.3f} {y:.3f}" + "0" * (row // 2 % 2 * 9),), row % 2) for row, (x, y) in enumerate(points)]
+    pool = Dataset(TASK, rows)
+    chosen = Typical(Plane(), pool, long=0.5, sure=1.0)(pool, 5, np.random.default_rng(0)).apply(pool)
+    assert all(row.texts[0].endswith("0" * 9) for row in chosen)
+
+
+def test_typical_finds_enough_rows_however_small_the_shares():
+    pool = cloud(30)
+    chosen = Typical(Plane(), pool, long=0.01, sure=0.01)(pool, 15, np.random.default_rng(0))
+    assert sorted(chosen.positions) == list(range(30))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from random import Random
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from dilm.distillation.fit import fit, held_out_nll, told_apart
+from dilm.distillation.fit import Lessons, contrastive, fit, held_out_nll, told_apart, under_another_class
 from dilm.models.causal import CausalGenerator
 from dilm.runtime.optimize import AdamW, Schedule
-from dilm.types import Dataset
+from dilm.types import Dataset, Example
 
 SCHEDULE = Schedule(40, 1e-2)
 Maker = Callable[[], CausalGenerator]
@@ -24,7 +27,7 @@ def equal(one: CausalGenerator, other: CausalGenerator) -> bool:
 def test_fitting_makes_the_sentences_likelier(new_generator: Maker, train: Dataset):
     generator = new_generator()
     before = held_out_nll(generator, train)
-    losses = list(fit(generator, train, AdamW(generator.parameters(), SCHEDULE), range(40), 12, seed=0))
+    losses = list(fit(generator, Lessons(train, 12, 0.0, 0), AdamW(generator.parameters(), SCHEDULE), range(40)))
     assert len(losses) == 40
     assert held_out_nll(generator, train) < before / 2
     assert sum(losses[-5:]) < sum(losses[:5]) / 2
@@ -32,7 +35,7 @@ def test_fitting_makes_the_sentences_likelier(new_generator: Maker, train: Datas
 
 def test_a_class_learns_its_own_words(new_generator: Maker, train: Dataset):
     generator = new_generator()
-    list(fit(generator, train, AdamW(generator.parameters(), Schedule(120, 1e-2)), range(120), 12, seed=0))
+    list(fit(generator, Lessons(train, 12, 0.0, 0), AdamW(generator.parameters(), Schedule(120, 1e-2)), range(120)))
     crossed = Dataset(train.task, [type(row)(row.texts, 1 - row.label) for row in train])
     assert held_out_nll(generator, train) < held_out_nll(generator, crossed) - 0.05
     assert told_apart(generator, train) > 0.75
@@ -45,14 +48,14 @@ def test_classes_whose_tokens_are_still_alike_are_not_told_apart(new_generator: 
 
 def test_a_fit_that_is_cut_in_two_is_the_same_bit_for_bit(new_generator: Maker, train: Dataset):
     whole, first, second = new_generator(), new_generator(), new_generator()
-    losses = list(fit(whole, train, AdamW(whole.parameters(), SCHEDULE), range(7), 8, seed=3))
+    losses = list(fit(whole, Lessons(train, 8, 0.0, 3), AdamW(whole.parameters(), SCHEDULE), range(7)))
     update = AdamW(first.parameters(), SCHEDULE)
-    early = list(fit(first, train, update, range(4), 8, seed=3))
+    early = list(fit(first, Lessons(train, 8, 0.0, 3), update, range(4)))
     torch.rand(17)  # what a new process would not have drawn
     second.model.load_state_dict(first.model.state_dict())
     again = AdamW(second.parameters(), SCHEDULE)
     again.restore(update.state())
-    late = list(fit(second, train, again, range(4, 7), 8, seed=3))
+    late = list(fit(second, Lessons(train, 8, 0.0, 3), again, range(4, 7)))
     assert early + late == losses
     assert equal(whole, second)
 
@@ -60,7 +63,7 @@ def test_a_fit_that_is_cut_in_two_is_the_same_bit_for_bit(new_generator: Maker, 
 def test_another_seed_is_another_fit(new_generator: Maker, train: Dataset):
     one, other = new_generator(), new_generator()
     for generator, seed in ((one, 0), (other, 1)):
-        list(fit(generator, train, AdamW(generator.parameters(), SCHEDULE), range(2), 8, seed))
+        list(fit(generator, Lessons(train, 8, 0.0, seed), AdamW(generator.parameters(), SCHEDULE), range(2)))
     assert not equal(one, other)
 
 
@@ -73,3 +76,35 @@ def test_held_out_nll_is_the_mean_over_texts_whatever_the_batch(new_generator: M
     generator.train()
     assert held_out_nll(generator, train, batch=5) == pytest.approx(plain, rel=1e-5)
     assert held_out_nll(generator, train, batch=100) == pytest.approx(plain, rel=1e-5)
+
+
+def test_contrast_teaches_the_classes_in_fewer_steps(new_generator: Maker, train: Dataset):
+    known = {}
+    for contrast in (0.0, 0.5):
+        generator = new_generator()
+        lessons = Lessons(train, 12, contrast, seed=0)
+        list(fit(generator, lessons, AdamW(generator.parameters(), Schedule(60, 1e-2)), range(60)))
+        known[contrast] = told_apart(generator, train)
+    assert known[0.5] > known[0.0] + 0.1, known
+
+
+def test_the_contrast_is_bayes_rule_between_two_classes(new_generator: Maker, train: Dataset):
+    generator = new_generator()
+    list(fit(generator, Lessons(train, 12, 0.5, 0), AdamW(generator.parameters(), SCHEDULE), range(20)))
+    generator.eval()
+    others = under_another_class(list(train), 2, Random(0))
+    with torch.no_grad():
+        own, other = generator.nll(list(train)), generator.nll(others)
+        loss = contrastive(own, other, generator.lengths(list(train)))
+        generator.likelihood = "sum"
+        joint = torch.stack([-generator.nll(list(train)), -generator.nll(others)])
+    assert torch.allclose(-joint.log_softmax(0)[0], loss, atol=1e-4)
+
+
+@given(classes=st.integers(2, 7), seed=st.integers(0, 99))
+def test_another_class_is_never_ones_own_and_may_be_any_other(classes: int, seed: int):
+    rows = [Example((str(row),), row % classes) for row in range(200)]
+    others = under_another_class(rows, classes, Random(seed))
+    assert [other.texts for other in others] == [row.texts for row in rows]
+    assert all(other.label != row.label for other, row in zip(others, rows, strict=True))
+    assert {other.label for other in others} == set(range(classes))

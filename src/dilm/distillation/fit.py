@@ -2,28 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from random import Random
 
 import torch
+from torch import Tensor
 
 from dilm.protocols import Generator, Updater
 from dilm.runtime.batches import rows_of_step
-from dilm.runtime.seeding import derive, seed_torch
+from dilm.runtime.seeding import derive, python_stream, seed_torch
 from dilm.types import Dataset, Example
 
 
-def fit(generator: Generator, train: Dataset, update: Updater, steps: range, batch: int, seed: int) -> Iterator[float]:
-    """Train on class-conditional texts; yields the mean token nll of each step's batch, after the step.
+@dataclass(frozen=True)
+class Lessons:
+    """What a step shows: `batch` rows, and with `contrast` above 0 each of them under another class too."""
+
+    train: Dataset
+    batch: int
+    contrast: float
+    seed: int
+
+
+def fit(generator: Generator, lessons: Lessons, update: Updater, steps: range) -> Iterator[float]:
+    """Train on class-conditional texts; yields the mean token nll of each step's batch, before the step.
 
     A step depends on the weights and on its number only, so `steps` may begin anywhere.
     """
+    train, seed = lessons.train, lessons.seed
     order = derive(seed, "fit", "rows")
     for step in steps:
         generator.train()
         seed_torch(seed, "fit", step)  # dropout
-        rows = rows_of_step(len(train), step, batch, order)
-        examples = [train[row] for row in rows]
-        yield update([generator.nll(examples).mean()], 1)
+        examples = [train[row] for row in rows_of_step(len(train), step, lessons.batch, order)]
+        if lessons.contrast:
+            others = under_another_class(examples, len(train.task.labels), python_stream(seed, "contrast", step))
+            own, other = generator.nll([*examples, *others]).chunk(2)
+            unlike = contrastive(own, other, generator.lengths(examples))
+            loss = (1 - lessons.contrast) * own.mean() + lessons.contrast * unlike.mean()
+        else:
+            own = generator.nll(examples)
+            loss = own.mean()
+        update([loss], 1)
+        yield float(own.detach().mean())
+
+
+def contrastive(own: Tensor, other: Tensor, lengths: Tensor) -> Tensor:
+    """-log P(own class | text, one of two): token-mean nlls under either class and token counts, [n] each -> [n].
+
+    The discriminative loss of GeDi (Krause et al. 2021) on likelihoods of whole texts: classes that are equally
+    frequent, Bayes' rule, nothing to learn besides the language model.
+
+    >>> contrastive(torch.tensor([2.0]), torch.tensor([2.0]), torch.tensor([7])).exp().round(decimals=3).item()
+    2.0
+    """
+    return torch.nn.functional.softplus(lengths * (own - other))
+
+
+def under_another_class(examples: Sequence[Example], classes: int, rng: Random) -> list[Example]:
+    """The same texts, each under one of the classes that are not its own."""
+    return [Example(example.texts, (example.label + rng.randrange(1, classes)) % classes) for example in examples]
 
 
 @torch.no_grad()

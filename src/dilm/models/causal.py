@@ -76,8 +76,11 @@ class CausalGenerator:
         with memory.guard(f"the likelihoods of {len(rows)} texts", LESS_AT_ONCE):
             sums = torch.cat([self._summed_nll([rows[row] for row in chunk]) for chunk in chunks])
         places = torch.tensor(by_length, device=sums.device).argsort()
-        lengths = torch.tensor([len(row) - 1 for row in rows], device=sums.device)
-        return text_nll(sums[places], lengths, self.likelihood)
+        return text_nll(sums[places], self.lengths(examples), self.likelihood)
+
+    def lengths(self, examples: Sequence[Example]) -> Tensor:
+        """Tokens that each example's likelihood is made of, the end included: n examples -> [n]."""
+        return torch.tensor([len(self._tokens(example)) - 1 for example in examples], device=self.model.device)
 
     def _summed_nll(self, rows: list[list[int]]) -> Tensor:
         """Sum of the token nlls of each row: token rows -> [n]."""

@@ -35,6 +35,11 @@ KNOWN = {
     "farthest_first": Method(
         "Farthest first", "baseline", "Real rows, each as far as possible from those chosen before it."
     ),
+    "typical": Method(
+        "Typical rows",
+        "baseline",
+        "K-centers among the longer real rows whose class a linear probe is surest of.",
+    ),
     "likeliest": Method("Likeliest rows", "baseline", "The real rows that the generator finds most likely."),
     CEILING: Method("All training rows", "ceiling", "The whole training split: what the examples are a summary of."),
 }

@@ -6,7 +6,7 @@ from statistics import fmean
 from typing import Any
 
 from dilm.build import Bench, peak_rate
-from dilm.distillation.fit import fit, held_out_nll, told_apart
+from dilm.distillation.fit import Lessons, fit, held_out_nll, told_apart
 from dilm.runtime.optimize import AdamW, Schedule
 from dilm.runtime.progress import bar
 from dilm.runtime.seeding import python_stream
@@ -24,13 +24,14 @@ def run(bench: Bench) -> dict[str, Any]:
     update = AdamW(
         generator.parameters(), Schedule(wanted.steps, rate, wanted.warmup, wanted.weight_decay, wanted.clip)
     )
+    lessons = Lessons(bench.splits.train, wanted.batch, wanted.contrast, seed)
     training = Training(bench.folder("fit"), generator.model, update)
     training.resume()
     with bar("fit the generator", wanted.steps, training.step) as advance:
         while training.step < wanted.steps and training.stale < wanted.patience:
             chunk = range(training.step, min(training.step + wanted.check_every, wanted.steps))
             losses = []
-            for loss in fit(generator, bench.splits.train, update, chunk, wanted.batch, seed):
+            for loss in fit(generator, lessons, update, chunk):
                 losses.append(loss)
                 advance(1, nll=loss)
             dev_nll = held_out_nll(generator, bench.splits.dev)

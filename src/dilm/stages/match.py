@@ -118,7 +118,7 @@ def _measure(bench: Bench, generator: CausalGenerator, examiner: Classifier, tra
     for number in range(wanted.check_sets):
         wanted_texts = wanted.check_per_class * wanted.check_oversample
         pool, _ = write_pool(generator, wanted_texts, 4, torch_stream(seed, "pool", number), lambda _: None)
-        select = KMeansNearest(bench.encoder)
+        select = bench.selector(bench.recipe.select.method, generator)
         chosen = select(pool, wanted.check_per_class, numpy_stream(seed, "select", number)).apply(pool)
         finetune(examiner, chosen, schedule, bench.recipe.evaluate.batch, derive(seed, number))
         scores.append(score(dev.task.metric, examiner.predict(dev), dev.labels, len(dev.task.labels)))
