@@ -17,13 +17,16 @@ from dilm.errors import RunError
 from dilm.models.causal import CausalGenerator
 from dilm.models.classifier import Classifier
 from dilm.models.encoder import CachedEncoder, FeatureEncoder
+from dilm.models.hub import identity
 from dilm.models.sampling import Sampling
 from dilm.protocols import Selector
 from dilm.recipe import Recipe
-from dilm.runs import Run
+from dilm.runs import Run, cache_folder
 from dilm.runtime.device import Place, choose
+from dilm.runtime.hashing import key
 from dilm.runtime.optimize import Schedule
 from dilm.types import Splits, Task
+from dilm.version import VERSION
 
 SCRATCH = "scratch"
 
@@ -86,7 +89,7 @@ class Bench:
     def encoder(self) -> CachedEncoder:
         """What measures distances between texts."""
         name = self.recipe.models.encoder or self.recipe.models.learner
-        return CachedEncoder(FeatureEncoder.open(self.model_folder(name, "learner"), self.place, self.task.max_tokens))
+        return open_encoder(self.model_folder(name, "learner"), self.task, self.place)
 
     def selector(self, method: str, generator: CausalGenerator | None = None) -> Selector:
         """A coreset method by name; `likeliest` needs the generator that ranks."""
@@ -104,6 +107,13 @@ class Bench:
     def typical(self) -> Typical:
         """Kept, because its probe reads every real row."""
         return Typical(self.encoder, self.splits.train, self.recipe.select.long, self.recipe.select.sure)
+
+
+def open_encoder(folder: str, task: Task, place: Place) -> CachedEncoder:
+    """Its points of large datasets are kept in the user's cache, apart for all that changes their digits."""
+    content = key([identity(folder), task.max_tokens, place.bf16])
+    kept = cache_folder() / "points" / VERSION / content
+    return CachedEncoder(FeatureEncoder.open(folder, place, task.max_tokens), kept)
 
 
 def is_scratch(name: str) -> bool:

@@ -87,6 +87,18 @@ class Learner(Protocol):
         ...
 
 
+class Student(Protocol):
+    """Whatever can learn a task from a few rows: what a small set is measured with."""
+
+    def train_on(self, rows: Dataset, seed: int) -> None:
+        """Learn from the beginning; the same rows and seed give the same student."""
+        ...
+
+    def predict(self, examples: Sequence[Example]) -> list[int]:
+        """Most likely class of each example."""
+        ...
+
+
 class Encoder(Protocol):
     """A map from examples to points whose distances mean something."""
 

@@ -126,6 +126,8 @@ class Match:
     """Synthetic sets, each with a training of its own, behind one dev score. Paper: 10."""
     check_per_class: int = 10
     """Size of those sets. Not the recipe's per_class, so that another size needs no new matching."""
+    check_select: str = "typical"
+    """How those sets are selected, one of the names of select.method that need no generator. Paper: kmeans_nearest."""
     check_oversample: int = 20
     """Texts written per text selected for a dev score."""
     check_steps: int = 60
@@ -170,7 +172,8 @@ class Evaluate:
     """Training learners on the small sets, and on baselines in the same trials (paper 4.1)."""
 
     learners: tuple[str, ...] = ("same",)
-    """`same` is the learner of distillation; others by hub id, folder or `scratch`."""
+    """`same` is the learner of distillation; others by hub id, folder or `scratch`. Before a name, `first-3:` takes its
+    first three layers, `frozen:` a logistic head on its features; `tfidf` is a logistic head on word counts."""
     baselines: tuple[str, ...] = ("random", "kmeans_nearest", "herding", "typical", "untuned", "full")
     """Selectors over real rows, `untuned` (the generator before matching, same selection), `full` (all real rows)."""
     seeds: int = 1

@@ -10,6 +10,7 @@ from typing import Any
 from dilm.errors import RecipeError
 from dilm.recipe import Recipe
 from dilm.recipe_fields import flatten, nearest
+from dilm.recipe_learners import learning
 
 SELECTORS = ("random", "kmeans_nearest", "farthest_first", "herding", "typical", "likeliest")
 SIZES = ("tiny", "mini", "small", "base")
@@ -18,6 +19,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "match.likelihood": ("token", "sum", "padded"),
     "match.gradient": ("closed_form", "autograd"),
     "match.trajectory": ("cached", "fresh"),
+    "match.check_select": SELECTORS[:-1],
     "select.method": SELECTORS,
     "evaluate.baselines": (*SELECTORS, "untuned", "full"),
     "runtime.precision": ("auto", "fp32", "bf16"),
@@ -98,7 +100,8 @@ def _check_scratch(recipe: Recipe) -> None:
     wanted = recipe.models.generator
     if wanted.split(":")[0] == "scratch" and wanted not in generators:
         raise RecipeError(f"models.generator does not know {wanted!r}.", f"Write one of {', '.join(generators)}.")
-    for name in (recipe.models.learner, recipe.models.encoder, *recipe.evaluate.learners):
+    named = [learning(name).model for name in recipe.evaluate.learners]
+    for name in (recipe.models.learner, recipe.models.encoder, *named):
         if name.startswith("scratch:"):
             raise RecipeError(
                 f"{name!r} cannot be a learner.", "Write `scratch`, and its size in pretrain.learner_size."

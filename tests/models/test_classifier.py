@@ -284,3 +284,18 @@ def test_too_little_memory_is_said_plainly():
     with pytest.raises(RuntimeError, match="shapes"), memory.guard("64 rows", "Take fewer."):
         raise RuntimeError("shapes do not match")
     assert memory.peak_mb() > 10
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "modernbert"])
+def test_the_first_layers_are_those_of_the_whole_model(tiny_folder, place, kind):
+    whole = Classifier.open(tiny_folder(kind), TASK, place)
+    short = Classifier.open(tiny_folder(kind), TASK, place, layers=1)
+    kept, all_ = dict(tensors(short.model)), dict(tensors(whole.model))
+    assert len(kept) < len(all_) and kept.keys() <= all_.keys()
+    random = short._pristine.fresh | whole._pristine.fresh
+    assert all(torch.equal(value, all_[name]) for name, value in kept.items() if name not in random)
+
+
+def test_no_more_layers_than_there_are(tiny_folder, place):
+    with pytest.raises(ModelError, match="has 2 layers, but its first 3"):
+        Classifier.open(tiny_folder("bert"), TASK, place, layers=3)

@@ -94,3 +94,37 @@ def test_the_cache_computes_each_text_once_and_changes_nothing(encoder):
     assert sorted(counting.asked) == sorted((text,) for text in SENTENCES)
     with pytest.raises(ValueError, match="read-only"):
         points[0] = 0
+
+
+class Tally:
+    """Counts how many rows it was asked for."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def encode(self, examples) -> np.ndarray:
+        self.asked += len(examples)
+        return np.array([[float(example.texts[0])] for example in examples], dtype=np.float32)
+
+
+def numbers(count: int) -> Dataset:
+    return Dataset(TASK, [Example((str(number),), 0) for number in range(count)])
+
+
+def test_points_of_many_rows_are_found_again_by_another_process(tmp_path):
+    many = numbers(module.MANY + 1)
+    first, later = Tally(), Tally()
+    points = CachedEncoder(first, tmp_path / "points").encode(many)
+    again = CachedEncoder(later, tmp_path / "points").encode(many)
+    assert (first.asked, later.asked) == (len(many), 0)
+    np.testing.assert_array_equal(points, again)
+    with pytest.raises(ValueError, match="read-only"):
+        again[0] = 1
+
+
+def test_points_of_few_rows_and_of_other_rows_are_not_taken_from_the_folder(tmp_path):
+    for rows_ in (numbers(5), numbers(module.MANY + 1), numbers(module.MANY + 2)):
+        counting = Tally()
+        CachedEncoder(counting, tmp_path).encode(rows_)
+        assert counting.asked == len(rows_)
+    assert len(list(tmp_path.iterdir())) == 2  # nothing of few rows, nothing unfinished

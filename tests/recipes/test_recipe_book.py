@@ -214,6 +214,9 @@ def test_differences_leave_out_what_changes_no_result():
         ("models.learner", "scratch:small", "pretrain.learner_size"),
         ("evaluate.learners", (), "at least `same`"),
         ("evaluate.learners", ("same", "same"), "twice"),
+        ("evaluate.learners", ("first-0:same",), "first-3:NAME"),
+        ("evaluate.learners", ("frozen:",), "frozen:NAME"),
+        ("evaluate.learners", ("frozen:scratch:mini",), "pretrain.learner_size"),
     ],
 )
 def test_check_names_setting_and_remedy(setting: str, value: object, said: str):

@@ -130,3 +130,35 @@ def test_a_pair_task_walks_the_whole_road(tmp_path: Path):
     assert len(found.task.fields) == 2 and found.data.counts == (2, 2)
     assert all(len(example.texts) == 2 and all(example.texts) for example in found)
     assert Counter(row["method"] for row in api.evaluate(tmp_path / "run")) == {"dilm": 1, "untuned": 1, "random": 1}
+
+
+def test_other_learners_are_measured_on_the_same_sets(copied: Path):
+    before = scores_of(copied)
+    others = ["frozen", "tfidf", "first-1:same"]
+    run = api.change_settings(api.existing_run(copied), {"evaluate.learners": ["same", *others]})
+    trials = api.run_stage(run, "evaluate")["trials"]
+    arms = {name: [trial for trial in trials if trial["learner"] == name] for name in scored_learners(trials)}
+    assert list(arms) == ["scratch", "frozen:scratch", "tfidf", "first-1:scratch"]
+    assert before.items() <= scores_of(copied).items()
+    finetuned, drawn_once = arms["scratch"], arms["tfidf"]
+    assert len(arms["first-1:scratch"]) == len(finetuned) == len({trial["key"] for trial in finetuned})
+    assert Counter(trial["method"] for trial in drawn_once) == Counter(
+        trial["method"] for trial in arms["frozen:scratch"]
+    )
+    assert Counter(trial["method"] for trial in drawn_once)["dilm"] == 2 and {
+        trial["seed"] for trial in drawn_once
+    } == {0}
+    again = api.run_stage(api.change_settings(run, {"evaluate.learners": ["tfidf", "frozen:same"]}), "evaluate")
+    assert again["known"] == len(again["trials"]) == 2 * len(drawn_once)
+
+
+def test_two_names_of_one_learner_are_one(copied: Path):
+    learner = str(copied / "pretrain" / "learner")
+    run = api.change_settings(
+        api.existing_run(copied), {"evaluate.learners": ["same", learner, "frozen", "frozen:same"]}
+    )
+    assert scored_learners(api.run_stage(run, "evaluate")["trials"]) == ["scratch", "frozen:scratch"]
+
+
+def scored_learners(trials: list[dict]) -> list[str]:
+    return list(dict.fromkeys(trial["learner"] for trial in trials))

@@ -51,7 +51,7 @@ def test_there_is_one_score_for_each_trial(finished: Distilled):
     trials = api.existing_run(finished.run).stage("evaluate").manifest["trials"]
     rows = [json.loads(line) for line in (finished.run / "scores.jsonl").read_text("utf-8").splitlines()]
     assert Counter(trial["method"] for trial in trials) == {
-        **dict.fromkeys(("dilm", "untuned", "random", "kmeans_nearest", "herding"), 4),
+        **dict.fromkeys(("dilm", "untuned", "random", "kmeans_nearest", "herding", "typical"), 4),
         "full": 1,
     }
     assert set(scores_of(finished.run)) == {trial["key"] for trial in trials}

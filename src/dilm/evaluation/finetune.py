@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from dilm.protocols import Learner
 from dilm.runtime.batches import rows_of_step
 from dilm.runtime.optimize import AdamW, Schedule
 from dilm.runtime.seeding import derive, seed_torch
-from dilm.types import Dataset
+from dilm.types import Dataset, Example
 
 
 def finetune(
@@ -31,3 +32,20 @@ def finetune(
         if advance:
             advance(1, loss=loss)
     learner.eval()
+
+
+@dataclass(frozen=True)
+class Finetuned:
+    """A learner with the way it is trained: a `Student`."""
+
+    learner: Learner
+    schedule: Schedule
+    batch: int
+
+    def train_on(self, rows: Dataset, seed: int) -> None:
+        """From the initial weights and a new head."""
+        finetune(self.learner, rows, self.schedule, self.batch, seed)
+
+    def predict(self, examples: Sequence[Example]) -> list[int]:
+        """Most likely class of each example."""
+        return self.learner.predict(examples)

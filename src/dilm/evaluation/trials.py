@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from dilm.evaluation.finetune import finetune
 from dilm.numerics.metrics import accuracy, macro_f1, score
-from dilm.protocols import Learner
+from dilm.protocols import Student
 from dilm.runtime.hashing import key
 from dilm.runtime.optimize import Schedule
 from dilm.types import Dataset, Score
+
+Arm = tuple[str, int, int, Dataset]
+"""(method, set, seed, rows): what is compared, apart from who learns."""
 
 
 @dataclass(frozen=True)
@@ -25,10 +27,11 @@ class Trial:
     seed: int
     rows: Dataset
     test: Dataset
-    schedule: Schedule
+    schedule: Schedule | None
+    """How every weight is trained; None where only a linear head is, which needs no schedule."""
     batch: int
     identity: str
-    """Content key of the learner's initial weights."""
+    """Content key of the learner: of its initial weights, and of the way it learns where that is no fine-tuning."""
 
     @property
     def key(self) -> str:
@@ -38,8 +41,8 @@ class Trial:
         return key([self.identity, data, repr(self.schedule), self.batch, self.seed])
 
 
-def arms(sets: dict[str, Sequence[Dataset]], seeds: int) -> Iterator[tuple[str, int, int, Dataset]]:
-    """(method, set, seed, rows) of every trial: each set is trained on `seeds` times, with seeds of its own.
+def arms(sets: Mapping[str, Sequence[Dataset]], seeds: int) -> Iterator[Arm]:
+    """Every trial: each set is trained on `seeds` times, with seeds of its own.
 
     Set number 3 of every method meets the same seeds, so that methods can be compared in pairs. A method with one set
     meets them all: a deterministic coreset is trained on as often as the others (paper 1.6: herding, 1 set, 100 times).
@@ -52,11 +55,18 @@ def arms(sets: dict[str, Sequence[Dataset]], seeds: int) -> Iterator[tuple[str, 
                 yield method, number, number * seeds + repeat, rows
 
 
-def run_trial(trial: Trial, learner: Learner, advance: Callable[..., None] | None = None) -> Score:
-    """Train and score; the learner is left trained."""
+def once_each(sets: Mapping[str, Sequence[Dataset]]) -> Iterator[Arm]:
+    """The same for a learner that draws nothing at random: one trial for each set, all with seed 0."""
+    for method, several in sets.items():
+        for number, rows in enumerate(several):
+            yield method, number, 0, rows
+
+
+def run_trial(trial: Trial, student: Student) -> Score:
+    """Train and score; the student is left trained."""
     begin = time.monotonic()
-    finetune(learner, trial.rows, trial.schedule, trial.batch, trial.seed, advance)
-    predicted, truth = learner.predict(trial.test), trial.test.labels
+    student.train_on(trial.rows, trial.seed)
+    predicted, truth = student.predict(trial.test), trial.test.labels
     task = trial.test.task
     return Score(
         method=trial.method,

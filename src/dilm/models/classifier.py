@@ -11,7 +11,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel, Pr
 
 from dilm.models.encodings import PROBES, Encodings
 from dilm.models.heads import find_head, read_head
-from dilm.models.hub import open_model, open_tokenizer
+from dilm.models.hub import first_layers, open_model, open_tokenizer
 from dilm.models.weights import Pristine, copied, put_back
 from dilm.numerics.gradients import head_gradients
 from dilm.runtime import memory
@@ -52,8 +52,11 @@ class Classifier:
         self._pristine = Pristine(self.model, head | set(fresh))
 
     @classmethod
-    def open(cls, name: str, task: Task, place: Place, max_tokens: int = MAX_TOKENS) -> Classifier:
-        """From a hub id or a local folder. Raises ModelError or ResourceError."""
+    def open(cls, name: str, task: Task, place: Place, max_tokens: int = MAX_TOKENS, layers: int = 0) -> Classifier:
+        """From a hub id or a local folder; its first `layers` layers, or all where that is 0.
+
+        Raises ModelError or ResourceError.
+        """
         labels = dict(enumerate(task.labels))
         model, report = open_model(
             AutoModelForSequenceClassification,
@@ -62,6 +65,7 @@ class Classifier:
             label2id={label: number for number, label in labels.items()},
             ignore_mismatched_sizes=True,  # a checkpoint with a head for other classes lends its body
             output_loading_info=True,
+            **first_layers(name, layers),
         )
         fresh = {*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])}
         return cls(model, Encodings(open_tokenizer(name), model, max_tokens), task, place, name, fresh)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,7 +23,7 @@ from dilm.types import Dataset, Example
 BATCH = 128
 MAX_TOKENS = 128
 MANY = 2000
-"""Rows from which on progress is shown."""
+"""Rows above which progress is shown, and points are worth keeping on disk."""
 
 
 class FeatureEncoder:
@@ -63,10 +65,15 @@ class FeatureEncoder:
 
 
 class CachedEncoder:
-    """An encoder that computes no text twice: points are kept by texts, and whole arrays by a dataset's fingerprint."""
+    """An encoder that computes no text twice: points are kept by texts, and whole arrays by a dataset's fingerprint.
 
-    def __init__(self, encoder: Encoder) -> None:
+    With a `folder`, arrays of many rows outlive the process: another run on the same data reads them from there. The
+    folder must belong to one encoder, since a file is known by its dataset alone.
+    """
+
+    def __init__(self, encoder: Encoder, folder: Path | None = None) -> None:
         self.encoder = encoder
+        self.folder = folder
         self._points: dict[tuple[str, ...], np.ndarray] = {}
         self._arrays: dict[str, np.ndarray] = {}
 
@@ -75,8 +82,22 @@ class CachedEncoder:
         if not isinstance(examples, Dataset):
             return self._assemble(examples)
         if examples.fingerprint not in self._arrays:
-            self._arrays[examples.fingerprint] = self._assemble(examples)
+            self._arrays[examples.fingerprint] = self._kept(examples)
         return self._arrays[examples.fingerprint]
+
+    def _kept(self, examples: Dataset) -> np.ndarray:
+        """From the folder where it has them; what was computed for many rows is put there."""
+        if self.folder is None or len(examples) <= MANY:
+            return self._assemble(examples)
+        file = self.folder / f"{examples.fingerprint}.npy"
+        if file.exists():
+            return np.load(file, mmap_mode="r")
+        points = self._assemble(examples)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        part = file.with_suffix(f".{os.getpid()}.npy")  # two runs may compute the same at once
+        np.save(part, points)
+        part.replace(file)
+        return points
 
     def _assemble(self, examples: Sequence[Example]) -> np.ndarray:
         new = list({example.texts: example for example in examples if example.texts not in self._points}.values())

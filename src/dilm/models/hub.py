@@ -53,6 +53,22 @@ def open_model(auto_class: Any, name: str, **options: Any) -> Any:
     return _opened(name, lambda: auto_class.from_pretrained(folder, **{"dtype": torch.float32, **options}))
 
 
+def first_layers(name: str, layers: int) -> dict[str, int]:
+    """Options of `open_model` that open only a model's first `layers` layers, all where that is 0.
+
+    Raises ModelError where the model has fewer.
+    """
+    if not layers:
+        return {}
+    found = getattr(open_config(name), "num_hidden_layers", None)
+    if not isinstance(found, int) or layers > found:
+        raise ModelError(
+            f"{name!r} has {found or 'no countable'} layers, but its first {layers} were asked for.",
+            "Ask for fewer layers, or for the whole model.",
+        )
+    return {"num_hidden_layers": layers}
+
+
 def identity(name: str) -> str:
     """What a stage key says of a model: the content of a local folder, or the hub id itself."""
     return folder_key(Path(name).expanduser()) if _is_model_folder(Path(name).expanduser()) else name

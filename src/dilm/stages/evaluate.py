@@ -5,24 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from dilm.build import Bench, full_schedule, is_scratch, trial_schedule
+from dilm.build import Bench, full_schedule, trial_schedule
 from dilm.data import jsonl
 from dilm.data.own_sets import read_sets
 from dilm.errors import RecipeError
-from dilm.evaluation.trials import Trial, arms, run_trial
-from dilm.models.classifier import Classifier
-from dilm.models.hub import identity
+from dilm.evaluation.trials import Arm, Trial, arms, once_each, run_trial
 from dilm.recipe import Runtime
 from dilm.runs import cache_folder
 from dilm.runtime import workers
-from dilm.runtime.device import choose
+from dilm.runtime.optimize import Schedule
 from dilm.runtime.progress import bar
 from dilm.stages.select import real_sets, synthetic_sets
-from dilm.types import Dataset, Score, Task
+from dilm.stages.students import Enrolled, enrolled, student
+from dilm.types import Dataset, Score
 from dilm.version import VERSION
 
 FULL = "full"
@@ -61,8 +59,7 @@ class Job:
     """A trial, and what a process needs to run it."""
 
     trial: Trial
-    folder: str
-    """Where the learner's initial weights are."""
+    who: Enrolled
     runtime: Runtime
 
 
@@ -75,16 +72,10 @@ def measure(job: Job) -> Score:
     trial, kept = job.trial, cache_folder() / "trials" / VERSION / f"{job.trial.key}.jsonl"
     if kept.exists():
         return Score(**jsonl.read(kept)[0])
-    score = run_trial(trial, _learner(job.folder, trial.identity, trial.test.task, job.runtime))
+    score = run_trial(trial, student(job.who, trial.test.task, trial.schedule, trial.batch, job.runtime))
     kept.parent.mkdir(parents=True, exist_ok=True)
     jsonl.write(kept, [asdict(score)])
     return score
-
-
-@lru_cache(maxsize=1)
-def _learner(folder: str, identity: str, task: Task, runtime: Runtime) -> Classifier:
-    """Opened once for all trials of a process; `identity` tells when the folder holds other weights than before."""
-    return Classifier.open(folder, task, choose(runtime.device, runtime.precision), task.max_tokens)
 
 
 def _workers(bench: Bench) -> int:
@@ -95,18 +86,28 @@ def _workers(bench: Bench) -> int:
 
 def plan(bench: Bench, sets: Mapping[str, list[Dataset]]) -> Iterator[Job]:
     """Every trial of this evaluation, the longest first; full data is trained on once per learner."""
-    recipe, wanted, test = bench.recipe, bench.recipe.evaluate, bench.splits.test
-    for learner in {bench.learner_folder(learner): learner for learner in reversed(wanted.learners)}.values():
-        name, folder = known_as(bench, learner), bench.learner_folder(learner)
-        content = identity(folder)
-        if FULL in wanted.baselines:
-            schedule = full_schedule(recipe)
-            trial = Trial(FULL, name, 0, 0, 0, bench.splits.train, test, schedule, wanted.batch, content)
-            yield Job(trial, folder, recipe.runtime)
-        for method, number, seed, rows in arms(dict(sets), wanted.seeds):
-            schedule, size = trial_schedule(recipe), recipe.per_class
-            trial = Trial(method, name, size, number, seed, rows, test, schedule, wanted.batch, content)
-            yield Job(trial, folder, recipe.runtime)
+    for who in enrolled(bench):
+        if FULL in bench.recipe.evaluate.baselines:
+            yield _job(bench, who, full_schedule(bench.recipe), 0, (FULL, 0, 0, bench.splits.train))
+        for arm in arms(sets, bench.recipe.evaluate.seeds) if who.draws else once_each(sets):
+            yield _job(bench, who, trial_schedule(bench.recipe), bench.recipe.per_class, arm)
+
+
+def _job(bench: Bench, who: Enrolled, schedule: Schedule, per_class: int, arm: Arm) -> Job:
+    method, number, seed, rows = arm
+    trial = Trial(
+        method=method,
+        learner=who.name,
+        per_class=per_class,
+        set=number,
+        seed=seed,
+        rows=rows,
+        test=bench.splits.test,
+        schedule=schedule if who.draws else None,
+        batch=bench.recipe.evaluate.batch,
+        identity=who.identity,
+    )
+    return Job(trial, who, bench.recipe.runtime)
 
 
 def measured(bench: Bench) -> dict[str, Score]:
@@ -129,9 +130,3 @@ def scores(bench: Bench, trials: list[dict[str, Any]]) -> list[Score]:
 def scores_file(bench: Bench) -> Path:
     """Where every measurement of the run is appended."""
     return bench.run.folder / "scores.jsonl"
-
-
-def known_as(bench: Bench, learner: str) -> str:
-    """A learner's name in tables: a hub id as it is, of a folder its last part."""
-    name = bench.recipe.models.learner if learner == "same" else learner
-    return Path(name).resolve().name if not is_scratch(name) and Path(name).is_dir() else name

@@ -7,6 +7,7 @@ from typing import Any
 
 from dilm.build import Bench, peak_rate
 from dilm.coresets.kmeans_nearest import KMeansNearest
+from dilm.coresets.typical import Typical
 from dilm.distillation.generate import write_pool
 from dilm.distillation.match import ROADS, Matching, match
 from dilm.distillation.proposals import Refreshed, cluster_by
@@ -16,7 +17,7 @@ from dilm.evaluation.finetune import finetune
 from dilm.models.causal import CausalGenerator
 from dilm.models.classifier import Classifier
 from dilm.numerics.metrics import score
-from dilm.protocols import Target
+from dilm.protocols import Selector, Target
 from dilm.runtime.optimize import AdamW, Schedule
 from dilm.runtime.progress import bar
 from dilm.runtime.seeding import derive, numpy_stream, python_stream, torch_stream
@@ -114,13 +115,18 @@ def _measure(bench: Bench, generator: CausalGenerator, examiner: Classifier, tra
     wanted, seed = bench.recipe.match, derive(bench.recipe.seed, "check")
     dev = bench.splits.dev.sample(wanted.check_rows, python_stream(seed, "dev"))
     schedule = Schedule(wanted.check_steps, bench.recipe.evaluate.lr, bench.recipe.evaluate.warmup)
-    scores = []
+    select, scores = _check_selector(bench), []
     for number in range(wanted.check_sets):
         wanted_texts = wanted.check_per_class * wanted.check_oversample
         pool, _ = write_pool(generator, wanted_texts, 4, torch_stream(seed, "pool", number), lambda _: None)
-        select = bench.selector(bench.recipe.select.method, generator)
         chosen = select(pool, wanted.check_per_class, numpy_stream(seed, "select", number)).apply(pool)
         finetune(examiner, chosen, schedule, bench.recipe.evaluate.batch, derive(seed, number))
         scores.append(score(dev.task.metric, examiner.predict(dev), dev.labels, len(dev.task.labels)))
     training.rows.append({"step": training.step, "dev_score": fmean(scores)})
     training.measured(fmean(scores))
+
+
+def _check_selector(bench: Bench) -> Selector:
+    """`typical` with its own shares, not those of the final selection: another of these needs no new matching."""
+    method = bench.recipe.match.check_select
+    return Typical(bench.encoder, bench.splits.train) if method == "typical" else bench.selector(method)

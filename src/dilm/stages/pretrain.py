@@ -8,6 +8,7 @@ from typing import Any
 from dilm.build import Bench, is_scratch
 from dilm.models import scratch
 from dilm.recipe import Recipe
+from dilm.recipe_learners import learning
 from dilm.runtime.seeding import derive
 
 
@@ -30,7 +31,8 @@ def writes(recipe: Recipe) -> bool:
 def learns(recipe: Recipe) -> bool:
     """Whether a learner is to be made from scratch: to match with, to measure distances, or only to be evaluated."""
     models = recipe.models
-    return any(is_scratch(name) for name in (models.learner, models.encoder, *recipe.evaluate.learners))
+    named = (learning(name).model for name in recipe.evaluate.learners)
+    return any(is_scratch(name) for name in (models.learner, models.encoder, *named))
 
 
 def _generator(bench: Bench, texts: list[str], folder: Path) -> None:

@@ -1,0 +1,71 @@
+"""Learners that train only a linear head: on the frozen features of an encoder (as SetFit does), or on word counts.
+
+They learn in milliseconds, draw nothing at random, and are as far from fine-tuning as transfer can be asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from dilm.errors import ModelError
+from dilm.numerics.probe import Probe, fit_probe
+from dilm.protocols import Encoder
+from dilm.types import Dataset, Example
+
+
+class FrozenFeatures:
+    """Logistic regression on an encoder's points; the encoder itself never changes."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self.encoder = encoder
+        self._probe: Probe | None = None
+
+    def train_on(self, rows: Dataset, seed: int) -> None:
+        """Forget what was learnt before; every class must occur in `rows`. Every `seed` gives the same head."""
+        self._probe = fit_probe(self.encoder.encode(rows), np.array(rows.labels))
+
+    def predict(self, examples: Sequence[Example]) -> list[int]:
+        """Most likely class of each example."""
+        if self._probe is None:
+            raise ModelError("This learner has not learnt anything yet.", "Call `train_on` first.")
+        return self._probe.log_probabilities(self.encoder.encode(examples)).argmax(axis=1).tolist()
+
+
+class WordCounts:
+    """Logistic regression on TF-IDF of words and word pairs, each field with a vocabulary of its own.
+
+    The vocabulary is that of the training rows: what a model without any knowledge of language learns from them.
+    """
+
+    def __init__(self) -> None:
+        self._counters: list[Any] = []
+        self._head: Any = None
+
+    def train_on(self, rows: Dataset, seed: int) -> None:
+        """Forget what was learnt before; every `seed` gives the same head."""
+        from sklearn.feature_extraction.text import TfidfVectorizer
+        from sklearn.linear_model import LogisticRegression
+
+        # One-letter words count too, so that no text is without words.
+        self._counters = [
+            TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\w+|[^\w\s]").fit(texts)
+            for texts in zip(*(row.texts for row in rows), strict=True)
+        ]
+        self._head = LogisticRegression(max_iter=1000).fit(self._count(rows), rows.labels)
+
+    def predict(self, examples: Sequence[Example]) -> list[int]:
+        """Most likely class of each example."""
+        if self._head is None:
+            raise ModelError("This learner has not learnt anything yet.", "Call `train_on` first.")
+        return self._head.predict(self._count(examples)).tolist()
+
+    def _count(self, examples: Sequence[Example]) -> Any:
+        """Sparse [n, words of all fields]."""
+        from scipy.sparse import hstack
+
+        fields = zip(*(example.texts for example in examples), strict=True)
+        parts = [counter.transform(texts) for counter, texts in zip(self._counters, fields, strict=True)]
+        return hstack(parts).tocsr()

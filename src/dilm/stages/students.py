@@ -1,0 +1,83 @@
+"""From the names in `evaluate.learners` to what learns and predicts, also in a process of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from dilm.build import Bench, is_scratch, open_encoder
+from dilm.evaluation.finetune import Finetuned
+from dilm.models.classifier import Classifier
+from dilm.models.hub import identity
+from dilm.models.linear import FrozenFeatures, WordCounts
+from dilm.protocols import Student
+from dilm.recipe import Runtime
+from dilm.recipe_learners import SAME, Learning, learning
+from dilm.runtime.device import choose
+from dilm.runtime.hashing import key
+from dilm.runtime.optimize import Schedule
+from dilm.types import Task
+
+
+@dataclass(frozen=True)
+class Enrolled:
+    """A learner of this evaluation: its name in tables, its way to learn, and where its initial weights are."""
+
+    name: str
+    way: Learning
+    folder: str
+    identity: str
+    """Content key of the initial weights; with the way it learns, where that is no fine-tuning of all of them."""
+
+    @property
+    def draws(self) -> bool:
+        """Whether another seed gives another training."""
+        return self.way.way == "finetune"
+
+
+def enrolled(bench: Bench) -> list[Enrolled]:
+    """Everyone whom `evaluate.learners` names, in its order; two names of the same learner count once."""
+    found = [_enrol(bench, name) for name in bench.recipe.evaluate.learners]
+    return list({student.identity: student for student in reversed(found)}.values())[::-1]
+
+
+def _enrol(bench: Bench, name: str) -> Enrolled:
+    way = learning(name)
+    if not way.model:
+        return Enrolled(name, way, "", name)
+    folder = bench.learner_folder(way.model)
+    content = identity(folder)
+    plain = way.way == "finetune" and not way.layers
+    shown = name.removesuffix(way.model).removesuffix(":") + ":" if not plain else ""
+    return Enrolled(
+        shown + _known_as(bench, way.model), way, folder, content if plain else key([way.way, way.layers, content])
+    )
+
+
+def _known_as(bench: Bench, model: str) -> str:
+    """A model's name in tables: a hub id as it is, of a folder its last part."""
+    name = bench.recipe.models.learner if model == SAME else model
+    return Path(name).resolve().name if not is_scratch(name) and Path(name).is_dir() else name
+
+
+def student(who: Enrolled, task: Task, schedule: Schedule | None, batch: int, runtime: Runtime) -> Student:
+    """Ready to learn. What it is made of is opened once for all trials of a process."""
+    if who.way.way == "tfidf":
+        return WordCounts()
+    if who.way.way == "frozen":
+        return _frozen(who.folder, who.identity, task, runtime)
+    assert schedule is not None
+    return Finetuned(_classifier(who, task, runtime), schedule, batch)
+
+
+@lru_cache(maxsize=1)
+def _classifier(who: Enrolled, task: Task, runtime: Runtime) -> Classifier:
+    place = choose(runtime.device, runtime.precision)
+    return Classifier.open(who.folder, task, place, task.max_tokens, who.way.layers)
+
+
+@lru_cache(maxsize=1)
+def _frozen(folder: str, identity: str, task: Task, runtime: Runtime) -> FrozenFeatures:
+    """`identity` tells when the folder holds other weights than before."""
+    return FrozenFeatures(open_encoder(folder, task, choose(runtime.device, runtime.precision)))
