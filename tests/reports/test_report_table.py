@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dilm.reports import table
+from dilm.reports.findings import Gap
 
 HOSTILE = "[red]a|b[/red]\n<script>alert(1)</script>"
 
@@ -35,6 +37,13 @@ def test_each_learner_has_its_own_block(findings, bar):
         assert text.count("per class") == 2 and "xlnet, 2 per class" in text
 
 
+def test_a_paired_difference_is_shown_beside_the_method_that_ours_is_compared_with(findings, bar):
+    ahead = replace(bar("random", 0.7), gap=Gap(0.08, -0.01, 0.17))
+    text = table.plain(findings(bars=(bar("dilm", 0.78), ahead)))
+    ours, other = text.splitlines()[2:]
+    assert other.endswith("+8.0 (-1.0 to +17.0)") and ours.endswith(" -")
+
+
 def test_plain_text_has_a_line_for_each_bar_and_aligned_columns(findings):
     lines = table.plain(findings()).splitlines()
     assert len(lines) == 2 + 5
@@ -44,7 +53,7 @@ def test_plain_text_has_a_line_for_each_bar_and_aligned_columns(findings):
 def test_markdown_is_a_table_with_ours_in_bold(findings):
     lines = table.markdown(findings()).splitlines()
     assert lines[0] == "films, bert, 2 per class:"
-    assert {line.count("|") for line in lines[2:]} == {7}
+    assert {line.count("|") for line in lines[2:]} == {8}
     assert lines[4].startswith("| **DiLM (this run)** | **78.0 %** |")
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dilm.reports.findings import Gap
 from dilm.reports.verdict import compare, verdict
 
 SHARE = st.floats(0.2, 0.9)
@@ -34,6 +37,19 @@ def test_a_loss_is_said_first(findings, bar):
     found = verdict(findings(bars=(bar("dilm", 0.70), bar("random", 0.60), bar("herding", 0.71), bar("my_set", 0.80))))
     assert (found.tone, found.badge) == ("bad", "Behind my_set")
     assert "These examples do worse" in words(found)
+
+
+@pytest.mark.parametrize(
+    ("gap", "tone", "said"),
+    [
+        (Gap(0.02, 0.01, 0.03), "good", "do better: +2.0 (+1.0 to +3.0) points"),
+        (Gap(0.02, -0.01, 0.05), "even", "No difference shown: +2.0 (-1.0 to +5.0) points"),
+        (Gap(-0.02, -0.03, -0.01), "bad", "do worse: -2.0 (-3.0 to -1.0) points"),
+    ],
+)
+def test_where_trials_share_their_seeds_the_difference_decides_and_not_the_overlap(findings, bar, gap, tone, said):
+    found = verdict(findings(bars=(bar("dilm", 0.78, 0.05), replace(bar("random", 0.76, 0.05), gap=gap))))
+    assert found.tone == tone and said in words(found)
 
 
 def test_single_trials_claim_nothing(findings, bar):

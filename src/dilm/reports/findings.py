@@ -34,6 +34,26 @@ class Summarised(Protocol):
     def seeds(self) -> int: ...
 
 
+class Differing(Protocol):
+    """What a gap is made from: how much better a method is than another in the same trials."""
+
+    @property
+    def mean(self) -> float: ...
+    @property
+    def low(self) -> float | None: ...
+    @property
+    def high(self) -> float | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Ours less another method, compared seed by seed: the mean difference and its 95 % interval, 0 to 1."""
+
+    mean: float
+    low: float
+    high: float
+
+
 @dataclass(frozen=True, slots=True)
 class Bar:
     """The mean of a method's trials with one learner, and its 95 % interval where there is more than one trial."""
@@ -51,6 +71,8 @@ class Bar:
     """Trainings on each set."""
     kind: str
     """The method's part in the comparison, see `methods.Kind`."""
+    gap: Gap | None = None
+    """How far ours is ahead of it; None for ours, and where too little was repeated to tell."""
 
     @property
     def title(self) -> str:
@@ -63,8 +85,9 @@ class Bar:
         return None if self.low is None or self.high is None else (self.low, self.high)
 
 
-def bar(summary: Summarised) -> Bar:
-    """The bar of a summary; its kind follows from the name of its method."""
+def bar(summary: Summarised, ahead: Differing | None = None) -> Bar:
+    """The bar of a summary, and how far ours is `ahead` of it; its kind follows from the name of its method."""
+    told = ahead is not None and ahead.low is not None and ahead.high is not None
     return Bar(
         method=summary.method,
         learner=summary.learner,
@@ -75,6 +98,9 @@ def bar(summary: Summarised) -> Bar:
         sets=summary.sets,
         seeds=summary.seeds,
         kind=methods.describe(summary.method).kind,
+        gap=None
+        if ahead is None or ahead.low is None or ahead.high is None
+        else Gap(ahead.mean, ahead.low, ahead.high),
     )
 
 

@@ -59,6 +59,7 @@ def render(findings: Findings) -> str:
             tiles=tiles(findings),
             groups=groups(findings),
             header=table.header(findings),
+            ahead=table.AHEAD,
             blocks=[(table.title(findings, block), table.rows(block)) for block in blocks(findings)],
             glossary=glossary(findings),
             drawings=_drawings(findings),

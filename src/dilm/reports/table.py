@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 STYLES = {"ours": "bold cyan", "ceiling": "dim"}
 NOTHING = "-"
+AHEAD = "ours ahead by"
 NO_TRIALS = "No trial was scored."
 
 
@@ -27,7 +28,15 @@ class Row:
 
 def header(findings: Findings) -> tuple[str, ...]:
     """Names of the columns."""
-    return ("method", wording.metric(findings.task.metric), "95 % interval", "sets × seeds", "vs random", "of full")
+    return (
+        "method",
+        wording.metric(findings.task.metric),
+        "95 % interval",
+        "sets × seeds",
+        "vs random",
+        "of full",
+        AHEAD,
+    )
 
 
 def rows(block: Block) -> tuple[Row, ...]:
@@ -96,6 +105,7 @@ def _cells(bar: Bar, block: Block) -> tuple[str, ...]:
         f"{bar.sets} × {bar.seeds}",
         wording.points(bar.mean - random.mean) if random and bar not in (random, full) else NOTHING,
         wording.percent(bar.mean / full.mean) if full and full.mean and bar != full else NOTHING,
+        wording.gap(bar.gap.mean, bar.gap.low, bar.gap.high) if bar.gap else NOTHING,
     )
 
 

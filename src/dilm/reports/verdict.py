@@ -1,7 +1,8 @@
 """The one sentence that a reader takes away, computed from the numbers and never kinder than they are.
 
-A difference is claimed only where the 95 % intervals of two means do not overlap. That is stricter than a test of the
-difference itself, so "no difference shown" never means "equal".
+A difference is claimed only where its 95 % interval, taken over trials that share their seeds, leaves out zero. Where
+too little was repeated for that, only where the intervals of the two means do not overlap, which is stricter. So "no
+difference shown" never means "equal".
 """
 
 from __future__ import annotations
@@ -23,6 +24,12 @@ JUDGEMENTS: dict[Standing, str] = {
     "level": "The intervals overlap: no difference shown.",
     "below": "These examples do worse: the intervals do not overlap.",
     "unclear": "A single trial has no interval, so no difference can be claimed.",
+}
+
+OPENINGS: dict[Standing, str] = {
+    "above": "These examples do better",
+    "level": "No difference shown",
+    "below": "These examples do worse",
 }
 
 BADGES: dict[Standing, tuple[Tone, str]] = {
@@ -62,12 +69,22 @@ def verdict(findings: Findings) -> Verdict:
 
 
 def compare(ours: Bar, other: Bar) -> Standing:
-    """How ours stands to another bar, as far as their intervals tell."""
+    """How ours stands to another bar, as far as their paired difference tells, or else their intervals."""
+    if other.gap:
+        return "above" if other.gap.low > 0 else "below" if other.gap.high < 0 else "level"
     if ours.interval is None or other.interval is None:
         return "unclear"
     if ours.interval[0] > other.interval[1]:
         return "above"
     return "below" if ours.interval[1] < other.interval[0] else "level"
+
+
+def judgement(ours: Bar, other: Bar) -> str:
+    """The standing in a sentence, with the difference where it was taken in pairs."""
+    standing = compare(ours, other)
+    if other.gap is None:
+        return JUDGEMENTS[standing]
+    return f"{OPENINGS[standing]}: {wording.gap(other.gap.mean, other.gap.low, other.gap.high)} points, seed by seed."
 
 
 def measure(bar: Bar) -> str:
@@ -111,7 +128,7 @@ def _comparisons(findings: Findings, block: Block) -> tuple[str, ...]:
     assert ours is not None
     strongest = next((other for other in block.contenders if other.method != methods.RANDOM), None)
     shown = [other for other in (random, strongest, block.find("untuned")) if other]
-    lines = [f"{other.title}: {measure(other)}. {JUDGEMENTS[compare(ours, other)]}" for other in shown]
+    lines = [f"{other.title}: {measure(other)}. {judgement(ours, other)}" for other in shown]
     full = block.find(methods.CEILING)
     return (*lines, _kept(findings, ours, full)) if full else tuple(lines)
 

@@ -29,6 +29,15 @@ def points(difference: float) -> str:
     return "0.0" if rounded in ("+0.0", "-0.0") else rounded
 
 
+def gap(mean: float, low: float, high: float) -> str:
+    """A difference with its interval, all in percentage points.
+
+    >>> gap(0.08, 0.071, 0.089)
+    '+8.0 (+7.1 to +8.9)'
+    """
+    return f"{points(mean)} ({points(low)} to {points(high)})"
+
+
 def ratio(part: int, whole: int) -> str:
     """`part` of `whole` as a percentage with two significant digits, for shares that may be tiny.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -12,16 +12,17 @@ from typing import Any
 
 from dilm.build import Bench
 from dilm.distilled import Distilled
-from dilm.evaluation.statistics import summarise
+from dilm.evaluation.statistics import Difference, Summary, paired, summarise
 from dilm.recipe import Recipe
 from dilm.reports import card, page, table
-from dilm.reports.findings import Cost, Findings, bar
+from dilm.reports.findings import Bar, Cost, Findings, bar
+from dilm.reports.methods import OURS
 from dilm.runs import write_text
 from dilm.runtime.hashing import key
 from dilm.runtime.seeding import numpy_stream
 from dilm.stages.evaluate import scores
 from dilm.stages.select import synthetic_sets
-from dilm.types import Provenance
+from dilm.types import Provenance, Score
 from dilm.version import VERSION
 
 BEFORE = ("load", "pretrain", "fit", "match", "generate", "select", "evaluate")
@@ -49,14 +50,13 @@ def findings(bench: Bench) -> Findings:
     """Everything that the finished stages found."""
     recipe, manifests = bench.recipe, _manifests(bench)
     scored = scores(bench, manifests.get("evaluate", {}).get("trials", []))
-    summaries = summarise(scored, numpy_stream(recipe.seed, "statistics"))
     return Findings(
         task=bench.task,
         distilled=synthetic_sets(bench)["dilm"][0],
         per_class=recipe.per_class,
         provenance=_provenance(bench, manifests),
         scores=tuple(scored),
-        bars=tuple(bar(summary) for summary in summaries),
+        bars=_bars(scored, recipe.seed),
         curves={name: tuple(manifests[name].get("curve", ())) for name in ("fit", "match") if name in manifests},
         rejected=manifests.get("generate", {}).get("verdicts"),
         recipe=_shown(recipe),
@@ -64,6 +64,22 @@ def findings(bench: Bench) -> Findings:
         splits=manifests["load"]["rows"],
         notes=_notes(recipe, manifests),
     )
+
+
+def _bars(scored: Sequence[Score], seed: int) -> tuple[Bar, ...]:
+    """A bar for each method, learner and size, with its difference to ours where both were measured."""
+    summaries = summarise(scored, numpy_stream(seed, "statistics"))
+    ours = {(each.learner, each.per_class) for each in summaries if each.method == OURS}
+    learners = {learner for learner, _ in ours}
+
+    def ahead(each: Summary) -> Difference | None:
+        met = each.learner in learners if each.per_class == 0 else (each.learner, each.per_class) in ours
+        if each.method == OURS or not met:
+            return None
+        same = [score for score in scored if score.learner == each.learner]
+        return paired(same, OURS, each.method, numpy_stream(seed, "differences", each.learner, each.method))
+
+    return tuple(bar(each, ahead(each)) for each in summaries)
 
 
 def plain(found: Findings) -> dict[str, Any]:
