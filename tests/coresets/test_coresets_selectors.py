@@ -11,10 +11,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dilm.coresets.el2n import EL2N
+from dilm.coresets.facility_location import FacilityLocation
 from dilm.coresets.farthest_first import FarthestFirst
+from dilm.coresets.gradient_matching import GradientMatching
 from dilm.coresets.herding import Herding
 from dilm.coresets.kmeans_nearest import KMeansNearest
 from dilm.coresets.likeliest import Likeliest
+from dilm.coresets.moderate import Moderate
 from dilm.coresets.random import Random
 from dilm.coresets.typical import Typical
 from dilm.errors import DataError, RecipeError
@@ -50,6 +54,17 @@ class Distance:
         return nll
 
 
+class Slope:
+    """A learner whose gradient at a row is the row's point, and that finds "odd" the likelier the larger x is."""
+
+    def gradients(self, examples: Sequence[Example]) -> torch.Tensor:
+        return torch.from_numpy(Plane().encode(examples))
+
+    def probabilities(self, examples: Sequence[Example]) -> torch.Tensor:
+        odd = self.gradients(examples)[:, 0].sigmoid()
+        return torch.stack([1 - odd, odd], dim=1)
+
+
 METHODS: dict[str, Callable[[], Selector]] = {
     "random": Random,
     "kmeans_nearest": lambda: KMeansNearest(Plane()),
@@ -57,6 +72,10 @@ METHODS: dict[str, Callable[[], Selector]] = {
     "herding": lambda: Herding(Plane()),
     "typical": lambda: Typical(Plane(), cloud(40, seed=9)),
     "likeliest": lambda: Likeliest(Distance(), batch=7),
+    "facility_location": lambda: FacilityLocation(Plane()),
+    "gradient_matching": lambda: GradientMatching(Slope()),
+    "moderate": lambda: Moderate(Plane()),
+    "el2n": lambda: EL2N([Slope()]),
 }
 every_method = pytest.mark.parametrize("make", METHODS.values(), ids=METHODS.keys())
 indifferent = pytest.mark.parametrize("make", [METHODS["herding"], METHODS["likeliest"]], ids=["herding", "likeliest"])

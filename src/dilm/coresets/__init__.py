@@ -8,6 +8,10 @@
 | `herding.Herding` | greedily, rows whose mean follows the mean of the class | an encoder | no |
 | `typical.Typical` | k-means nearest among long rows that a linear probe is sure of | an encoder, real rows | yes |
 | `likeliest.Likeliest` | the rows that a generator finds likeliest | a generator | no |
+| `facility_location.FacilityLocation` | greedily, rows such that every row has one that is like it | an encoder | no |
+| `gradient_matching.GradientMatching` | greedily, rows whose gradients add up to the class's | a learner | no |
+| `moderate.Moderate` | rows at the median distance from the centre of the class | an encoder | no |
+| `el2n.EL2N` | the rows that briefly trained learners get most wrong; poor at few rows | such learners | no |
 
 What all of them share (a class at a time, no text twice, too small a class is an error) is in `classwise`.
 """

@@ -23,6 +23,9 @@ def facility_location(points: np.ndarray, witnesses: np.ndarray, k: int) -> np.n
     (largest squared distance - squared distance): on the unit sphere, the cosine but for scale and origin. Greedy
     reaches at least 1 - 1/e of the best value (Nemhauser, Wolsey and Fisher 1978). Memory: [n, d] and [BLOCK, m].
 
+    Of two rows that are their own witnesses and stand for each other only, each adds as much as the other: a tie, and
+    it is the order of the rows, or rounding, that decides it.
+
     >>> facility_location(np.array([[0.0], [1.0], [2.0], [8.0], [9.0]]), np.array([[0.0], [2.0], [9.0]]), k=2).tolist()
     [2, 4]
     """
