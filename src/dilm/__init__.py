@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING
 from dilm.version import VERSION
 
 if TYPE_CHECKING:
-    from dilm.api import distill, evaluate, fit, generate, load, match, report, select
+    from dilm.api import compare, distill, evaluate, fit, generate, load, match, report, select
     from dilm.distilled import Distilled
     from dilm.types import Dataset, Example, Task
 
 __version__ = VERSION
 
 _HOMES = {
-    **dict.fromkeys(("distill", "load", "fit", "match", "generate", "select", "evaluate", "report"), "dilm.api"),
+    **dict.fromkeys(
+        ("distill", "load", "fit", "match", "generate", "select", "evaluate", "report", "compare"), "dilm.api"
+    ),
     "Distilled": "dilm.distilled",
     **dict.fromkeys(("Task", "Example", "Dataset"), "dilm.types"),
 }
@@ -35,6 +37,7 @@ __all__ = [  # in the order of the road
     "select",
     "evaluate",
     "report",
+    "compare",
     "Distilled",
     "Task",
     "Example",

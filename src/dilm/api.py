@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from dilm.distilled import Distilled
+    from dilm.reports.comparison import Field
     from dilm.types import Splits
 
 STAGES = ("load", "pretrain", "fit", "match", "generate", "select", "evaluate", "report")
@@ -78,6 +79,30 @@ def report(run: str | Path) -> Path:
     """Write report.html, results.md and the dataset card; returns the page."""
     _stage(run, "report")
     return Path(run) / "report.html"
+
+
+def compare(*folders: str | Path, html: str | Path | None = None) -> dict[str, Any]:
+    """Several evaluated runs side by side, as plain values; with `html`, also written there as one page."""
+    from dilm.reports.comparison import plain
+
+    fields = comparison([existing_run(folder) for folder in folders])
+    if html:
+        write_comparison(fields, html)
+    return plain(fields)
+
+
+def comparison(compared_runs: Sequence[Run]) -> tuple[Field, ...]:
+    """What `compare` shows, before it is put into words."""
+    from dilm.compared import compared
+
+    return compared(compared_runs)
+
+
+def write_comparison(fields: Sequence[Field], html: str | Path) -> None:
+    """The page of a comparison."""
+    from dilm.reports.comparison_page import render
+
+    runs.write_text(Path(html), render(fields))
 
 
 def recipe_for(

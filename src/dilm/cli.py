@@ -186,6 +186,27 @@ def report(run: RunFolder, as_json: Json = False) -> None:
 
 
 @verb
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders that were evaluated.")],
+    html: Annotated[Path | None, typer.Option(help="Write the comparison to this file, as one page.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Put several runs side by side: accuracy by size, by cost, and from learner to learner."""
+    from dilm import api
+    from dilm.reports import comparison, comparison_page
+
+    fields = api.comparison([api.existing_run(folder) for folder in runs])
+    if html:
+        api.write_comparison(fields, html)
+    if as_json:
+        print_json(comparison.plain(fields))
+        return
+    print_table(comparison_page.terminal(fields))
+    if html:
+        typer.echo(html)
+
+
+@verb
 def recipes(as_json: Json = False) -> None:
     """The recipes that come with dilm."""
     from dilm import recipe_book

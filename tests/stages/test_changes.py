@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from tiny_runs import SETTINGS, scores_of
 
 from dilm import api, pipeline
 from dilm.distilled import Distilled
-from dilm.errors import DataError, RecipeError
+from dilm.errors import DataError, RecipeError, RunError
 
 
 def changed(run: Path, **settings: object) -> dict[str, str]:
@@ -162,3 +163,20 @@ def test_two_names_of_one_learner_are_one(copied: Path):
 
 def scored_learners(trials: list[dict]) -> list[str]:
     return list(dict.fromkeys(trial["learner"] for trial in trials))
+
+
+def test_runs_are_compared_by_their_folders(copied: Path, finished: Distilled, tmp_path: Path):
+    page = tmp_path / "page.html"
+    found = api.compare(finished.run, copied, html=page)
+    (task,) = found["tasks"]
+    assert [run["run"] for run in task["runs"]] == [finished.run.name, copied.name]
+    assert {row["learner"] for row in task["results"]} == {"scratch"}
+    assert page.read_text("utf-8").startswith("<!doctype html>")
+    with pytest.raises(RunError, match="named twice"):
+        api.compare(copied, copied)
+
+
+def test_a_run_that_was_not_evaluated_cannot_be_compared(copied: Path):
+    shutil.rmtree(copied / "evaluate")
+    with pytest.raises(RunError, match="was not evaluated"):
+        api.compare(copied)

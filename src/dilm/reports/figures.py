@@ -1,45 +1,24 @@
 """Figures as inline SVG: the comparison with its intervals, and what fit and match logged on their way.
 
-A figure carries no colours of its own: neutral parts are drawn in `currentColor` and the rest in CSS variables, so that
-one drawing reads well on light, dark and printed pages. Text stays text, in the page's own font. The same findings give
-the same bytes. Nothing touches pyplot or its global state.
+The same findings give the same bytes.
 """
 
 from __future__ import annotations
 
-import html
-import io
 import math
-import re
-import warnings
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from dilm.reports import wording
+from dilm.reports.drawing import CEILING, OTHER, OURS, canvas, inline, legend, short, style
 from dilm.reports.findings import Bar, Block, Curve, Findings, blocks
 from dilm.types import Score
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-INK, OURS, OTHER, CEILING = "#010203", "#010204", "#010205", "#010206"
-PAINTS = {
-    INK: "currentColor",
-    OURS: "var(--ours, #0072b2)",
-    OTHER: "var(--other, #767f8c)",
-    CEILING: "var(--ceiling, #c05a00)",
-}
-"""Stand-ins that matplotlib can draw with, and the CSS that replaces them. Blue and orange differ to every eye."""
-
-WIDTH = 4.9
-"""Inches: on a phone the text is still legible, on a desk the figure is not a poster."""
 
 MOST_POINTS = 300
 """A longer curve is averaged in equal runs of steps, for a page of bounded size."""
-
-LONGEST_NAME = 26
 
 
 def accuracy_bars(findings: Findings) -> str:
@@ -48,14 +27,14 @@ def accuracy_bars(findings: Findings) -> str:
     if not found:
         return ""
     heights = [len(_contestants(block)) + 1.2 for block in found]
-    with _style("accuracy"):
-        figure = _figure(0.31 * sum(heights) + 0.5)
+    with style("accuracy"):
+        figure = canvas(0.31 * sum(heights) + 0.5)
         panels = figure.subplots(len(found), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": heights})
         panels[-1, 0].set_xlim(*_range(findings))
         panels[-1, 0].set_xlabel(f"{wording.metric(findings.task.metric)} (%)")
         for block, axes in zip(found, panels[:, 0], strict=True):
             _draw_block(axes, findings, block)
-        return _inline(figure, "accuracy", f"Mean {wording.metric(findings.task.metric)} of each method with intervals")
+        return inline(figure, "accuracy", f"Mean {wording.metric(findings.task.metric)} of each method with intervals")
 
 
 def fit_curve(findings: Findings) -> str:
@@ -67,15 +46,15 @@ def fit_curve(findings: Findings) -> str:
     ]
     if not any(points for points, *_ in lines):
         return ""
-    with _style("fit"):
-        figure = _figure(2.7)
+    with style("fit"):
+        figure = canvas(2.7)
         axes = figure.subplots()
         for points, name, colour, form in lines:
             _draw_line(axes, points, name, colour, form)
         axes.set_ylabel("NLL (nats per token)")
         axes.set_xlabel("fit step")
-        _legend(axes)
-        return _inline(figure, "fit", "Negative log-likelihood over the steps of fit")
+        legend(axes)
+        return inline(figure, "fit", "Negative log-likelihood over the steps of fit")
 
 
 def match_curve(findings: Findings) -> str:
@@ -89,14 +68,14 @@ def match_curve(findings: Findings) -> str:
     drawn = [panel for panel in panels if panel[0]]
     if not drawn:
         return ""
-    with _style("match"):
-        figure = _figure(0.7 + 1.7 * len(drawn))
+    with style("match"):
+        figure = canvas(0.7 + 1.7 * len(drawn))
         all_axes = figure.subplots(len(drawn), 1, sharex=True, squeeze=False)[:, 0]
         for axes, (points, name, colour, form) in zip(all_axes, drawn, strict=True):
             _draw_line(axes, points, name, colour, form)
             axes.set_ylabel(name)
         all_axes[-1].set_xlabel("match step")
-        return _inline(figure, "match", "Gradient similarity and dev score over the steps of match")
+        return inline(figure, "match", "Gradient similarity and dev score over the steps of match")
 
 
 def _contestants(block: Block) -> tuple[Bar, ...]:
@@ -111,12 +90,12 @@ def _draw_block(axes: Axes, findings: Findings, block: Block) -> None:
     for bar in block.bars:
         if bar.kind == "ceiling":
             _draw_ceiling(axes, bar)
-    axes.set_yticks(range(len(bars)), [_short(bar.title) for bar in bars])
+    axes.set_yticks(range(len(bars)), [short(bar.title) for bar in bars])
     axes.set_ylim(len(bars) - 0.4, -1.0 if len(bars) < len(block.bars) else -0.6)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.grid(axis="x")
-    axes.set_title(f"{_short(block.learner, 34)}, {block.per_class} per class", loc="left")
+    axes.set_title(f"{short(block.learner, 34)}, {block.per_class} per class", loc="left")
     for label, bar in zip(axes.get_yticklabels(), bars, strict=True):
         label.set_fontweight(_weight(bar))
 
@@ -192,64 +171,3 @@ def _draw_line(axes: Axes, points: list[tuple[float, float]], name: str, colour:
         width = 1.6 if "o" in form else 1.0
         axes.plot(*zip(*points, strict=True), form, color=colour, label=name, markersize=3.5, linewidth=width)
     axes.grid(axis="y")
-
-
-def _legend(axes: Axes) -> None:
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, borderaxespad=0.2, handlelength=1.6)
-
-
-def _short(name: str, longest: int = LONGEST_NAME) -> str:
-    """A name on one line, in characters that a font can be asked for."""
-    name = " ".join(name.encode("utf-8", "replace").decode().split())
-    return name if len(name) <= longest else f"{name[: longest - 1]}…"
-
-
-@contextmanager
-def _style(name: str) -> Iterator[None]:
-    """Drawing settings for one figure; the salt fixes the identifiers that matplotlib would draw at random."""
-    from matplotlib import rc_context
-
-    settings: dict[Any, Any] = {
-        "svg.hashsalt": f"dilm-{name}",
-        "svg.fonttype": "none",
-        "text.parse_math": False,
-        "font.size": 9,
-        "axes.titlesize": 9.5,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.linewidth": 0.6,
-        "axes.axisbelow": True,
-        "grid.alpha": 0.16,
-        "grid.linewidth": 0.6,
-        **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "grid.color"), INK),
-        **dict.fromkeys(("xtick.color", "ytick.color"), INK),
-    }
-    with rc_context(settings), warnings.catch_warnings():
-        # The browser's fonts draw the text; that matplotlib's own font lacks a letter does not matter.
-        warnings.filterwarnings("ignore", message="Glyph .* missing")
-        yield
-
-
-def _figure(height: float) -> Figure:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _inline(figure: Figure, name: str, label: str) -> str:
-    """The figure as an <svg> element whose identifiers cannot clash with those of another figure on the page."""
-    buffer = io.StringIO()
-    unsaid = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    figure.savefig(buffer, format="svg", transparent=True, metadata=unsaid)
-    drawing = buffer.getvalue()
-    drawing = drawing[drawing.index("<svg") :].strip()
-    drawing = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", drawing)
-    drawing = re.sub(r" font-family: [^;\"]*;", "", drawing)
-    opening = f'<svg class="figure" role="img" aria-label="{html.escape(label)}" font-family="system-ui, sans-serif" '
-    drawing = drawing.replace("<svg ", opening, 1)
-    for stand_in, paint in PAINTS.items():
-        drawing = drawing.replace(stand_in, paint)
-    return drawing

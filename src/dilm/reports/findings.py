@@ -87,7 +87,6 @@ class Bar:
 
 def bar(summary: Summarised, ahead: Differing | None = None) -> Bar:
     """The bar of a summary, and how far ours is `ahead` of it; its kind follows from the name of its method."""
-    told = ahead is not None and ahead.low is not None and ahead.high is not None
     return Bar(
         method=summary.method,
         learner=summary.learner,
@@ -98,10 +97,14 @@ def bar(summary: Summarised, ahead: Differing | None = None) -> Bar:
         sets=summary.sets,
         seeds=summary.seeds,
         kind=methods.describe(summary.method).kind,
-        gap=None
-        if ahead is None or ahead.low is None or ahead.high is None
-        else Gap(ahead.mean, ahead.low, ahead.high),
+        gap=_gap(ahead),
     )
+
+
+def _gap(ahead: Differing | None) -> Gap | None:
+    if ahead is None or ahead.low is None or ahead.high is None:
+        return None
+    return Gap(ahead.mean, ahead.low, ahead.high)
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ class Group:
 def render(findings: Findings) -> str:
     """The whole page as HTML text; the same findings give the same text."""
     page = (
-        _environment()
+        environment()
         .get_template("report.html.j2")
         .render(
             findings=findings,
@@ -187,7 +187,8 @@ def _listed(value: Iterable[object]) -> str:
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Templates that escape whatever they print, with numbers in our words."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(

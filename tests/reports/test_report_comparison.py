@@ -1,0 +1,101 @@
+"""Runs are compared only where their data is equal; a baseline stands once; nothing from data is markup."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from dilm.reports import comparison, comparison_figures, comparison_page
+from dilm.reports.comparison import Entrant, Field, fields
+from dilm.reports.findings import Cost
+
+HOSTILE = "<script>alert(1)</script>"
+
+
+@pytest.fixture
+def two_runs(findings, bar) -> tuple[Entrant, Entrant]:
+    small = findings()
+    large = findings(
+        per_class=4,
+        bars=tuple(
+            replace(bar(name, mean), per_class=0 if name == "full" else 4)
+            for name, mean in (("dilm", 0.82), ("random", 0.75), ("full", 0.92))
+        ),
+    )
+    return Entrant("small", small, "same"), Entrant("large", large, "same")
+
+
+def test_one_field_for_each_data(two_runs):
+    small, large = two_runs
+    assert [field.title for field in fields(two_runs)] == ["films"]
+    apart = fields([small, replace(large, data="another one")])
+    assert [field.title for field in apart] == ["films, data same", "films, data another "]
+
+
+def test_a_row_for_each_method_a_column_for_each_size_and_runs_by_their_names(two_runs):
+    (field,) = fields(two_runs)
+    assert comparison.header(field) == ("method", "2 per class", "4 per class")
+    found = {cells[0]: cells[1:] for _, cells in comparison.rows(field, "bert")}
+    assert found["small"] == ("78.0 (77.0 to 79.0)", "-") and found["large"] == ("-", "82.0 (81.0 to 83.0)")
+    assert found["Random real rows"] == ("70.0 (69.0 to 71.0)", "75.0 (74.0 to 76.0)")
+    assert found["small, before matching"] == ("74.0 (73.0 to 75.0)", "-")
+    assert list(found)[:2] == ["large", "small"] and list(found)[-1] == "All training rows"
+
+
+def test_a_run_alone_needs_no_name(two_runs):
+    (field,) = fields(two_runs[:1])
+    assert "DiLM (this run)" in field.methods
+
+
+def test_a_baseline_of_two_runs_is_that_of_the_more_trials(two_runs, findings, bar):
+    few = Entrant("few", findings(bars=(bar("dilm", 0.7), bar("random", 0.5, sets=2))), "same")
+    for order in ((few, two_runs[0]), (two_runs[0], few)):
+        (field,) = fields(order)
+        kept = field.find("Random real rows", "bert", 2)
+        assert kept and (kept.bar.mean, kept.bar.sets) == (0.70, 5)
+
+
+def test_the_cost_of_a_set_leaves_scoring_out(findings):
+    costs = (Cost("load", 5.0), Cost("fit", 60.0), Cost("match", 30.0), Cost("evaluate", 999.0), Cost("report", 1.0))
+    assert Entrant("run", findings(costs=costs), "x").seconds == 90.0
+
+
+def test_figures_are_drawn_where_there_is_something_to_see(two_runs, findings, bar):
+    (both,), (one,) = fields(two_runs), fields(two_runs[:1])
+    assert "<svg" in comparison_figures.by_size(both) and comparison_figures.by_size(one) == ""
+    assert "<svg" in comparison_figures.by_cost(both) and "mathdefault" not in comparison_figures.by_cost(both)
+    assert comparison_figures.transfer(both) == ""
+    (wide,) = fields([Entrant("run", findings(bars=(bar("dilm", 0.7), bar("dilm", 0.6, learner="xlnet"))), "x")])
+    drawn = comparison_figures.transfer(wide)
+    assert "70.0" in drawn and "60.0" in drawn and "xlnet" in drawn
+    (free,) = fields([Entrant("run", findings(costs=()), "x")])
+    assert comparison_figures.by_cost(free) == ""
+
+
+def test_the_page_shows_every_run_and_escapes_its_name(two_runs):
+    page = comparison_page.render(fields([replace(two_runs[0], name=HOSTILE), two_runs[1]]))
+    assert HOSTILE not in page and "&lt;script&gt;" in page and "a warm film" in page and "82.0 (81.0 to 83.0)" in page
+    assert page == comparison_page.render(fields([replace(two_runs[0], name=HOSTILE), two_runs[1]]))
+
+
+def test_plain_values_hold_every_cell(two_runs):
+    (task,) = comparison.plain(fields(two_runs))["tasks"]
+    assert [run["run"] for run in task["runs"]] == ["small", "large"]
+    assert {(row["method"], row["per_class"]) for row in task["results"]} >= {("large", 4), ("Random real rows", 2)}
+
+
+def test_the_terminal_names_sizes_also_for_several_tasks(two_runs):
+    import io
+
+    from rich.console import Console
+
+    def printed(compared: tuple[Field, ...]) -> str:
+        screen = io.StringIO()
+        Console(file=screen, width=120, color_system=None).print(comparison_page.terminal(compared))
+        return screen.getvalue()
+
+    small, large = two_runs
+    assert "2 per class" in printed(fields(two_runs))
+    apart = printed(fields([small, replace(large, data="other")]))
+    assert "2 per class" in apart and "4 per class" in apart and "82.0 (81.0 to 83.0)" in apart
