@@ -6,13 +6,19 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
+from dilm.coresets.el2n import EL2N
+from dilm.coresets.facility_location import FacilityLocation
 from dilm.coresets.farthest_first import FarthestFirst
+from dilm.coresets.gradient_matching import GradientMatching
 from dilm.coresets.herding import Herding
 from dilm.coresets.kmeans_nearest import KMeansNearest
 from dilm.coresets.likeliest import Likeliest
+from dilm.coresets.moderate import Moderate
 from dilm.coresets.random import Random
 from dilm.coresets.typical import Typical
 from dilm.data.load import Limits, load
+from dilm.distillation.ages import AtAge, SideBySide, at_ages
+from dilm.distillation.trajectory import Ageing, Cached
 from dilm.errors import RunError
 from dilm.models.causal import CausalGenerator
 from dilm.models.classifier import Classifier
@@ -25,10 +31,23 @@ from dilm.runs import Run, cache_folder
 from dilm.runtime.device import Place, choose
 from dilm.runtime.hashing import key
 from dilm.runtime.optimize import Schedule
+from dilm.runtime.progress import bar
+from dilm.runtime.seeding import derive
 from dilm.types import Splits, Task
 from dilm.version import VERSION
 
 SCRATCH = "scratch"
+BY_POINTS = {
+    "kmeans_nearest": KMeansNearest,
+    "farthest_first": FarthestFirst,
+    "herding": Herding,
+    "moderate": Moderate,
+    "facility_location": FacilityLocation,
+}
+"""Coresets that need the encoder's points and nothing else."""
+
+JUDGES = 3
+"""Learners that EL2N asks. The paper averages ten; each costs a short training and a reading of all rows."""
 
 
 class Bench:
@@ -99,14 +118,40 @@ class Bench:
             return Likeliest(generator or self.generator("fit"))
         if method == "typical":
             return self.typical
-        return {"kmeans_nearest": KMeansNearest, "farthest_first": FarthestFirst, "herding": Herding}[method](
-            self.encoder
-        )
+        if method == "el2n":
+            return EL2N(self._young_learners())
+        if method == "gradient_matching":
+            return GradientMatching(SideBySide(self._learners_of_all_ages()))
+        return BY_POINTS[method](self.encoder)
+
+    def ageing(self, seed: int) -> Ageing:
+        """How the learner grows up on the train rows, as `match` meets it."""
+        wanted, trial = self.recipe.match, self.recipe.evaluate
+        schedule = Schedule(max((wanted.ages - 1) * wanted.age_steps, 1), trial.lr, trial.warmup)
+        return Ageing(self.splits.train, wanted.ages, wanted.age_steps, schedule, trial.batch, seed)
+
+    def _young_learners(self) -> list[AtAge]:
+        """Several learners, each trained as long as the oldest that `match` meets."""
+        learner, ageing = self.learner(), self.ageing(derive(self.recipe.seed, "judges"))
+        bank = aged(learner, ageing, JUDGES)
+        return at_ages(learner, bank, (f"{life}.{ageing.ages - 1}" for life in range(JUDGES)))
+
+    def _learners_of_all_ages(self) -> list[AtAge]:
+        learner, ageing = self.learner(), self.ageing(derive(self.recipe.seed, "ages"))
+        return at_ages(learner, aged(learner, ageing, 1), (f"0.{age}" for age in range(ageing.ages)))
 
     @cached_property
     def typical(self) -> Typical:
         """Kept, because its probe reads every real row."""
         return Typical(self.encoder, self.splits.train, self.recipe.select.long, self.recipe.select.sure)
+
+
+def aged(learner: Classifier, ageing: Ageing, lives: int) -> Cached:
+    """A bank of a learner's lives, trained now."""
+    bank = Cached(ageing, lives)
+    with bar("age the learner", lives * ageing.ages) as advance:
+        bank.fill(learner, advance)
+    return bank
 
 
 def open_encoder(folder: str, task: Task, place: Place) -> CachedEncoder:

@@ -107,6 +107,27 @@ class Encoder(Protocol):
         ...
 
 
+class Scorer(Protocol):
+    """A language model that says which of a few answers would follow a prompt: in-context learning."""
+
+    name: str
+    """As in tables."""
+    context: int
+    """Most tokens that a prompt and its answer may have together."""
+
+    def tokens(self, text: str) -> int:
+        """Tokens of a text: as the model counts them, or rather too many."""
+        ...
+
+    def score(self, prompts: Sequence[str], candidates: Sequence[str]) -> np.ndarray:
+        """Log-likelihood of each candidate right after each prompt: n prompts, c candidates -> float64 [n, c].
+
+        Only differences within a row mean something. A row of a model that answers in words is 0 for its answer and
+        -inf for the others, and nan throughout where the answer could not be read.
+        """
+        ...
+
+
 class Selector(Protocol):
     """A coreset method: which rows of each class of a pool to keep."""
 

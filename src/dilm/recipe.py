@@ -127,7 +127,7 @@ class Match:
     check_per_class: int = 10
     """Size of those sets. Not the recipe's per_class, so that another size needs no new matching."""
     check_select: str = "typical"
-    """How those sets are selected, one of the names of select.method that need no generator. Paper: kmeans_nearest."""
+    """How those sets are selected, a name of select.method that needs only an encoder. Paper: kmeans_nearest."""
     check_oversample: int = 20
     """Texts written per text selected for a dev score."""
     check_steps: int = 60
@@ -157,8 +157,9 @@ class Select:
     """Choosing the best few of the pool."""
 
     method: str = "typical"
-    """random, kmeans_nearest (the paper's k-centers), farthest_first, herding, likeliest, or typical: k-means nearest
-    among the long texts whose class a linear probe, trained on the real rows' features, is surest of."""
+    """random, kmeans_nearest (the paper's k-centers), farthest_first, herding, moderate, facility_location,
+    gradient_matching, el2n, likeliest, or typical: k-means nearest among the long texts whose class a linear probe,
+    trained on the real rows' features, is surest of."""
     long: float = 0.5
     """typical: share of the longest texts of a class that stay in the choice."""
     sure: float = 0.1

@@ -12,14 +12,25 @@ from dilm.recipe import Recipe
 from dilm.recipe_fields import flatten, nearest
 from dilm.recipe_learners import learning
 
-SELECTORS = ("random", "kmeans_nearest", "farthest_first", "herding", "typical", "likeliest")
+SELECTORS = (
+    "random",
+    "kmeans_nearest",
+    "farthest_first",
+    "herding",
+    "typical",
+    "moderate",
+    "facility_location",
+    "gradient_matching",
+    "el2n",
+    "likeliest",
+)
 SIZES = ("tiny", "mini", "small", "base")
 CHOICES: dict[str, tuple[str, ...]] = {
     "pretrain.learner_size": SIZES,
     "match.likelihood": ("token", "sum", "padded"),
     "match.gradient": ("closed_form", "autograd"),
     "match.trajectory": ("cached", "fresh"),
-    "match.check_select": SELECTORS[:-1],
+    "match.check_select": SELECTORS[:7],  # those that train no learner and ask no generator
     "select.method": SELECTORS,
     "evaluate.baselines": (*SELECTORS, "untuned", "full"),
     "runtime.precision": ("auto", "fp32", "bf16"),

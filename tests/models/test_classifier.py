@@ -88,6 +88,18 @@ def test_features_give_the_logits_of_the_model(learner):
         torch.testing.assert_close(one.loss(rows()), losses, atol=1e-5, rtol=1e-4)
 
 
+def test_probabilities_are_those_that_the_loss_is_made_of(learner):
+    one = learner("bert")
+    one.train()
+    probabilities = one.probabilities(rows())
+    assert one.model.training and not probabilities.requires_grad
+    one.eval()
+    torch.testing.assert_close(probabilities.sum(-1), torch.ones(len(SENTENCES)))
+    own = probabilities[torch.arange(len(SENTENCES)), [row.label for row in rows()]]
+    torch.testing.assert_close(-own.log(), one.loss(rows()).detach(), atol=1e-5, rtol=1e-4)
+    assert probabilities.argmax(-1).tolist() == one.predict(rows())
+
+
 def test_the_pooled_position_is_right_even_for_a_head_of_zeros(learner):
     one = learner("gpt2")
     features, _ = one.features(rows())

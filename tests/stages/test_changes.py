@@ -11,8 +11,10 @@ import pytest
 from tiny_runs import SETTINGS, scores_of
 
 from dilm import api, pipeline
+from dilm.build import Bench
 from dilm.distilled import Distilled
 from dilm.errors import DataError, RecipeError, RunError
+from dilm.recipe_rules import SELECTORS
 
 
 def changed(run: Path, **settings: object) -> dict[str, str]:
@@ -180,3 +182,15 @@ def test_a_run_that_was_not_evaluated_cannot_be_compared(copied: Path):
     shutil.rmtree(copied / "evaluate")
     with pytest.raises(RunError, match="was not evaluated"):
         api.compare(copied)
+
+
+def test_every_coreset_method_gives_sets_of_real_rows(copied: Path):
+    run = api.change_settings(api.existing_run(copied), {"evaluate.baselines": list(SELECTORS)})
+    facts = api.run_stage(run, "select")["sets"]
+    assert facts.keys() == {"dilm", *SELECTORS}
+    positions = json.loads((copied / "select" / "real-rows.json").read_text("utf-8"))
+    train = Bench(run).splits.train
+    for name in SELECTORS:
+        assert len(positions[name]) == facts[name] >= 1
+        for rows in positions[name]:
+            assert len(set(rows)) == 6 and train.take(rows).counts == (3, 3), name

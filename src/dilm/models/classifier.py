@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+import hashlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
 
-from dilm.models.encodings import PROBES, Encodings
+from dilm.errors import ModelError
+from dilm.models.encodings import PROBES, Batch, Encodings
 from dilm.models.heads import find_head, read_head
 from dilm.models.hub import first_layers, open_model, open_tokenizer
-from dilm.models.weights import Pristine, copied, put_back
+from dilm.models.weights import Pristine, copied, put_back, tensors
 from dilm.numerics.gradients import head_gradients
 from dilm.runtime import memory
 from dilm.runtime.device import Place
@@ -46,7 +49,7 @@ class Classifier:
         model.config.use_cache = False
         self.model = model.to(place.device).eval()  # type: ignore[arg-type]
         encodings.settle_side(lambda batch: self.model(**batch).logits, place.device)
-        self.head = find_head(self.model, self._batch(PROBES))
+        self.head = find_head(self.model, self.inputs(PROBES))
         mine = {id(parameter) for parameter in self.head.parameters()}
         head = {key for key, parameter in self.model.named_parameters() if id(parameter) in mine}
         self._pristine = Pristine(self.model, head | set(fresh))
@@ -118,6 +121,10 @@ class Classifier:
         features, logits = self.features(examples)
         return head_gradients(features, logits, self._labels(examples), bias=self.head.bias is not None)
 
+    def probabilities(self, examples: Sequence[Example]) -> Tensor:
+        """Of every class, in eval mode, without a graph: n examples -> [n, C]."""
+        return self.features(examples)[1].softmax(-1)
+
     def predict(self, examples: Sequence[Example]) -> list[int]:
         """Most likely class of each example, in eval mode."""
         return self.features(examples)[1].argmax(-1).tolist()
@@ -143,8 +150,39 @@ class Classifier:
         """Back to what `snapshot` returned, bit for bit; optimisers keep their parameters."""
         put_back(self.model, snapshot)
 
-    def _batch(self, examples: Sequence[Example]) -> dict[str, Tensor]:
+    @cached_property
+    def identity(self) -> str:
+        """SHA-256 of what `reset` brings back; of the tensors that it draws anew, the names and shapes alone."""
+        digest = hashlib.sha256(type(self.model).__name__.encode())
+        for name, tensor in tensors(self._pristine.model).items():
+            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+            if name not in self._pristine.fresh:
+                digest.update(tensor.detach().flatten().view(torch.uint8).numpy().data)
+        return digest.hexdigest()
+
+    def inputs(self, examples: Sequence[Example]) -> Batch:
+        """What the model is given to read n examples: input names to [n, T]."""
         return self.encodings.batch(self.encodings.rows(examples), self.place.device)
+
+    @torch.no_grad()
+    def embed(self, examples: Sequence[Example]) -> Batch:
+        """As `inputs`, with the vectors of the tokens, `inputs_embeds` [n, T, d], in place of their numbers."""
+        batch = self.inputs(examples)
+        return {"inputs_embeds": self.model.get_input_embeddings()(batch.pop("input_ids")), **batch}
+
+    def logits(self, inputs: Batch, weights: Mapping[str, Tensor]) -> Tensor:
+        """What the model says with some of its weights, by name, replaced: inputs -> [n, C], differentiable in both.
+
+        In the precision of the weights, without autocast: second derivatives need it. Raises ModelError for a model
+        that does not read embeddings.
+        """
+        try:
+            return torch.func.functional_call(self.model, dict(weights), (), inputs).logits
+        except NotImplementedError as fault:
+            raise ModelError(
+                f"{self.name} does not take embeddings in place of texts.",
+                "Use another model as learner: BERT, RoBERTa, DeBERTa, XLNet, GPT-2, Llama and their relatives do.",
+            ) from fault
 
     def _labels(self, examples: Sequence[Example]) -> Tensor:
         return torch.tensor([example.label for example in examples], device=self.place.device, dtype=torch.long)

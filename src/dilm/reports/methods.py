@@ -40,6 +40,18 @@ KNOWN = {
         "baseline",
         "K-centers among the longer real rows whose class a linear probe is surest of.",
     ),
+    "moderate": Method(
+        "Moderate", "baseline", "Real rows whose distance to the centre of their class is nearest the median distance."
+    ),
+    "facility_location": Method(
+        "Facility location", "baseline", "Real rows chosen one by one so that every row of the class has a similar one."
+    ),
+    "gradient_matching": Method(
+        "Gradient matching on real rows",
+        "baseline",
+        "Real rows chosen one by one so that their gradients add up to the direction of their class's.",
+    ),
+    "el2n": Method("EL2N", "baseline", "The real rows that briefly trained models get most wrong."),
     "likeliest": Method("Likeliest rows", "baseline", "The real rows that the generator finds most likely."),
     CEILING: Method("All training rows", "ceiling", "The whole training split: what the examples are a summary of."),
 }

@@ -5,14 +5,14 @@ from __future__ import annotations
 from statistics import fmean
 from typing import Any
 
-from dilm.build import Bench, peak_rate
+from dilm.build import Bench, aged, peak_rate
 from dilm.coresets.kmeans_nearest import KMeansNearest
 from dilm.coresets.typical import Typical
 from dilm.distillation.generate import write_pool
 from dilm.distillation.match import ROADS, Matching, match
 from dilm.distillation.proposals import Refreshed, cluster_by
 from dilm.distillation.targets import Age, RandomRows, Representatives
-from dilm.distillation.trajectory import Ageing, Cached, Fresh
+from dilm.distillation.trajectory import Fresh
 from dilm.evaluation.finetune import finetune
 from dilm.models.causal import CausalGenerator
 from dilm.models.classifier import Classifier
@@ -64,17 +64,8 @@ def _train(bench: Bench, generator: CausalGenerator, training: Training) -> None
 
 def _matching(bench: Bench, generator: CausalGenerator, seed: int) -> Matching:
     wanted = bench.recipe.match
-    learner = bench.learner()
-    span = (wanted.ages - 1) * wanted.age_steps
-    ageing = Ageing(
-        bench.splits.train,
-        wanted.ages,
-        wanted.age_steps,
-        Schedule(max(span, 1), bench.recipe.evaluate.lr, bench.recipe.evaluate.warmup),
-        bench.recipe.evaluate.batch,
-        seed,
-    )
-    trajectory = Fresh(ageing) if wanted.trajectory == "fresh" else _bank(ageing, wanted.trajectories, learner)
+    learner, ageing = bench.learner(), bench.ageing(seed)
+    trajectory = Fresh(ageing) if wanted.trajectory == "fresh" else aged(learner, ageing, wanted.trajectories)
     clustering = cluster_by(bench.encoder, wanted.clusters)
     return Matching(
         learner,
@@ -84,13 +75,6 @@ def _matching(bench: Bench, generator: CausalGenerator, seed: int) -> Matching:
         ROADS[wanted.gradient],
         wanted.temperature,
     )
-
-
-def _bank(ageing: Ageing, lives: int, learner: Classifier) -> Cached:
-    bank = Cached(ageing, lives)
-    with bar("age the learner", lives * ageing.ages) as advance:
-        bank.fill(learner, advance)
-    return bank
 
 
 def _target(bench: Bench, age: Age, seed: int) -> Target:

@@ -1,0 +1,48 @@
+"""Learners of several ages as they look at real rows: what coresets that ask a young learner are given."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dilm.distillation.trajectory import Cached
+from dilm.types import Example
+
+
+@dataclass(frozen=True)
+class AtAge:
+    """One learner in one state of a bank; whoever asks first puts it into that state."""
+
+    learner: Any
+    """A `protocols.Learner` with `probabilities`; shared by all ages."""
+    state: dict[str, Tensor]
+
+    def probabilities(self, examples: Sequence[Example]) -> Tensor:
+        """Of every class: n examples -> [n, C]."""
+        self.learner.restore(self.state)
+        return self.learner.probabilities(examples)
+
+    def gradients(self, examples: Sequence[Example]) -> Tensor:
+        """Gradient of each example's loss in the matched parameters: n examples -> [n, P]."""
+        self.learner.restore(self.state)
+        return self.learner.gradients(examples)
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """The gradients of several ages as one: what matches all of them teaches at every age."""
+
+    ages: Sequence[AtAge]
+
+    def gradients(self, examples: Sequence[Example]) -> Tensor:
+        """n examples -> [n, ages x P], on the CPU: a large class would crowd an accelerator."""
+        return torch.cat([age.gradients(examples).cpu() for age in self.ages], dim=1)
+
+
+def at_ages(learner: Any, bank: Cached, states: Iterable[Hashable]) -> list[AtAge]:
+    """The learner at some states of a filled bank, `life.age` each."""
+    return [AtAge(learner, bank.bank[state]) for state in states]
