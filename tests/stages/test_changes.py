@@ -185,9 +185,9 @@ def test_a_run_that_was_not_evaluated_cannot_be_compared(copied: Path):
 
 
 def test_every_coreset_method_gives_sets_of_real_rows(copied: Path):
-    run = api.change_settings(api.existing_run(copied), {"evaluate.baselines": list(SELECTORS)})
+    run = api.change_settings(api.existing_run(copied), {"evaluate.baselines": [*SELECTORS, "untuned"]})
     facts = api.run_stage(run, "select")["sets"]
-    assert facts.keys() == {"dilm", *SELECTORS}
+    assert facts.keys() == {"dilm", "untuned", *SELECTORS}
     positions = json.loads((copied / "select" / "real-rows.json").read_text("utf-8"))
     train = Bench(run).splits.train
     for name in SELECTORS:

@@ -116,6 +116,20 @@ class Cost:
     peak_mb: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """Something measured on the texts themselves, in words."""
+
+    name: str
+    value: str | None
+    """None where it could not be measured."""
+    beside: str | None
+    """The same of as many random real rows, where that says something."""
+    meaning: str
+    reason: str = ""
+    """Why it could not be measured."""
+
+
 @dataclass(frozen=True)
 class Findings:
     """A run's results, as its readers need them."""
@@ -135,6 +149,8 @@ class Findings:
     """Pool to reason to rows; the reason `kept` counts those that were not rejected."""
     recipe: Mapping[str, Any] | None = None
     costs: tuple[Cost, ...] = ()
+    text: tuple[Measure, ...] = ()
+    """What the texts are like, apart from what models learn from them."""
     splits: Mapping[str, int] | None = None
     """Rows of train, dev and test."""
     notes: tuple[str, ...] = ()

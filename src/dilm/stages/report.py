@@ -15,26 +15,37 @@ from dilm.distilled import Distilled
 from dilm.evaluation.statistics import Difference, Summary, paired, summarise
 from dilm.recipe import Recipe
 from dilm.reports import card, page, table
-from dilm.reports.findings import Bar, Cost, Findings, bar
+from dilm.reports.findings import Bar, Cost, Findings, Measure, bar
 from dilm.reports.methods import OURS
 from dilm.runs import write_text
 from dilm.runtime.hashing import key
 from dilm.runtime.seeding import numpy_stream
 from dilm.stages.evaluate import scores
 from dilm.stages.select import synthetic_sets
+from dilm.stages.text import measures
 from dilm.types import Provenance, Score
 from dilm.version import VERSION
+
+TEXT = "text.json"
+"""In the stage's folder: what the texts are like."""
 
 BEFORE = ("load", "pretrain", "fit", "match", "generate", "select", "evaluate")
 
 
 def run(bench: Bench) -> dict[str, Any]:
-    """Write report.html, results.md and the folder `distilled`; facts: where they are."""
+    """Write report.html, results.md and the folder `distilled`; facts: where they are, and what the texts are like."""
+    told = [asdict(measure) for measure in measures(bench, synthetic_sets(bench)["dilm"][0])]
+    write_text(bench.folder("report") / TEXT, json.dumps(told))
     found, folder = findings(bench), bench.run.folder
     write_text(folder / "report.html", page.render(found))
     write_text(folder / "results.md", table.markdown(found))
     _product(bench, found).save(folder / "distilled")
-    return {"page": "report.html", "table": "results.md", "distilled": "distilled"}
+    return {
+        "page": "report.html",
+        "table": "results.md",
+        "distilled": "distilled",
+        "text": {line["name"]: [line["value"], line["beside"]] for line in told},
+    }
 
 
 def distilled(bench: Bench) -> Distilled:
@@ -61,6 +72,7 @@ def findings(bench: Bench) -> Findings:
         rejected=manifests.get("generate", {}).get("verdicts"),
         recipe=_shown(recipe),
         costs=tuple(Cost(name, manifest["seconds"], manifest["peak_mb"]) for name, manifest in manifests.items()),
+        text=_text(bench),
         splits=manifests["load"]["rows"],
         notes=_notes(recipe, manifests),
     )
@@ -91,10 +103,17 @@ def plain(found: Findings) -> dict[str, Any]:
         "results": [asdict(each) for each in found.bars],
         "examples": rows,
         "rejected": found.rejected,
+        "text": [asdict(each) for each in found.text],
         "costs": [asdict(each) for each in found.costs],
         "provenance": asdict(found.provenance),
     }
     return json.loads(json.dumps(facts, default=str))
+
+
+def _text(bench: Bench) -> tuple[Measure, ...]:
+    """What the report stage measured on the texts, as far as it did."""
+    file = bench.folder("report") / TEXT
+    return tuple(Measure(**line) for line in json.loads(file.read_text("utf-8"))) if file.exists() else ()
 
 
 def _manifests(bench: Bench) -> dict[str, dict[str, Any]]:

@@ -1,0 +1,69 @@
+"""What the texts of a run are like: of its product, and beside it of as many random real rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from dilm.build import Bench
+from dilm.evaluation.contamination import Comparison, compare
+from dilm.evaluation.quality import Quality, quality
+from dilm.models.linear import FrozenFeatures
+from dilm.reports import wording
+from dilm.reports.findings import Measure
+from dilm.runtime.seeding import numpy_stream
+from dilm.types import Dataset
+
+QUALITY = (
+    ("words per text", "words_mean", "{:.1f}".format, "Mean number of words."),
+    ("distinct pairs of words", "distinct_2", wording.percent, "Different pairs among all pairs: more is more varied."),
+    ("self-BLEU", "self_bleu", "{:.2f}".format, "How far the other texts foretell each one, 0 to 1: less is better."),
+    ("Vendi score", "vendi", "{:.1f}".format, "How many different texts there are for the encoder."),
+    ("repeating themselves", "repetition", wording.percent, "Texts with the same three words three times."),
+    ("nearly equal to another", "near_duplicates", str, "Texts that share most of their runs of three words."),
+    (
+        "label agreement",
+        "label_agreement",
+        wording.percent,
+        "Labels that a linear probe on the encoder's features, trained on all real rows, shares.",
+    ),
+)
+"""(name, field of Quality, how it is written, meaning)."""
+
+
+def measures(bench: Bench, rows: Dataset) -> tuple[Measure, ...]:
+    """Variety, labels, and what is shared with real rows; what cannot be measured says why."""
+    train, test = bench.splits.train, bench.splits.test
+    judge = FrozenFeatures(bench.encoder)
+    judge.train_on(train, 0)
+    real = bench.selector("random")(train, bench.recipe.per_class, numpy_stream(bench.recipe.seed, "beside")).apply(
+        train
+    )
+    ours, theirs = (quality(some, encoder=bench.encoder, judge=judge) for some in (rows, real))
+    return (
+        *(_told(ours, theirs, *line) for line in QUALITY),
+        *_shared("train", compare(rows, train)),
+        *_shared("test", compare(rows, test)),
+    )
+
+
+def _told(
+    ours: Quality, theirs: Quality, name: str, field: str, written: Callable[[Any], str], meaning: str
+) -> Measure:
+    values = [getattr(one, field) for one in (ours, theirs)]
+    said = [None if value is None else written(value) for value in values]
+    return Measure(name, said[0], said[1], meaning, ours.reasons.get(field, ""))
+
+
+def _shared(split: str, found: Comparison) -> tuple[Measure, ...]:
+    """What the texts have in common with the real rows of a split."""
+    return (
+        Measure(f"copies of {split} rows", str(found.copied), None, "Texts that are a real row, word for word."),
+        Measure(f"nearly {split} rows", str(found.near), None, "Texts that share most runs of three words with one."),
+        Measure(
+            f"longest run of words from {split}",
+            str(found.longest_run),
+            None,
+            "Words in a row, taken from one real row.",
+        ),
+    )
