@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from dilm.data.jsonl import read_dataset, write_dataset
 from dilm.errors import DataError
-from dilm.types import Dataset, Example, Provenance, Task
+from dilm.evaluation.prompts import BETWEEN, demonstration, query
+from dilm.types import Dataset, Provenance, Task
 
 if TYPE_CHECKING:
     import datasets
@@ -114,20 +115,8 @@ class Distilled:
         by_class = [self.data.of(label).examples[:shots] for label in self.task.conditions]
         turns = [example for turn in zip(*by_class, strict=False) for example in turn]
         shown = [demonstration(self.task, example) for example in turns]
-        query = [_fill(self.task, texts, "").rstrip()] if texts else []
-        return "\n\n".join([*shown, *query])
-
-
-def demonstration(task: Task, example: Example) -> str:
-    """One example in the task's prompt template."""
-    return _fill(task, example.texts, task.labels[example.label])
-
-
-def _fill(task: Task, texts: tuple[str, ...], label: str) -> str:
-    """The template with its `{names}` replaced; text from data is never read as a template."""
-    template = task.prompt or "\n".join([*(f"{name}: {{{name}}}" for name in task.fields), "label: {label}"])
-    values: dict[str, Any] = dict(zip(task.fields, texts, strict=True)) | {"label": label}
-    return template.strip().format_map(values)
+        asked = [query(self.task, texts)] if texts else []
+        return BETWEEN.join([*shown, *asked])
 
 
 def _tuples(task: dict[str, Any]) -> dict[str, Any]:

@@ -174,11 +174,14 @@ class Evaluate:
 
     learners: tuple[str, ...] = ("same",)
     """`same` is the learner of distillation; others by hub id, folder or `scratch`. Before a name, `first-3:` takes its
-    first three layers, `frozen:` a logistic head on its features; `tfidf` is a logistic head on word counts."""
+    first three layers, `frozen:` a logistic head on its features; `tfidf` is a logistic head on word counts. A causal
+    language model reads the set as demonstrations: `prompt:NAME`, or `served:URL#MODEL` behind a server."""
     baselines: tuple[str, ...] = ("random", "kmeans_nearest", "herding", "typical", "untuned", "full")
     """Selectors over real rows, `untuned` (the generator before matching, same selection), `full` (all real rows)."""
     seeds: int = 1
-    """Trainings for each set. Paper: 5."""
+    """Trainings for each set, or orders in which a language model reads it. Paper: 5."""
+    calibrate: bool = False
+    """Contextual calibration of language models that read the set (Zhao et al. 2021)."""
     steps: int = 200
     lr: float = 1e-4
     batch: int = 64

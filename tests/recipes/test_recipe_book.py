@@ -216,6 +216,8 @@ def test_differences_leave_out_what_changes_no_result():
         ("evaluate.learners", ("same", "same"), "twice"),
         ("evaluate.learners", ("first-0:same",), "first-3:NAME"),
         ("evaluate.learners", ("frozen:",), "frozen:NAME"),
+        ("evaluate.learners", ("prompt:same",), "prompt:NAME"),
+        ("evaluate.learners", ("served:localhost#m",), "served:URL#MODEL"),
         ("evaluate.learners", ("frozen:scratch:mini",), "pretrain.learner_size"),
     ],
 )

@@ -14,7 +14,9 @@ from dilm import api, pipeline
 from dilm.build import Bench
 from dilm.distilled import Distilled
 from dilm.errors import DataError, RecipeError, RunError
+from dilm.models.endpoint import EndpointScorer
 from dilm.recipe_rules import SELECTORS
+from dilm.stages.students import enrolled, scorer
 
 
 def changed(run: Path, **settings: object) -> dict[str, str]:
@@ -194,3 +196,26 @@ def test_every_coreset_method_gives_sets_of_real_rows(copied: Path):
         assert len(positions[name]) == facts[name] >= 1
         for rows in positions[name]:
             assert len(set(rows)) == 6 and train.take(rows).counts == (3, 3), name
+
+
+def test_a_language_model_reads_the_sets_and_is_trained_on_nothing(copied: Path):
+    """The run's own generator serves as language model; its context is short, so demonstrations are dropped."""
+    folder = str(copied / "fit" / "model")
+    run = api.change_settings(api.existing_run(copied), {"evaluate.learners": [f"prompt:{folder}"]})
+    trials = api.run_stage(run, "evaluate")["trials"]
+    assert {trial["learner"] for trial in trials} == {"prompt:model"}
+    methods = Counter(trial["method"] for trial in trials)
+    assert "full" not in methods and methods["dilm"] == 2 * 2  # sets x orders
+    before = scores_of(copied)
+    calibrated = api.run_stage(api.change_settings(run, {"evaluate.calibrate": True}), "evaluate")
+    assert calibrated["known"] == 0 and len(scores_of(copied)) > len(before)
+
+
+def test_a_served_model_is_known_by_its_name_and_asked_by_its_route(copied: Path):
+    names = ["served:http://127.0.0.1:9/v1#tiny", "served-chat:http://127.0.0.1:9/v1#tiny"]
+    run = api.change_settings(api.existing_run(copied), {"evaluate.learners": names})
+    plain, chat = enrolled(Bench(run))
+    assert (plain.name, chat.name) == ("served:tiny", "served-chat:tiny") and plain.identity != chat.identity
+    assert plain.reads and plain.draws
+    asked = scorer(chat, run.recipe.runtime)
+    assert isinstance(asked, EndpointScorer) and asked.endpoint.route == "chat" and asked.endpoint.model == "tiny"

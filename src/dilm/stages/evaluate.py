@@ -12,6 +12,7 @@ from dilm.build import Bench, full_schedule, trial_schedule
 from dilm.data import jsonl
 from dilm.data.own_sets import read_sets
 from dilm.errors import RecipeError
+from dilm.evaluation.in_context import CONTENT_FREE, PromptTrial, run_prompt_trial
 from dilm.evaluation.trials import Arm, Trial, arms, once_each, run_trial
 from dilm.recipe import Runtime
 from dilm.runs import cache_folder
@@ -19,7 +20,7 @@ from dilm.runtime import workers
 from dilm.runtime.optimize import Schedule
 from dilm.runtime.progress import bar
 from dilm.stages.select import real_sets, synthetic_sets
-from dilm.stages.students import Enrolled, enrolled, student
+from dilm.stages.students import Enrolled, enrolled, scorer, student
 from dilm.types import Dataset, Score
 from dilm.version import VERSION
 
@@ -58,7 +59,7 @@ def run(bench: Bench, also: Mapping[str, str] | None = None) -> dict[str, Any]:
 class Job:
     """A trial, and what a process needs to run it."""
 
-    trial: Trial
+    trial: Trial | PromptTrial
     who: Enrolled
     runtime: Runtime
 
@@ -69,13 +70,20 @@ def measure(job: Job) -> Score:
     So full data, and the coresets that runs on one dataset share, are trained on once. Another version of dilm may
     train differently, so it measures anew.
     """
-    trial, kept = job.trial, cache_folder() / "trials" / VERSION / f"{job.trial.key}.jsonl"
+    kept = cache_folder() / "trials" / VERSION / f"{job.trial.key}.jsonl"
     if kept.exists():
         return Score(**jsonl.read(kept)[0])
-    score = run_trial(trial, student(job.who, trial.test.task, trial.schedule, trial.batch, job.runtime))
+    score = _run(job)
     kept.parent.mkdir(parents=True, exist_ok=True)
     jsonl.write(kept, [asdict(score)])
     return score
+
+
+def _run(job: Job) -> Score:
+    trial = job.trial
+    if isinstance(trial, PromptTrial):
+        return run_prompt_trial(trial, scorer(job.who, job.runtime))
+    return run_trial(trial, student(job.who, trial.test.task, trial.schedule, trial.batch, job.runtime))
 
 
 def _workers(bench: Bench) -> int:
@@ -87,7 +95,7 @@ def _workers(bench: Bench) -> int:
 def plan(bench: Bench, sets: Mapping[str, list[Dataset]]) -> Iterator[Job]:
     """Every trial of this evaluation, the longest first; full data is trained on once per learner."""
     for who in enrolled(bench):
-        if FULL in bench.recipe.evaluate.baselines:
+        if FULL in bench.recipe.evaluate.baselines and not who.reads:
             yield _job(bench, who, full_schedule(bench.recipe), 0, (FULL, 0, 0, bench.splits.train))
         for arm in arms(sets, bench.recipe.evaluate.seeds) if who.draws else once_each(sets):
             yield _job(bench, who, trial_schedule(bench.recipe), bench.recipe.per_class, arm)
@@ -95,6 +103,11 @@ def plan(bench: Bench, sets: Mapping[str, list[Dataset]]) -> Iterator[Job]:
 
 def _job(bench: Bench, who: Enrolled, schedule: Schedule, per_class: int, arm: Arm) -> Job:
     method, number, seed, rows = arm
+    if who.reads:
+        free = CONTENT_FREE if bench.recipe.evaluate.calibrate else ()
+        test, content = bench.splits.test, who.identity
+        prompted = PromptTrial(method, who.name, per_class, number, seed, rows, test, content, free)
+        return Job(prompted, who, bench.recipe.runtime)
     trial = Trial(
         method=method,
         learner=who.name,

@@ -9,11 +9,14 @@ from pathlib import Path
 from dilm.build import Bench, is_scratch, open_encoder
 from dilm.evaluation.finetune import Finetuned
 from dilm.models.classifier import Classifier
+from dilm.models.endpoint import Endpoint, EndpointScorer
 from dilm.models.hub import identity
 from dilm.models.linear import FrozenFeatures, WordCounts
-from dilm.protocols import Student
+from dilm.models.scorer import CausalScorer
+from dilm.protocols import Scorer, Student
 from dilm.recipe import Runtime
 from dilm.recipe_learners import SAME, Learning, learning
+from dilm.runs import cache_folder
 from dilm.runtime.device import choose
 from dilm.runtime.hashing import key
 from dilm.runtime.optimize import Schedule
@@ -32,8 +35,13 @@ class Enrolled:
 
     @property
     def draws(self) -> bool:
-        """Whether another seed gives another training."""
-        return self.way.way == "finetune"
+        """Whether another seed gives another score: another training, or another order of demonstrations."""
+        return self.way.way not in ("frozen", "tfidf")
+
+    @property
+    def reads(self) -> bool:
+        """Whether it learns in context, from a prompt, and nothing is trained."""
+        return self.way.way in ("prompt", "served", "served-chat")
 
 
 def enrolled(bench: Bench) -> list[Enrolled]:
@@ -46,6 +54,8 @@ def _enrol(bench: Bench, name: str) -> Enrolled:
     way = learning(name)
     if not way.model:
         return Enrolled(name, way, "", name)
+    if way.way in ("served", "served-chat"):
+        return Enrolled(f"{way.way}:{way.model.partition('#')[2]}", way, "", key(name))
     folder = bench.learner_folder(way.model)
     content = identity(folder)
     plain = way.way == "finetune" and not way.layers
@@ -59,6 +69,20 @@ def _known_as(bench: Bench, model: str) -> str:
     """A model's name in tables: a hub id as it is, of a folder its last part."""
     name = bench.recipe.models.learner if model == SAME else model
     return Path(name).resolve().name if not is_scratch(name) and Path(name).is_dir() else name
+
+
+def scorer(who: Enrolled, runtime: Runtime) -> Scorer:
+    """The language model that reads demonstrations; of a server, nothing is asked twice by one user."""
+    if who.way.way == "prompt":
+        return _language_model(who.folder, who.identity, runtime)
+    url, _, model = who.way.model.partition("#")
+    route = "chat" if who.way.way == "served-chat" else "completions"
+    return EndpointScorer(Endpoint(url, model, route), cache_folder() / "answers.sqlite")
+
+
+@lru_cache(maxsize=1)
+def _language_model(folder: str, identity: str, runtime: Runtime) -> CausalScorer:
+    return CausalScorer.open(folder, choose(runtime.device, runtime.precision))
 
 
 def student(who: Enrolled, task: Task, schedule: Schedule | None, batch: int, runtime: Runtime) -> Student:
