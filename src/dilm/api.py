@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dilm.reports.comparison import Field
     from dilm.types import Splits
 
-STAGES = ("load", "pretrain", "fit", "match", "generate", "select", "evaluate", "report")
+STAGES = ("load", "pretrain", "embed", "fit", "match", "generate", "select", "evaluate", "report")
 
 
 def distill(

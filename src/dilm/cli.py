@@ -149,6 +149,12 @@ def pretrain(run: RunFolder, settings: Settings = None, as_json: Json = False) -
 
 
 @verb
+def embed(run: RunFolder, settings: Settings = None, as_json: Json = False) -> None:
+    """Distil into embeddings instead of text (TDD), where a baseline asks for it."""
+    _stage(run, "embed", settings, as_json)
+
+
+@verb
 def fit(run: RunFolder, settings: Settings = None, as_json: Json = False) -> None:
     """Train the generator as a language model of each class."""
     _stage(run, "fit", settings, as_json)

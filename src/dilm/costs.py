@@ -67,6 +67,7 @@ class _Count:
         return {
             "load": (rows, 0.0),
             "pretrain": (f"make {', '.join(made)}" if made else "nothing: models are pretrained", self._pretrain()),
+            "embed": self._embed(),
             "fit": (f"{recipe.fit.steps} steps of {recipe.fit.batch} texts", self._fit()),
             "match": (f"{recipe.match.steps} steps, {self._checks()} dev scores", self._match()),
             "generate": (f"{self._pool_rows()} texts", self._written(self._pool_rows())),
@@ -121,6 +122,14 @@ class _Count:
         recipe = self.recipe
         pools = 1 + ("untuned" in recipe.evaluate.baselines)
         return pools * recipe.select.sets * recipe.generate.oversample * recipe.per_class * self.classes
+
+    def _embed(self) -> tuple[str, float]:
+        """Forwards and backwards through every unrolled step: about twice a plain training of as many."""
+        wanted = self.recipe.embed
+        if {"tdd", "tdd_text"}.isdisjoint(self.recipe.evaluate.baselines):
+            return "nothing: no baseline asks for it", 0.0
+        unrolled = 2 * self._learnt(wanted.unroll, wanted.per_step * self.classes)
+        return f"{wanted.steps} updates", wanted.steps * (unrolled + self._learnt(1, wanted.batch))
 
     def _select(self) -> float:
         return self._read(self._pool_rows() + len(self.bench.splits.train))

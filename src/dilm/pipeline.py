@@ -20,7 +20,7 @@ from dilm.recipe import Recipe
 from dilm.runs import Run
 from dilm.runtime.hashing import key
 from dilm.runtime.memory import peak_mb
-from dilm.stages import evaluate, fit, generate, load, match, pretrain, report, select
+from dilm.stages import embed, evaluate, fit, generate, load, match, pretrain, report, select
 from dilm.version import VERSION
 
 
@@ -37,11 +37,12 @@ class Stage:
 STAGES = (
     Stage("load", load.run, lambda r: [r.data, r.seed, r.models.max_tokens], ()),
     Stage("pretrain", pretrain.run, lambda r: [r.pretrain, _models(r), pretrain.learns(r)], ("load",)),
+    Stage("embed", embed.run, lambda r: [r.embed, r.per_class] if embed.wanted(r) else [], ("pretrain",)),
     Stage("fit", fit.run, lambda r: [r.fit], ("pretrain",)),
     Stage("match", match.run, lambda r: [r.match, r.evaluate.lr, r.evaluate.warmup, r.evaluate.batch], ("fit",)),
     Stage("generate", generate.run, lambda r: [r.generate, r.per_class, r.select.sets, _untuned(r)], ("match",)),
     Stage("select", select.run, lambda r: [r.select, r.evaluate.baselines], ("generate",)),
-    Stage("evaluate", evaluate.run, lambda r: [r.evaluate], ("select",)),
+    Stage("evaluate", evaluate.run, lambda r: [r.evaluate], ("select", "embed")),
     Stage("report", report.run, lambda r: [], ("evaluate",)),
 )
 NAMES = tuple(stage.name for stage in STAGES)
@@ -56,6 +57,13 @@ def keys(recipe: Recipe) -> dict[str, str]:
     return found
 
 
+def needed(name: str) -> list[str]:
+    """Stages that must be complete before this one, in order."""
+    stage = STAGES[NAMES.index(name)]
+    found = {before for parent in stage.after for before in (*needed(parent), parent)}
+    return [before for before in NAMES if before in found]
+
+
 def run_stage(bench: Bench, name: str, **options: Any) -> dict[str, Any]:
     """Run one stage, or return the facts of its finished run. Raises RunError when an earlier stage is missing.
 
@@ -63,7 +71,7 @@ def run_stage(bench: Bench, name: str, **options: Any) -> dict[str, Any]:
     what it measured before it knows.
     """
     wanted = keys(bench.recipe)
-    for before in NAMES[: NAMES.index(name)]:
+    for before in needed(name):
         if not bench.run.stage(before).is_done(wanted[before]):
             raise RunError(
                 f"Stage {name!r} needs {before!r}, which is not complete in {bench.run.folder}.",

@@ -153,6 +153,31 @@ class Generate:
 
 
 @dataclass(frozen=True, config=_DOOR)
+class Embed:
+    """Distillation into embeddings (Sucholutsky & Schonlau 2021), where a baseline is `tdd` or `tdd_text`."""
+
+    steps: int = 200
+    """Updates of the embeddings, each through a whole unrolled training of the learner."""
+    batch: int = 64
+    """Real rows on which the trained learner is asked."""
+    lr: float = 0.05
+    """Peak learning rate of embeddings, labels and rates."""
+    warmup: float = 0.05
+    unroll: int = 10
+    """Steps of the learner's training; memory grows with them."""
+    per_step: int = 1
+    """Embeddings of each class in one of these steps, taken in turn."""
+    rate: float = 0.1
+    """Learning rate that each of these steps starts from; it is learnt."""
+    labels: str = "soft"
+    """soft labels are learnt, hard ones stay."""
+    trains: str = "all"
+    """What the steps train: all weights, or the head."""
+    check_every: int = 20
+    """Updates between the points that a killed run resumes from."""
+
+
+@dataclass(frozen=True, config=_DOOR)
 class Select:
     """Choosing the best few of the pool."""
 
@@ -177,7 +202,8 @@ class Evaluate:
     first three layers, `frozen:` a logistic head on its features; `tfidf` is a logistic head on word counts. A causal
     language model reads the set as demonstrations: `prompt:NAME`, or `served:URL#MODEL` behind a server."""
     baselines: tuple[str, ...] = ("random", "kmeans_nearest", "herding", "typical", "untuned", "full")
-    """Selectors over real rows, `untuned` (the generator before matching, same selection), `full` (all real rows)."""
+    """Selectors over real rows, `untuned` (the generator before matching, same selection), `full` (all real rows),
+    `tdd` (embeddings that only the learner of distillation can read) and `tdd_text` (their nearest tokens)."""
     seeds: int = 1
     """Trainings for each set, or orders in which a language model reads it. Paper: 5."""
     calibrate: bool = False
@@ -220,6 +246,7 @@ class Recipe:
     fit: Fit = field(default_factory=Fit)
     match: Match = field(default_factory=Match)
     generate: Generate = field(default_factory=Generate)
+    embed: Embed = field(default_factory=Embed)
     select: Select = field(default_factory=Select)
     evaluate: Evaluate = field(default_factory=Evaluate)
     runtime: Runtime = field(default_factory=Runtime)

@@ -32,7 +32,9 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "match.trajectory": ("cached", "fresh"),
     "match.check_select": SELECTORS[:7],  # those that train no learner and ask no generator
     "select.method": SELECTORS,
-    "evaluate.baselines": (*SELECTORS, "untuned", "full"),
+    "evaluate.baselines": (*SELECTORS, "untuned", "full", "tdd", "tdd_text"),
+    "embed.labels": ("soft", "hard"),
+    "embed.trains": ("all", "head"),
     "runtime.precision": ("auto", "fp32", "bf16"),
 }
 
@@ -52,6 +54,7 @@ RANGES = (
         match.synthetic match.real match.refresh_every match.clusters match.ages match.age_steps match.trajectories
         match.check_sets match.check_per_class match.check_oversample match.check_steps match.check_rows
         generate.oversample generate.batch generate.attempts select.sets
+        embed.steps embed.batch embed.unroll embed.per_step embed.check_every
         evaluate.seeds evaluate.steps evaluate.batch evaluate.full_steps""",
         "at least 1",
         lambda value: value >= 1,
@@ -65,12 +68,12 @@ RANGES = (
     ),
     Range(
         """pretrain.lr fit.clip match.clip match.temperature generate.temperature evaluate.lr evaluate.clip
-        evaluate.full_lr""",
+        evaluate.full_lr embed.lr embed.rate""",
         "above 0",
         lambda value: value > 0,
     ),
     Range(
-        "fit.contrast fit.warmup match.warmup evaluate.warmup evaluate.full_warmup",
+        "fit.contrast fit.warmup match.warmup embed.warmup evaluate.warmup evaluate.full_warmup",
         "from 0 to 1",
         lambda value: 0 <= value <= 1,
     ),
@@ -88,6 +91,7 @@ def check(recipe: Recipe) -> None:
     _check_scratch(recipe)
     _check_lists(recipe)
     _check_rhythm(recipe)
+    _check_embeddings(recipe)
 
 
 def _check_ranges(values: dict[str, Any]) -> None:
@@ -140,4 +144,16 @@ def _check_rhythm(recipe: Recipe) -> None:
         raise RecipeError(
             f"match.check_every ({every}) should be a multiple of match.refresh_every ({refresh}).",
             f"Set it to {fitting}, or to 0 to keep the last step.",
+        )
+
+
+def _check_embeddings(recipe: Recipe) -> None:
+    """Every learnt row must be read at least once in the training that it is learnt for."""
+    wanted, baselines = recipe.embed, recipe.evaluate.baselines
+    reached = wanted.unroll * wanted.per_step
+    if reached < recipe.per_class and not {"tdd", "tdd_text"}.isdisjoint(baselines):
+        raise RecipeError(
+            f"embed.unroll ({wanted.unroll}) times embed.per_step ({wanted.per_step}) reaches {reached} of "
+            f"{recipe.per_class} embeddings per class.",
+            f"Set embed.per_step to {-(-recipe.per_class // wanted.unroll)}.",
         )

@@ -17,6 +17,7 @@ from dilm.errors import DataError, RecipeError, RunError
 from dilm.models.endpoint import EndpointScorer
 from dilm.recipe_rules import SELECTORS
 from dilm.stages.students import enrolled, scorer
+from dilm.types import Dataset, Example
 
 
 def changed(run: Path, **settings: object) -> dict[str, str]:
@@ -43,7 +44,7 @@ def changed(run: Path, **settings: object) -> dict[str, str]:
 def test_a_setting_undoes_its_stage_and_those_after_it(copied: Path, setting: str, value: object, first: str):
     states = changed(copied, **{setting: value})
     at = pipeline.NAMES.index(first)
-    assert list(states.values()) == ["done"] * at + ["to do"] * (8 - at)
+    assert list(states.values()) == ["done"] * at + ["to do"] * (9 - at)
 
 
 def test_what_changes_only_speed_undoes_nothing(copied: Path):
@@ -219,3 +220,30 @@ def test_a_served_model_is_known_by_its_name_and_asked_by_its_route(copied: Path
     assert plain.reads and plain.draws
     asked = scorer(chat, run.recipe.runtime)
     assert isinstance(asked, EndpointScorer) and asked.endpoint.route == "chat" and asked.endpoint.model == "tiny"
+
+
+def test_embeddings_are_learnt_where_a_baseline_asks_and_teach_their_own_learner_alone(copied: Path):
+    asked = {"evaluate.baselines": ["random", "untuned", "tdd", "tdd_text"], "evaluate.learners": ["same", "tfidf"]}
+    small = {"embed.steps": 3, "embed.unroll": 3, "embed.check_every": 2, "embed.batch": 8}
+    run = api.change_settings(api.existing_run(copied), asked | small)
+    assert pipeline.states(run)["embed"] == "to do" and pipeline.states(run)["generate"] == "done"
+    facts = api.run_stage(run, "embed")
+    assert [row["step"] for row in facts["curve"]] == [2, 3]
+    assert "embed" not in pipeline.needed("select") and "embed" in pipeline.needed("evaluate")
+    api.run_stage(run, "select")
+    trials = api.run_stage(run, "evaluate")["trials"]
+    found = Counter((trial["method"], trial["learner"]) for trial in trials)
+    assert found["tdd", "scratch"] == 4 and found["tdd_text", "scratch"] == 4 and found["tdd_text", "tfidf"] == 1
+    assert ("tdd", "tfidf") not in found
+    assert Dataset(Bench(run).task, jsonl_rows(copied / "embed" / "projected.jsonl")).counts == (3, 3)
+
+
+def test_too_few_steps_for_all_embeddings_are_told_before_anything_runs(copied: Path):
+    with pytest.raises(RecipeError, match=r"Set embed.per_step to 2"):
+        api.change_settings(api.existing_run(copied), {"evaluate.baselines": ["tdd"], "embed.unroll": 2})
+
+
+def jsonl_rows(file: Path) -> list[Example]:
+    labels = {"thumbs down": 0, "thumbs up": 1}
+    rows = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+    return [Example((row["review"],), labels[row["label"]]) for row in rows]

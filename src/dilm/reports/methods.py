@@ -53,6 +53,14 @@ KNOWN = {
     ),
     "el2n": Method("EL2N", "baseline", "The real rows that briefly trained models get most wrong."),
     "likeliest": Method("Likeliest rows", "baseline", "The real rows that the generator finds most likely."),
+    "tdd": Method(
+        "Embeddings (TDD)",
+        "baseline",
+        "Learnt embeddings in place of texts, which nobody can read and no other model can use.",
+    ),
+    "tdd_text": Method(
+        "Embeddings as text", "baseline", "The same embeddings, each replaced by the token that is nearest to it."
+    ),
     CEILING: Method("All training rows", "ceiling", "The whole training split: what the examples are a summary of."),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -17,10 +18,12 @@ from dilm.evaluation.trials import Arm, Trial, arms, once_each, run_trial
 from dilm.recipe import Runtime
 from dilm.runs import cache_folder
 from dilm.runtime import workers
+from dilm.runtime.hashing import key
 from dilm.runtime.optimize import Schedule
 from dilm.runtime.progress import bar
+from dilm.stages.embed import EMBEDDED, PROJECTED, embedded_file, projected_file
 from dilm.stages.select import real_sets, synthetic_sets
-from dilm.stages.students import Enrolled, enrolled, scorer, student
+from dilm.stages.students import Enrolled, embedded_student, enrolled, scorer, student
 from dilm.types import Dataset, Score
 from dilm.version import VERSION
 
@@ -33,7 +36,7 @@ def run(bench: Bench, also: Mapping[str, str] | None = None) -> dict[str, Any]:
 
     Every finished trial is on disk at once, so a killed evaluation resumes at the next one.
     """
-    sets = synthetic_sets(bench) | real_sets(bench)
+    sets = synthetic_sets(bench) | real_sets(bench) | _projected(bench)
     for name, file in (also or {}).items():
         if name in (*sets, FULL):
             raise RecipeError(
@@ -62,6 +65,8 @@ class Job:
     trial: Trial | PromptTrial
     who: Enrolled
     runtime: Runtime
+    embeddings: str = ""
+    """File of the embeddings that are learnt from instead of the trial's rows."""
 
 
 def measure(job: Job) -> Score:
@@ -83,6 +88,8 @@ def _run(job: Job) -> Score:
     trial = job.trial
     if isinstance(trial, PromptTrial):
         return run_prompt_trial(trial, scorer(job.who, job.runtime))
+    if job.embeddings:
+        return run_trial(trial, embedded_student(job.who, trial.test.task, Path(job.embeddings), job.runtime))
     return run_trial(trial, student(job.who, trial.test.task, trial.schedule, trial.batch, job.runtime))
 
 
@@ -97,8 +104,40 @@ def plan(bench: Bench, sets: Mapping[str, list[Dataset]]) -> Iterator[Job]:
     for who in enrolled(bench):
         if FULL in bench.recipe.evaluate.baselines and not who.reads:
             yield _job(bench, who, full_schedule(bench.recipe), 0, (FULL, 0, 0, bench.splits.train))
+        if EMBEDDED in bench.recipe.evaluate.baselines and who.is_own(bench):
+            yield from _embedded(bench, who)
         for arm in arms(sets, bench.recipe.evaluate.seeds) if who.draws else once_each(sets):
             yield _job(bench, who, trial_schedule(bench.recipe), bench.recipe.per_class, arm)
+
+
+def _embedded(bench: Bench, who: Enrolled) -> Iterator[Job]:
+    """Trainings on the embeddings, as many as a deterministic coreset has; their rows are what they look like."""
+    file, shown = embedded_file(bench), _projected_rows(bench)
+    sets, seeds = bench.recipe.select.sets, bench.recipe.evaluate.seeds
+    content = key(["embeddings", hashlib.sha256(file.read_bytes()).hexdigest(), who.identity])
+    for seed in range(sets * seeds):
+        trial = Trial(
+            method=EMBEDDED,
+            learner=who.name,
+            per_class=bench.recipe.per_class,
+            set=0,
+            seed=seed,
+            rows=shown,
+            test=bench.splits.test,
+            schedule=None,
+            batch=bench.recipe.evaluate.batch,
+            identity=content,
+        )
+        yield Job(trial, who, bench.recipe.runtime, str(file))
+
+
+def _projected(bench: Bench) -> dict[str, list[Dataset]]:
+    """The embeddings as text, where they are a baseline."""
+    return {PROJECTED: [_projected_rows(bench)]} if PROJECTED in bench.recipe.evaluate.baselines else {}
+
+
+def _projected_rows(bench: Bench) -> Dataset:
+    return jsonl.read_dataset(projected_file(bench), bench.task)
 
 
 def _job(bench: Bench, who: Enrolled, schedule: Schedule, per_class: int, arm: Arm) -> Job:

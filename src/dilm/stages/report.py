@@ -29,7 +29,7 @@ from dilm.version import VERSION
 TEXT = "text.json"
 """In the stage's folder: what the texts are like."""
 
-BEFORE = ("load", "pretrain", "fit", "match", "generate", "select", "evaluate")
+BEFORE = ("load", "pretrain", "embed", "fit", "match", "generate", "select", "evaluate")
 
 
 def run(bench: Bench) -> dict[str, Any]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from dilm.build import Bench, is_scratch, open_encoder
+from dilm.distillation.embedded import DistilledEmbeddings
 from dilm.evaluation.finetune import Finetuned
 from dilm.models.classifier import Classifier
 from dilm.models.endpoint import Endpoint, EndpointScorer
@@ -20,7 +22,7 @@ from dilm.runs import cache_folder
 from dilm.runtime.device import choose
 from dilm.runtime.hashing import key
 from dilm.runtime.optimize import Schedule
-from dilm.types import Task
+from dilm.types import Dataset, Example, Task
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,11 @@ class Enrolled:
     def draws(self) -> bool:
         """Whether another seed gives another score: another training, or another order of demonstrations."""
         return self.way.way not in ("frozen", "tfidf")
+
+    def is_own(self, bench: Bench) -> bool:
+        """Whether it is the learner of distillation, fine-tuned as a whole."""
+        own = bench.learner_folder(SAME)
+        return self.way.way == "finetune" and not self.way.layers and self.folder == own
 
     @property
     def reads(self) -> bool:
@@ -105,3 +112,24 @@ def _classifier(who: Enrolled, task: Task, runtime: Runtime) -> Classifier:
 def _frozen(folder: str, identity: str, task: Task, runtime: Runtime) -> FrozenFeatures:
     """`identity` tells when the folder holds other weights than before."""
     return FrozenFeatures(open_encoder(folder, task, choose(runtime.device, runtime.precision)))
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """A learner that is taught by embeddings: whatever rows it is given, it trains on these."""
+
+    learner: Classifier
+    embeddings: DistilledEmbeddings
+
+    def train_on(self, rows: Dataset, seed: int) -> None:
+        """`rows` only show what the embeddings look like."""
+        self.embeddings.train(self.learner, seed)
+
+    def predict(self, examples: Sequence[Example]) -> list[int]:
+        """Most likely class of each example."""
+        return self.learner.predict(examples)
+
+
+def embedded_student(who: Enrolled, task: Task, file: Path, runtime: Runtime) -> Embedded:
+    """The learner of distillation with the embeddings that were learnt for it."""
+    return Embedded(_classifier(who, task, runtime), DistilledEmbeddings.load(file))
