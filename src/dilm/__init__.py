@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from dilm.version import VERSION
 
 if TYPE_CHECKING:
-    from dilm.api import compare, distill, evaluate, fit, generate, load, match, report, select
+    from dilm.api import benchmark, compare, distill, evaluate, fit, generate, load, match, report, select
     from dilm.distilled import Distilled
     from dilm.types import Dataset, Example, Task
 
@@ -22,7 +22,8 @@ __version__ = VERSION
 
 _HOMES = {
     **dict.fromkeys(
-        ("distill", "load", "fit", "match", "generate", "select", "evaluate", "report", "compare"), "dilm.api"
+        ("distill", "load", "fit", "match", "generate", "select", "evaluate", "report", "compare", "benchmark"),
+        "dilm.api",
     ),
     "Distilled": "dilm.distilled",
     **dict.fromkeys(("Task", "Example", "Dataset"), "dilm.types"),
@@ -38,6 +39,7 @@ __all__ = [  # in the order of the road
     "evaluate",
     "report",
     "compare",
+    "benchmark",
     "Distilled",
     "Task",
     "Example",

@@ -105,6 +105,24 @@ def write_comparison(fields: Sequence[Field], html: str | Path) -> None:
     runs.write_text(Path(html), render(fields))
 
 
+def benchmark(suite: str = "small", out: str | Path = "dilm-benchmark", **options: Any) -> Path:
+    """Run a suite and write its leaderboard; returns the page. `options` are those of `recipe_for`.
+
+    What was finished before is not run again.
+    """
+    from dilm import leaderboard
+
+    wanted = leaderboard.read(suite)
+    settings = {**wanted.settings, **options.pop("settings", {})}
+
+    def recipe_of(task: str, size: int) -> Recipe:
+        return recipe_for(task, per_class=size, settings=settings, **options)
+
+    found = leaderboard.entries(wanted, Path(out), recipe_of)
+    page, _ = leaderboard.write(list(leaderboard.run_all(found)), Path(out))
+    return page
+
+
 def recipe_for(
     source: str | Path,
     *,

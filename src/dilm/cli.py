@@ -213,6 +213,24 @@ def compare(
 
 
 @verb
+def benchmark(
+    suite: Annotated[str, typer.Option(help="A suite that comes with dilm (small, toy), or a YAML file.")] = "small",
+    out: Annotated[Path, typer.Option(help="Folder for the runs and the leaderboard.")] = Path("dilm-benchmark"),
+    generator: Annotated[str | None, typer.Option(help="Hub id, folder, or scratch:tiny|mini|small|base.")] = None,
+    learner: Annotated[str | None, typer.Option(help="Hub id, folder, or scratch.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="A recipe that every run starts from.")] = None,
+    settings: Settings = None,
+    as_json: Json = False,
+) -> None:
+    """Run a suite of tasks and sizes, and write its leaderboard. What was finished before is not run again."""
+    from dilm import api
+
+    said = {"generator": generator, "learner": learner, "recipe": recipe, "settings": _pairs(settings or [], "--set")}
+    page = api.benchmark(suite, out, **{name: value for name, value in said.items() if value})
+    print_facts({"page": str(page), "table": str(page.with_suffix(".md"))}, as_json)
+
+
+@verb
 def recipes(as_json: Json = False) -> None:
     """The recipes that come with dilm."""
     from dilm import recipe_book

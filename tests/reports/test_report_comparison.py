@@ -33,19 +33,20 @@ def test_one_field_for_each_data(two_runs):
     assert [field.title for field in apart] == ["films, data same", "films, data another "]
 
 
-def test_a_row_for_each_method_a_column_for_each_size_and_runs_by_their_names(two_runs):
+def test_a_row_for_each_method_a_column_for_each_size(two_runs):
     (field,) = fields(two_runs)
     assert comparison.header(field) == ("method", "2 per class", "4 per class")
     found = {cells[0]: cells[1:] for _, cells in comparison.rows(field, "bert")}
-    assert found["small"] == ("78.0 (77.0 to 79.0)", "-") and found["large"] == ("-", "82.0 (81.0 to 83.0)")
+    assert found["DiLM"] == ("78.0 (77.0 to 79.0)", "82.0 (81.0 to 83.0)")
     assert found["Random real rows"] == ("70.0 (69.0 to 71.0)", "75.0 (74.0 to 76.0)")
-    assert found["small, before matching"] == ("74.0 (73.0 to 75.0)", "-")
-    assert list(found)[:2] == ["large", "small"] and list(found)[-1] == "All training rows"
+    assert found["Before matching"] == ("74.0 (73.0 to 75.0)", "-")
+    assert next(iter(found)) == "DiLM" and list(found)[-1] == "All training rows"
 
 
-def test_a_run_alone_needs_no_name(two_runs):
-    (field,) = fields(two_runs[:1])
-    assert "DiLM (this run)" in field.methods
+def test_two_runs_of_one_size_are_told_apart_by_their_names(two_runs):
+    (field,) = fields([two_runs[0], replace(two_runs[0], name="again"), two_runs[1]])
+    assert {"small", "again", "large", "small, before matching", "again, before matching"} <= set(field.methods)
+    assert "DiLM" not in field.methods
 
 
 def test_a_baseline_of_two_runs_is_that_of_the_more_trials(two_runs, findings, bar):
@@ -82,7 +83,7 @@ def test_the_page_shows_every_run_and_escapes_its_name(two_runs):
 def test_plain_values_hold_every_cell(two_runs):
     (task,) = comparison.plain(fields(two_runs))["tasks"]
     assert [run["run"] for run in task["runs"]] == ["small", "large"]
-    assert {(row["method"], row["per_class"]) for row in task["results"]} >= {("large", 4), ("Random real rows", 2)}
+    assert {(row["method"], row["per_class"]) for row in task["results"]} >= {("DiLM", 4), ("Random real rows", 2)}
 
 
 def test_the_terminal_names_sizes_also_for_several_tasks(two_runs):
@@ -99,3 +100,8 @@ def test_the_terminal_names_sizes_also_for_several_tasks(two_runs):
     assert "2 per class" in printed(fields(two_runs))
     apart = printed(fields([small, replace(large, data="other")]))
     assert "2 per class" in apart and "4 per class" in apart and "82.0 (81.0 to 83.0)" in apart
+
+
+def test_markdown_has_a_table_for_each_learner_with_ours_in_bold(two_runs):
+    text = comparison_page.markdown(fields(two_runs))
+    assert text.startswith("## films") and "| **DiLM** | **78.0 (77.0 to 79.0)** | **82.0 (81.0 to 83.0)** |" in text

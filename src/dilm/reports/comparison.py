@@ -1,7 +1,8 @@
 """Several runs side by side: who is how good, with which learner, at which size, and for what cost.
 
 Only what was scored on the same rows after training on the same data stands in one table. A baseline that several runs
-measured is shown once, as the run measured it that repeated it most; each run's own sets carry the run's name.
+measured is shown once, as the run measured it that repeated it most. Runs of different sizes are one method; where two
+have the same size, each run's own sets carry the run's name.
 """
 
 from __future__ import annotations
@@ -162,19 +163,21 @@ def _said(cell: Cell | None) -> str:
 
 
 def _cells(group: list[Entrant]) -> tuple[Cell, ...]:
+    sizes = [entrant.findings.per_class for entrant in group]
+    named = len(set(sizes)) < len(sizes)  # two runs of one size must be told apart; sizes of one suite are one method
     found: dict[tuple[str, str, int], Cell] = {}
     for entrant in group:
         for bar in entrant.findings.bars:
-            cell = _cell(entrant, bar, len(group))
+            cell = _cell(entrant, bar, named)
             place = (cell.method, cell.learner, cell.per_class)
             if place not in found or _repeats(bar) > _repeats(found[place].bar):
                 found[place] = cell
     return tuple(found.values())
 
 
-def _cell(entrant: Entrant, bar: Bar, entrants: int) -> Cell:
+def _cell(entrant: Entrant, bar: Bar, named: bool) -> Cell:
     own = bar.kind in OWN
-    name = _own_name(entrant, bar) if own and entrants > 1 else bar.title
+    name = _own_name(entrant, bar) if own and named else bar.title.removesuffix(" (this run)")
     return Cell(name, bar.kind, bar.learner, bar.per_class, bar, entrant.seconds if own else None)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dilm.reports import comparison, comparison_figures
 from dilm.reports.comparison import Field
 from dilm.reports.page import environment
+from dilm.reports.table import escape
 from dilm.version import VERSION
 
 if TYPE_CHECKING:
@@ -50,6 +51,29 @@ def terminal(compared: Sequence[Field]) -> Table:
                 table.add_row(*map(Text, cells), style=STYLES.get(kind))
             table.add_section()
     return table
+
+
+def markdown(compared: Sequence[Field]) -> str:
+    """A table for each task and learner, runs' own sets in bold."""
+    parts = []
+    for field in compared:
+        parts.append(f"## {escape(field.title)}\n\n{field.metric} in percent, 95 % intervals in brackets.")
+        parts.extend(_markdown_table(field, learner) for learner in field.learners)
+    return "\n\n".join(parts) + "\n"
+
+
+def _markdown_table(field: Field, learner: str) -> str:
+    names = comparison.header(field)
+    lines = [
+        f"**{escape(learner)}**",
+        "",
+        f"| {' | '.join(map(escape, names))} |",
+        f"|---|{'--:|' * (len(names) - 1)}",
+    ]
+    for kind, cells in comparison.rows(field, learner):
+        mark = "**" if kind == "ours" else ""
+        lines.append(f"| {' | '.join(f'{mark}{escape(cell)}{mark}' for cell in cells)} |")
+    return "\n".join(lines)
 
 
 def _section(field: Field) -> dict[str, Any]:

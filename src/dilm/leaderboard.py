@@ -1,0 +1,108 @@
+"""A suite of tasks and sizes, run one after the other, and the leaderboard that their scores give.
+
+Every run keeps a folder of its own. Sizes of one task share whatever does not depend on the size: the generator is
+trained once. A suite that was stopped goes on where it stopped, and the leaderboard can be made anew from the folders.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass as checked
+
+from dilm import pipeline, runs
+from dilm.build import Bench
+from dilm.compared import compared
+from dilm.errors import RecipeError
+from dilm.recipe import Recipe
+from dilm.recipe_fields import nearest
+from dilm.reports import comparison_page
+from dilm.runs import Run
+
+BUNDLED = Path(__file__).parent / "suites"
+PAGE, TABLE = "leaderboard.html", "leaderboard.md"
+
+
+@checked(frozen=True, config=ConfigDict(extra="forbid"))
+class Suite:
+    """What is run: every task at every size, under the same settings."""
+
+    tasks: tuple[str, ...]
+    sizes: tuple[int, ...]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One run of a suite."""
+
+    folder: Path
+    recipe: Recipe
+
+
+def names() -> list[str]:
+    """The suites that come with dilm."""
+    return sorted(path.stem for path in BUNDLED.glob("*.yaml"))
+
+
+def read(name_or_path: str) -> Suite:
+    """A bundled suite by name, or a YAML file. Raises RecipeError for one that is not there or not a suite."""
+    path = BUNDLED / f"{name_or_path}.yaml" if name_or_path in names() else Path(name_or_path)
+    if not path.is_file():
+        remedy = f"{nearest(name_or_path, names())} Known are {', '.join(names())}; or name a YAML file.".strip()
+        raise RecipeError(f"There is no suite {name_or_path!r}.", remedy)
+    try:
+        return TypeAdapter(Suite).validate_python(yaml.safe_load(path.read_text("utf-8")))
+    except (ValidationError, yaml.YAMLError) as fault:
+        problem = " ".join(str(fault).split())
+        raise RecipeError(f"{path} is not a suite: {problem}", "It names tasks, sizes, and settings.") from fault
+
+
+def entries(suite: Suite, out: Path, recipe_of: Callable[[str, int], Recipe]) -> list[Entry]:
+    """Every run of the suite, sizes of a task together."""
+    return [
+        Entry(out / f"{Path(task).stem}-{size}", recipe_of(task, size)) for task in suite.tasks for size in suite.sizes
+    ]
+
+
+def run_all(found: Sequence[Entry]) -> Iterator[Run]:
+    """Run what is missing of each entry; yields the finished runs."""
+    done: list[Run] = []
+    for entry in found:
+        run = runs.create(entry.folder, entry.recipe, resume=True)
+        with run.locked():
+            for earlier in done:
+                share(earlier, run)
+            pipeline.run_all(Bench(run))
+        done.append(run)
+        yield run
+
+
+def share(source: Run, target: Run) -> list[str]:
+    """Copy finished stages that are the same under both recipes, where the target lacks them; returns their names."""
+    ours, theirs = pipeline.keys(target.recipe), pipeline.keys(source.recipe)
+    copied = []
+    for name in pipeline.NAMES:
+        missing = not target.stage(name).is_done(ours[name]) and not target.stage(name).is_begun(ours[name])
+        if missing and ours[name] == theirs[name] and source.stage(name).is_done(theirs[name]):
+            target.stage(name).clear()
+            unfinished = target.folder / f".{name}"
+            shutil.rmtree(unfinished, ignore_errors=True)
+            shutil.copytree(source.stage(name).path, unfinished)
+            unfinished.rename(target.stage(name).path)
+            copied.append(name)
+    return copied
+
+
+def write(finished: Sequence[Run], out: Path) -> tuple[Path, Path]:
+    """Write the page and the table of what the runs scored; returns both paths."""
+    fields = compared(finished)
+    runs.write_text(out / PAGE, comparison_page.render(fields))
+    runs.write_text(out / TABLE, comparison_page.markdown(fields))
+    return out / PAGE, out / TABLE

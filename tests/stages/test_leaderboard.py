@@ -1,0 +1,65 @@
+"""A suite: sizes share what does not depend on them, a stopped suite goes on, the leaderboard holds every run."""
+
+from __future__ import annotations
+
+import shutil
+from functools import partial
+from pathlib import Path
+
+import pytest
+import yaml
+from tiny_runs import SETTINGS
+
+from dilm import api, leaderboard, pipeline
+from dilm.distilled import Distilled
+from dilm.errors import RecipeError
+from dilm.runs import Run
+
+
+def test_bundled_suites_are_valid_and_known_to_the_recipe(tmp_path: Path):
+    assert leaderboard.names() == ["small", "toy"]
+    for name in leaderboard.names():
+        suite = leaderboard.read(name)
+        made = partial(api.recipe_for, settings=suite.settings)
+        found = leaderboard.entries(suite, tmp_path, lambda task, size, made=made: made(task, per_class=size))
+        assert len({entry.folder for entry in found}) == len(suite.tasks) * len(suite.sizes)
+
+
+def test_a_suite_that_is_not_there_or_not_a_suite_is_told(tmp_path: Path):
+    with pytest.raises(RecipeError, match="Did you mean `small`"):
+        leaderboard.read("smal")
+    file = tmp_path / "odd.yaml"
+    file.write_text("tasks: [toy]\nsize: [1]\n", encoding="utf-8")
+    with pytest.raises(RecipeError, match="is not a suite"):
+        leaderboard.read(str(file))
+
+
+def test_another_size_shares_the_generator(finished: Distilled, tmp_path: Path):
+    run = api.existing_run(finished.run)
+    other = api.open_run(api.change_settings(copy_of(run, tmp_path), {"per_class": 2}).recipe, tmp_path / "other")
+    assert leaderboard.share(run, other) == ["load", "pretrain", "embed", "fit", "match"]
+    states = pipeline.states(other)
+    assert states["match"] == "done" and states["generate"] == "to do"
+    assert leaderboard.share(run, other) == []
+
+
+def copy_of(run: Run, tmp_path: Path) -> Run:
+    return api.existing_run(shutil.copytree(run.folder, tmp_path / "copy"))
+
+
+def test_a_suite_of_a_table_of_ones_own(source: Path, tmp_path: Path):
+    quick = {name: value for name, value in SETTINGS.items() if name != "select.sets"}
+    suite = {
+        "tasks": [str(source)],
+        "sizes": [2, 3],
+        "settings": quick | {"data.text": "review", "data.label": "stars", "select.sets": 1, "evaluate.seeds": 1},
+    }
+    file = tmp_path / "own.yaml"
+    file.write_text(yaml.safe_dump(suite), encoding="utf-8")
+    page = api.benchmark(str(file), tmp_path / "out", generator="scratch:tiny")
+    text = (tmp_path / "out" / "leaderboard.md").read_text("utf-8")
+    assert page.read_text("utf-8").startswith("<!doctype html>")
+    assert "| method | 2 per class | 3 per class |" in text and "**DiLM**" in text
+    before = (tmp_path / "out" / "reviews-3" / "scores.jsonl").read_text("utf-8")
+    api.benchmark(str(file), tmp_path / "out", generator="scratch:tiny")
+    assert (tmp_path / "out" / "reviews-3" / "scores.jsonl").read_text("utf-8") == before
