@@ -150,9 +150,13 @@ class Classifier:
         """Back to what `snapshot` returned, bit for bit; optimisers keep their parameters."""
         put_back(self.model, snapshot)
 
-    @cached_property
+    @property
     def identity(self) -> str:
         """SHA-256 of what `reset` brings back; of the tensors that it draws anew, the names and shapes alone."""
+        return self._identity
+
+    @cached_property
+    def _identity(self) -> str:
         digest = hashlib.sha256(type(self.model).__name__.encode())
         for name, tensor in tensors(self._pristine.model).items():
             digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())

@@ -98,12 +98,12 @@ def _draw_sizes(axes: Axes, field: Field, learner: str) -> None:
 
 
 def _draw_cost(axes: Axes, cell: Cell) -> None:
-    value = 100 * cell.bar.mean
+    value, seconds = 100 * cell.bar.mean, cell.seconds or 0.0
     if cell.bar.interval:
-        axes.plot([cell.seconds] * 2, [100 * end for end in cell.bar.interval], color=OURS, alpha=0.4, linewidth=4)
-    axes.plot([cell.seconds], [value], "o", color=OURS, markersize=6)
+        axes.plot([seconds, seconds], [100 * end for end in cell.bar.interval], color=OURS, alpha=0.4, linewidth=4)
+    axes.plot([seconds], [value], "o", color=OURS, markersize=6)
     name = f"{short(cell.method)}, {cell.per_class}"
-    axes.annotate(name, (cell.seconds or 0.0, value), xytext=(6, 4), textcoords="offset points", color=OURS)
+    axes.annotate(name, (seconds, value), xytext=(6, 4), textcoords="offset points", color=OURS)
 
 
 def _draw_square(axes: Axes, column: int, row: int, value: float, share: float) -> None:
