@@ -18,6 +18,9 @@ from dilm import api
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
+sys.path.insert(0, str(HERE))
+
+import messy  # noqa: E402
 from record import record  # noqa: E402
 
 MINILM = "minilm"
@@ -42,6 +45,14 @@ RUNS: dict[str, dict] = {
         "settings": SMALL | {"fit.steps": 2500},
     },
     "trec6": {"source": "trec6", "per_class": 5, "generator": "scratch:mini", "learner": "scratch", "settings": SMALL},
+    "messy": {
+        "source": "messy.csv",
+        "text": messy.TEXT,
+        "label": messy.LABEL,
+        "per_class": 10,
+        "recipe": "toy",
+        "settings": {"data.drop_empty": True},
+    },
     "qqp": {"source": "qqp", "per_class": 5, "generator": "scratch:mini", "learner": "scratch", "settings": SMALL},
 }
 PUBLISHED = ("sst2", "qqp")
@@ -63,6 +74,9 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="runtime settings")
     given = parser.parse_args()
     options = {name: minilm() if value == MINILM else value for name, value in RUNS[given.run].items()}
+    if options["source"] == "messy.csv":
+        options["source"] = str(Path(given.out).with_suffix(".csv"))
+        messy.write(Path(options["source"]))
     settings = options.pop("settings", {}) | dict(pair.split("=", 1) for pair in given.set)
     run = api.open_run(api.recipe_for(**options, settings=settings), given.out, resume=Path(given.out).exists())
     api.distill_run(run)
