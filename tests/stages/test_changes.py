@@ -160,9 +160,9 @@ def test_other_learners_are_measured_on_the_same_sets(copied: Path):
 
 def test_two_names_of_one_learner_are_one(copied: Path):
     learner = str(copied / "pretrain" / "learner")
-    run = api.change_settings(
-        api.existing_run(copied), {"evaluate.learners": ["same", learner, "frozen", "frozen:same"]}
-    )
+    mixed = api.change_settings(api.existing_run(copied), {"evaluate.learners": ["same", "tfidf", learner]})
+    assert [who.name for who in enrolled(Bench(mixed))] == ["scratch", "tfidf"]
+    run = api.change_settings(mixed, {"evaluate.learners": ["same", learner, "frozen", "frozen:same"]})
     assert scored_learners(api.run_stage(run, "evaluate")["trials"]) == ["scratch", "frozen:scratch"]
 
 

@@ -53,8 +53,11 @@ class Enrolled:
 
 def enrolled(bench: Bench) -> list[Enrolled]:
     """Everyone whom `evaluate.learners` names, in its order; two names of the same learner count once."""
-    found = [_enrol(bench, name) for name in bench.recipe.evaluate.learners]
-    return list({student.identity: student for student in reversed(found)}.values())[::-1]
+    found: dict[str, Enrolled] = {}
+    for name in bench.recipe.evaluate.learners:
+        who = _enrol(bench, name)
+        found.setdefault(who.identity, who)
+    return list(found.values())
 
 
 def _enrol(bench: Bench, name: str) -> Enrolled:
@@ -65,11 +68,11 @@ def _enrol(bench: Bench, name: str) -> Enrolled:
         return Enrolled(f"{way.way}:{way.model.partition('#')[2]}", way, "", key(name))
     folder = bench.learner_folder(way.model)
     content = identity(folder)
-    plain = way.way == "finetune" and not way.layers
-    shown = name.removesuffix(way.model).removesuffix(":") + ":" if not plain else ""
-    return Enrolled(
-        shown + _known_as(bench, way.model), way, folder, content if plain else key([way.way, way.layers, content])
-    )
+    shown = _known_as(bench, way.model)
+    if way.way == "finetune" and not way.layers:
+        return Enrolled(shown, way, folder, content)
+    prefix = f"first-{way.layers}" if way.layers else way.way
+    return Enrolled(f"{prefix}:{shown}", way, folder, key([way.way, way.layers, content]))
 
 
 def _known_as(bench: Bench, model: str) -> str:
