@@ -83,12 +83,10 @@ def report(run: str | Path) -> Path:
 
 def compare(*folders: str | Path, html: str | Path | None = None) -> dict[str, Any]:
     """Several evaluated runs side by side, as plain values; with `html`, also written there as one page."""
-    from dilm.reports.comparison import plain
-
     fields = comparison([existing_run(folder) for folder in folders])
     if html:
         write_comparison(fields, html)
-    return plain(fields)
+    return comparison_json(fields)
 
 
 def comparison(compared_runs: Sequence[Run]) -> tuple[Field, ...]:
@@ -96,6 +94,20 @@ def comparison(compared_runs: Sequence[Run]) -> tuple[Field, ...]:
     from dilm.compared import compared
 
     return compared(compared_runs)
+
+
+def comparison_json(fields: Sequence[Field]) -> dict[str, Any]:
+    """A comparison as plain values."""
+    from dilm.reports.comparison import plain
+
+    return plain(fields)
+
+
+def comparison_table(fields: Sequence[Field]) -> Table:
+    """A comparison as a terminal table."""
+    from dilm.reports.comparison_page import terminal
+
+    return terminal(fields)
 
 
 def write_comparison(fields: Sequence[Field], html: str | Path) -> None:

@@ -199,15 +199,14 @@ def compare(
 ) -> None:
     """Put several runs side by side: accuracy by size, by cost, and from learner to learner."""
     from dilm import api
-    from dilm.reports import comparison, comparison_page
 
     fields = api.comparison([api.existing_run(folder) for folder in runs])
     if html:
         api.write_comparison(fields, html)
     if as_json:
-        print_json(comparison.plain(fields))
+        print_json(api.comparison_json(fields))
         return
-    print_table(comparison_page.terminal(fields))
+    print_table(api.comparison_table(fields))
     if html:
         typer.echo(html)
 
