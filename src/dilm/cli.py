@@ -197,7 +197,7 @@ def compare(
     html: Annotated[Path | None, typer.Option(help="Write the comparison to this file, as one page.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Put several runs side by side: accuracy by size, by cost, and from learner to learner."""
+    """Put several runs side by side: accuracy by size, by cost, and with each learner."""
     from dilm import api
 
     fields = api.comparison([api.existing_run(folder) for folder in runs])

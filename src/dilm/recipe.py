@@ -215,7 +215,7 @@ class Evaluate:
     weight_decay: float = 0.01
     clip: float = 1.0
     full_steps: int = 400
-    """Training steps on full data, whose score is cached across runs."""
+    """Training steps on full data: of a large dataset less than one pass."""
     full_lr: float = 5e-5
     full_warmup: float = 0.1
 

@@ -1,6 +1,6 @@
 """select: the best few of every pool, and the coresets of real rows that they are measured against.
 
-Of real rows only the positions are written down: a run folder holds no data but what the generator wrote.
+Of real rows only the positions are written down, never their text.
 """
 
 from __future__ import annotations
