@@ -58,7 +58,8 @@ def cli_page() -> str:
         "Results go to stdout, progress and messages to stderr. With `--json`, stdout is exactly one JSON object.",
         "Exit codes: 0 done · 2 a mistake that you can mend, told in one paragraph · 130 stopped · 1 a bug in dilm.",
         "",
-        "Environment: `DILM_DATA` (folder with local copies of the tasks) · `DILM_API_KEY` (key of a served model) · `DILM_CACHE` (scores, points and answers kept across",
+        "Environment: `DILM_DATA` (folder with local copies of the tasks) ·",
+        "`DILM_API_KEY` (key of a served model) · `DILM_CACHE` (scores, points and answers kept across",
         "runs) · `DILM_PROGRESS=none` (no progress) · `HF_HUB_OFFLINE=1` (never ask the Hub).",
     ]
     for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]

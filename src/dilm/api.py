@@ -114,6 +114,7 @@ def write_comparison(fields: Sequence[Field], html: str | Path) -> None:
     """The page of a comparison."""
     from dilm.reports.comparison_page import render
 
+    Path(html).parent.mkdir(parents=True, exist_ok=True)
     runs.write_text(Path(html), render(fields))
 
 

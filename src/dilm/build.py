@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -108,7 +109,8 @@ class Bench:
     def encoder(self) -> CachedEncoder:
         """What measures distances between texts."""
         name = self.recipe.models.encoder or self.recipe.models.learner
-        return open_encoder(self.model_folder(name, "learner"), self.task, self.place)
+        folder = self.model_folder(name, "learner")
+        return open_encoder(folder, self.task, self.place, fingerprints(self.splits).values())
 
     def selector(self, method: str, generator: CausalGenerator | None = None) -> Selector:
         """A coreset method by name; `likeliest` needs the generator that ranks."""
@@ -119,9 +121,9 @@ class Bench:
         if method == "typical":
             return self.typical
         if method == "el2n":
-            return EL2N(self._young_learners())
+            return EL2N(self._young_learners)
         if method == "gradient_matching":
-            return GradientMatching(SideBySide(self._learners_of_all_ages()))
+            return GradientMatching(SideBySide(self._learners_of_all_ages))
         return BY_POINTS[method](self.encoder)
 
     def ageing(self, seed: int) -> Ageing:
@@ -130,12 +132,14 @@ class Bench:
         schedule = Schedule(max((wanted.ages - 1) * wanted.age_steps, 1), trial.lr, trial.warmup)
         return Ageing(self.splits.train, wanted.ages, wanted.age_steps, schedule, trial.batch, seed)
 
+    @cached_property
     def _young_learners(self) -> list[AtAge]:
         """Several learners, each trained as long as the oldest that `match` meets."""
-        learner, ageing = self.learner(), self.ageing(derive(self.recipe.seed, "judges"))
-        bank = aged(learner, ageing, JUDGES)
-        return at_ages(learner, bank, (f"{life}.{ageing.ages - 1}" for life in range(JUDGES)))
+        learner, grown = self.learner(), self.ageing(derive(self.recipe.seed, "judges"))
+        ageing = replace(grown, ages=2, age_steps=(grown.ages - 1) * grown.age_steps)  # the ages between are not asked
+        return at_ages(learner, aged(learner, ageing, JUDGES), (f"{life}.1" for life in range(JUDGES)))
 
+    @cached_property
     def _learners_of_all_ages(self) -> list[AtAge]:
         learner, ageing = self.learner(), self.ageing(derive(self.recipe.seed, "ages"))
         return at_ages(learner, aged(learner, ageing, 1), (f"0.{age}" for age in range(ageing.ages)))
@@ -154,11 +158,11 @@ def aged(learner: Classifier, ageing: Ageing, lives: int) -> Cached:
     return bank
 
 
-def open_encoder(folder: str, task: Task, place: Place) -> CachedEncoder:
-    """Its points of large datasets are kept in the user's cache, apart for all that changes their digits."""
+def open_encoder(folder: str, task: Task, place: Place, lasting: Collection[str] = ()) -> CachedEncoder:
+    """Its points of large `lasting` datasets are kept in the user's cache, apart for all that changes their digits."""
     content = key([identity(folder), task.max_tokens, place.bf16])
     kept = cache_folder() / "points" / VERSION / content
-    return CachedEncoder(FeatureEncoder.open(folder, place, task.max_tokens), kept)
+    return CachedEncoder(FeatureEncoder.open(folder, place, task.max_tokens), kept, lasting)
 
 
 def is_scratch(name: str) -> bool:

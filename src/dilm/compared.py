@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from dilm.build import Bench
+from dilm.build import Bench, is_scratch
 from dilm.errors import RunError
+from dilm.recipe import Recipe
 from dilm.reports.comparison import Entrant, Field, fields
 from dilm.runs import Run
 from dilm.runtime.hashing import key
@@ -20,14 +23,23 @@ def compared(runs: Sequence[Run]) -> tuple[Field, ...]:
 
 
 def _entrant(name: str, run: Run) -> Entrant:
-    if run.stage("evaluate").manifest is None:
+    manifests = {name: run.stage(name).manifest or {} for name in ("load", "pretrain", "select", "evaluate")}
+    sizes = {trial["per_class"] for trial in manifests["evaluate"].get("trials", ())} - {0}
+    if not manifests["evaluate"] or not manifests["select"] or sizes - {run.recipe.per_class}:
         raise RunError(
-            f"The run in {run.folder} was not evaluated, so there is nothing to compare.",
-            f"Run `dilm evaluate {run.folder}` first.",
+            f"The run in {run.folder} was not evaluated, or changed since, so there is nothing to compare.",
+            f"Run `dilm select {run.folder}` and `dilm evaluate {run.folder}` first.",
         )
-    manifest = run.stage("load").manifest or {}
-    prints = manifest["fingerprints"]
-    return Entrant(name, findings(Bench(run)), key([prints["train"], prints["test"]]))
+    return Entrant(name, findings(Bench(run)), _data(run.recipe, manifests))
+
+
+def _data(recipe: Recipe, manifests: Mapping[str, dict[str, Any]]) -> str:
+    """What must be equal for scores to stand in one table: rows, metric, length, way of training, a scratch learner."""
+    load, trained = manifests["load"], asdict(recipe.evaluate)
+    for name in ("learners", "baselines", "seeds"):
+        del trained[name]
+    scratch = manifests["pretrain"].get("key") if is_scratch(recipe.models.learner) else ""
+    return key([load["fingerprints"]["train"], load["fingerprints"]["test"], load["max_tokens"], trained, scratch])
 
 
 def _names(folders: Sequence[Path]) -> list[str]:

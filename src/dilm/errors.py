@@ -9,6 +9,10 @@ class DilmError(Exception):
         self.problem = problem
         self.remedy = remedy
 
+    def __reduce__(self) -> tuple[type["DilmError"], tuple[str, str]]:
+        """So that it survives the way back from a worker process, which an exception of two arguments does not."""
+        return type(self), (self.problem, self.remedy)
+
 
 class DataError(DilmError):
     """The data is not what a labelled text dataset must be."""

@@ -66,8 +66,13 @@ def read(name_or_path: str) -> Suite:
 
 def entries(suite: Suite, out: Path, recipe_of: Callable[[str, int], Recipe]) -> list[Entry]:
     """Every run of the suite, sizes of a task together."""
+    stems = [Path(task).stem for task in suite.tasks]
+    if len(set(stems)) < len(stems):
+        raise RecipeError(f"Two tasks of the suite end alike: {', '.join(stems)}.", "Rename one of the files.")
     return [
-        Entry(out / f"{Path(task).stem}-{size}", recipe_of(task, size)) for task in suite.tasks for size in suite.sizes
+        Entry(out / f"{stem}-{size}", recipe_of(task, size))
+        for stem, task in zip(stems, suite.tasks, strict=True)
+        for size in suite.sizes
     ]
 
 

@@ -17,6 +17,7 @@ from dilm.build import Bench
 from dilm.errors import RunError
 from dilm.models.hub import identity
 from dilm.recipe import Recipe
+from dilm.recipe_learners import learning
 from dilm.runs import Run
 from dilm.runtime.hashing import key
 from dilm.runtime.memory import peak_mb
@@ -32,17 +33,19 @@ class Stage:
     run: Callable[..., dict[str, Any]]
     reads: Callable[[Recipe], Any]
     after: tuple[str, ...]
+    idle: Callable[[Recipe], bool] = lambda recipe: False
+    """Whether a recipe gives it nothing to do; then the stages after it need not ask for it."""
 
 
 STAGES = (
     Stage("load", load.run, lambda r: [r.data, r.seed, r.models.max_tokens], ()),
     Stage("pretrain", pretrain.run, lambda r: [r.pretrain, _models(r), pretrain.learns(r)], ("load",)),
-    Stage("embed", embed.run, lambda r: [r.embed, r.per_class] if embed.wanted(r) else [], ("pretrain",)),
+    Stage("embed", embed.run, lambda r: _embedding(r), ("pretrain",), lambda r: not embed.wanted(r)),
     Stage("fit", fit.run, lambda r: [r.fit], ("pretrain",)),
     Stage("match", match.run, lambda r: [r.match, r.evaluate.lr, r.evaluate.warmup, r.evaluate.batch], ("fit",)),
     Stage("generate", generate.run, lambda r: [r.generate, r.per_class, r.select.sets, _untuned(r)], ("match",)),
     Stage("select", select.run, lambda r: [r.select, r.evaluate.baselines], ("generate",)),
-    Stage("evaluate", evaluate.run, lambda r: [r.evaluate], ("select", "embed")),
+    Stage("evaluate", evaluate.run, lambda r: [r.evaluate, _asked(r)], ("select", "embed")),
     Stage("report", report.run, lambda r: [], ("evaluate",)),
 )
 NAMES = tuple(stage.name for stage in STAGES)
@@ -72,6 +75,8 @@ def run_stage(bench: Bench, name: str, **options: Any) -> dict[str, Any]:
     """
     wanted = keys(bench.recipe)
     for before in needed(name):
+        if STAGES[NAMES.index(before)].idle(bench.recipe) and not bench.run.stage(before).is_done(wanted[before]):
+            run_stage(bench, before)
         if not bench.run.stage(before).is_done(wanted[before]):
             raise RunError(
                 f"Stage {name!r} needs {before!r}, which is not complete in {bench.run.folder}.",
@@ -118,6 +123,16 @@ def _state(run: Run, name: str, wanted: str) -> str:
 def _models(recipe: Recipe) -> Mapping[str, str]:
     models = recipe.models
     return {role: identity(getattr(models, role)) for role in ("generator", "learner", "encoder")}
+
+
+def _embedding(recipe: Recipe) -> list[Any]:
+    return [recipe.embed, recipe.per_class] if embed.wanted(recipe) else []
+
+
+def _asked(recipe: Recipe) -> list[str]:
+    """What the models behind `evaluate.learners` are: a local folder may hold other weights than before."""
+    models = (learning(name).model for name in recipe.evaluate.learners)
+    return [identity(model) if model and "#" not in model else model for model in models]
 
 
 def _untuned(recipe: Recipe) -> bool:

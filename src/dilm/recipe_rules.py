@@ -150,6 +150,11 @@ def _check_rhythm(recipe: Recipe) -> None:
 def _check_embeddings(recipe: Recipe) -> None:
     """Every learnt row must be read at least once in the training that it is learnt for."""
     wanted, baselines = recipe.embed, recipe.evaluate.baselines
+    if "tdd" in baselines and not {"same", recipe.models.learner} & set(recipe.evaluate.learners):
+        raise RecipeError(
+            "evaluate.baselines names `tdd`, which only the learner of distillation can read.",
+            "Add `same` to evaluate.learners, or take `tdd_text`.",
+        )
     reached = wanted.unroll * wanted.per_step
     if reached < recipe.per_class and not {"tdd", "tdd_text"}.isdisjoint(baselines):
         raise RecipeError(

@@ -114,7 +114,7 @@ def numbers(count: int) -> Dataset:
 def test_points_of_many_rows_are_found_again_by_another_process(tmp_path):
     many = numbers(module.MANY + 1)
     first, later = Tally(), Tally()
-    points = CachedEncoder(first, tmp_path / "points").encode(many)
+    points = CachedEncoder(first, tmp_path / "points", [many.fingerprint]).encode(many)
     again = CachedEncoder(later, tmp_path / "points").encode(many)
     assert (first.asked, later.asked) == (len(many), 0)
     np.testing.assert_array_equal(points, again)
@@ -123,8 +123,11 @@ def test_points_of_many_rows_are_found_again_by_another_process(tmp_path):
 
 
 def test_points_of_few_rows_and_of_other_rows_are_not_taken_from_the_folder(tmp_path):
-    for rows_ in (numbers(5), numbers(module.MANY + 1), numbers(module.MANY + 2)):
+    pool = numbers(module.MANY + 3)
+    several = (numbers(5), numbers(module.MANY + 1), numbers(module.MANY + 2), pool)
+    lasting = [rows_.fingerprint for rows_ in several if rows_ is not pool]
+    for rows_ in several:
         counting = Tally()
-        CachedEncoder(counting, tmp_path).encode(rows_)
+        CachedEncoder(counting, tmp_path, lasting).encode(rows_)
         assert counting.asked == len(rows_)
-    assert len(list(tmp_path.iterdir())) == 2  # nothing of few rows, nothing unfinished
+    assert len(list(tmp_path.iterdir())) == 2  # nothing of few rows, nothing of a pool, nothing unfinished

@@ -247,3 +247,31 @@ def jsonl_rows(file: Path) -> list[Example]:
     labels = {"thumbs down": 0, "thumbs up": 1}
     rows = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
     return [Example((row["review"],), labels[row["label"]]) for row in rows]
+
+
+def test_the_embeddings_have_no_reader_without_their_own_learner(copied: Path):
+    with pytest.raises(RecipeError, match="only the learner of distillation can read"):
+        api.change_settings(api.existing_run(copied), {"evaluate.baselines": ["tdd"], "evaluate.learners": ["tfidf"]})
+
+
+def test_a_stage_with_nothing_to_do_is_never_asked_for(copied: Path):
+    shutil.rmtree(copied / "embed")
+    (copied / "evaluate" / "manifest.json").unlink()
+    assert api.evaluate(copied) and pipeline.states(api.existing_run(copied))["embed"] == "done"
+
+
+def test_runs_that_train_in_different_ways_stand_apart(copied: Path, finished: Distilled):
+    run = api.change_settings(api.existing_run(copied), {"evaluate.steps": 6})
+    api.run_stage(run, "evaluate")
+    assert len(api.compare(finished.run, copied)["tasks"]) == 2
+
+
+def test_two_folders_that_end_alike_are_two_learners(copied: Path, tmp_path: Path):
+    other = tmp_path / "elsewhere" / "learner"
+    shutil.copytree(copied / "pretrain" / "learner", other)
+    config = json.loads((other / "config.json").read_text("utf-8"))
+    (other / "config.json").write_text(json.dumps(config | {"hidden_dropout_prob": 0.3}), encoding="utf-8")
+    names = [str(copied / "pretrain" / "learner"), str(other)]
+    run = api.change_settings(api.existing_run(copied), {"evaluate.learners": names})
+    first, second = enrolled(Bench(run))
+    assert first.name != second.name and second.name.startswith(first.name)

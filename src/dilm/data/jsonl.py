@@ -14,7 +14,7 @@ from dilm.types import Dataset, Example, Task
 
 def write(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Write all rows at once: readers see the old file or the new one, never half of it."""
-    part = path.with_name(f"{path.name}.part")
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")  # two processes may write the same at once
     with part.open("wb") as handle:
         handle.writelines(map(_line, rows))
         handle.flush()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
@@ -67,13 +67,15 @@ class FeatureEncoder:
 class CachedEncoder:
     """An encoder that computes no text twice: points are kept by texts, and whole arrays by a dataset's fingerprint.
 
-    With a `folder`, arrays of many rows outlive the process: another run on the same data reads them from there. The
-    folder must belong to one encoder, since a file is known by its dataset alone.
+    With a `folder`, arrays of the `lasting` datasets, named by fingerprint, outlive the process if they have many rows:
+    another run on the same data reads them from there. The folder must belong to one encoder, since a file is known by
+    its dataset alone.
     """
 
-    def __init__(self, encoder: Encoder, folder: Path | None = None) -> None:
+    def __init__(self, encoder: Encoder, folder: Path | None = None, lasting: Collection[str] = ()) -> None:
         self.encoder = encoder
         self.folder = folder
+        self.lasting = frozenset(lasting)
         self._points: dict[tuple[str, ...], np.ndarray] = {}
         self._arrays: dict[str, np.ndarray] = {}
 
@@ -93,6 +95,8 @@ class CachedEncoder:
         if file.exists():
             return np.load(file, mmap_mode="r")
         points = self._assemble(examples)
+        if examples.fingerprint not in self.lasting:
+            return points
         self.folder.mkdir(parents=True, exist_ok=True)
         part = file.with_suffix(f".{os.getpid()}.npy")  # two runs may compute the same at once
         np.save(part, points)

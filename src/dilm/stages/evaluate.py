@@ -96,6 +96,8 @@ def _run(job: Job) -> Score:
 def _workers(bench: Bench) -> int:
     if wanted := bench.recipe.runtime.workers:
         return wanted
+    if any(who.reads for who in enrolled(bench)):
+        return 1  # a language model is large, and a server's budget is counted in one process
     return (os.cpu_count() or 1) if bench.place.device.type == "cpu" else 1
 
 

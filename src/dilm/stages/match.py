@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
@@ -43,10 +44,18 @@ def run(bench: Bench) -> dict[str, Any]:
     return {"curve": training.rows, "steps": training.step, "dev_score": training.best}
 
 
+@dataclass(frozen=True)
+class Examiner:
+    """Who is taught by what the generator would deliver, and how that is selected."""
+
+    learner: Classifier
+    select: Selector
+
+
 def _train(bench: Bench, generator: CausalGenerator, training: Training) -> None:
     wanted, seed = bench.recipe.match, derive(bench.recipe.seed, "match")
     matching = _matching(bench, generator, seed)
-    examiner = bench.learner() if wanted.check_every else None
+    examiner = Examiner(bench.learner(), _check_selector(bench)) if wanted.check_every else None
     if examiner and training.best is None:
         _measure(bench, generator, examiner, training)
     with bar("match gradients", wanted.steps, training.step) as advance:
@@ -94,18 +103,18 @@ def _target(bench: Bench, age: Age, seed: int) -> Target:
     return Representatives(sets, age, seed)
 
 
-def _measure(bench: Bench, generator: CausalGenerator, examiner: Classifier, training: Training) -> None:
+def _measure(bench: Bench, generator: CausalGenerator, examiner: Examiner, training: Training) -> None:
     """Dev score of what the generator would deliver now: pools, selections, and a training on each."""
     wanted, seed = bench.recipe.match, derive(bench.recipe.seed, "check")
     dev = bench.splits.dev.sample(wanted.check_rows, python_stream(seed, "dev"))
     schedule = Schedule(wanted.check_steps, bench.recipe.evaluate.lr, bench.recipe.evaluate.warmup)
-    select, scores = _check_selector(bench), []
+    learner, scores = examiner.learner, []
     for number in range(wanted.check_sets):
         wanted_texts = wanted.check_per_class * wanted.check_oversample
         pool, _ = write_pool(generator, wanted_texts, 4, torch_stream(seed, "pool", number), lambda _: None)
-        chosen = select(pool, wanted.check_per_class, numpy_stream(seed, "select", number)).apply(pool)
-        finetune(examiner, chosen, schedule, bench.recipe.evaluate.batch, derive(seed, number))
-        scores.append(score(dev.task.metric, examiner.predict(dev), dev.labels, len(dev.task.labels)))
+        chosen = examiner.select(pool, wanted.check_per_class, numpy_stream(seed, "select", number)).apply(pool)
+        finetune(learner, chosen, schedule, bench.recipe.evaluate.batch, derive(seed, number))
+        scores.append(score(dev.task.metric, learner.predict(dev), dev.labels, len(dev.task.labels)))
     training.rows.append({"step": training.step, "dev_score": fmean(scores)})
     training.measured(fmean(scores))
 

@@ -145,8 +145,23 @@ def _shown(recipe: Recipe) -> dict[str, Any]:
     for section, names in {"data": ("source", "test"), "models": ("generator", "learner", "encoder")}.items():
         for name in names:
             value = shown[section][name]
-            shown[section][name] = Path(value).name if value and Path(value).exists() else value
+            shown[section][name] = _last_part(value)
+    shown["evaluate"]["learners"] = [_last_part(name) for name in recipe.evaluate.learners]
     return shown
+
+
+def _last_part(name: str) -> str:
+    """A name without folders of this machine and addresses of servers, whatever stands before them.
+
+    >>> _last_part("frozen:bert-base-uncased"), _last_part("served:http://localhost:8000/v1#llama")
+    ('frozen:bert-base-uncased', 'served:llama')
+    """
+    way, divided, model = name.partition(":")
+    if "#" in model and "://" in model:
+        return f"{way}:{model.partition('#')[2]}"
+    if divided and Path(model).exists():
+        return f"{way}:{Path(model).name}"
+    return Path(name).name if name and Path(name).exists() else name
 
 
 def _notes(recipe: Recipe, manifests: Mapping[str, dict[str, Any]]) -> tuple[str, ...]:

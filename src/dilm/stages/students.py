@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -42,8 +42,8 @@ class Enrolled:
 
     def is_own(self, bench: Bench) -> bool:
         """Whether it is the learner of distillation, fine-tuned as a whole."""
-        own = bench.learner_folder(SAME)
-        return self.way.way == "finetune" and not self.way.layers and self.folder == own
+        own = identity(bench.learner_folder(SAME))
+        return self.way.way == "finetune" and not self.way.layers and self.identity == own
 
     @property
     def reads(self) -> bool:
@@ -56,7 +56,9 @@ def enrolled(bench: Bench) -> list[Enrolled]:
     found: dict[str, Enrolled] = {}
     for name in bench.recipe.evaluate.learners:
         who = _enrol(bench, name)
-        found.setdefault(who.identity, who)
+        taken = who.name in {other.name for other in found.values()}
+        # Two folders may end alike, and scores are told apart by name.
+        found.setdefault(who.identity, replace(who, name=f"{who.name} {who.identity[:6]}") if taken else who)
     return list(found.values())
 
 
@@ -85,8 +87,14 @@ def scorer(who: Enrolled, runtime: Runtime) -> Scorer:
     """The language model that reads demonstrations; of a server, nothing is asked twice by one user."""
     if who.way.way == "prompt":
         return _language_model(who.folder, who.identity, runtime)
-    url, _, model = who.way.model.partition("#")
-    route = "chat" if who.way.way == "served-chat" else "completions"
+    return _server(who.way)
+
+
+@lru_cache(maxsize=1)
+def _server(way: Learning) -> EndpointScorer:
+    """One for all trials of a process, so that its budget is one too."""
+    url, _, model = way.model.partition("#")
+    route = "chat" if way.way == "served-chat" else "completions"
     return EndpointScorer(Endpoint(url, model, route), cache_folder() / "answers.sqlite")
 
 

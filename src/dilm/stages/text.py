@@ -36,10 +36,9 @@ def measures(bench: Bench, rows: Dataset) -> tuple[Measure, ...]:
     train, test = bench.splits.train, bench.splits.test
     judge = FrozenFeatures(bench.encoder)
     judge.train_on(train, 0)
-    real = bench.selector("random")(train, bench.recipe.per_class, numpy_stream(bench.recipe.seed, "beside")).apply(
-        train
-    )
-    ours, theirs = (quality(some, encoder=bench.encoder, judge=judge) for some in (rows, real))
+    ours = quality(rows, encoder=bench.encoder, judge=judge)
+    real = _as_many_real_rows(bench)
+    theirs = quality(real, encoder=bench.encoder, judge=judge) if real else None
     return (
         *(_told(ours, theirs, *line) for line in QUALITY),
         *_shared("train", compare(rows, train)),
@@ -47,10 +46,18 @@ def measures(bench: Bench, rows: Dataset) -> tuple[Measure, ...]:
     )
 
 
+def _as_many_real_rows(bench: Bench) -> Dataset | None:
+    """None where a class has too few."""
+    train, per_class = bench.splits.train, bench.recipe.per_class
+    if min(train.counts) < per_class:
+        return None
+    return bench.selector("random")(train, per_class, numpy_stream(bench.recipe.seed, "beside")).apply(train)
+
+
 def _told(
-    ours: Quality, theirs: Quality, name: str, field: str, written: Callable[[Any], str], meaning: str
+    ours: Quality, theirs: Quality | None, name: str, field: str, written: Callable[[Any], str], meaning: str
 ) -> Measure:
-    values = [getattr(one, field) for one in (ours, theirs)]
+    values = [getattr(ours, field), getattr(theirs, field) if theirs else None]
     said = [None if value is None else written(value) for value in values]
     return Measure(name, said[0], said[1], meaning, ours.reasons.get(field, ""))
 
