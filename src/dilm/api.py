@@ -210,12 +210,12 @@ def distill_run(run: Run) -> Distilled:
         return distilled(bench)
 
 
-def results_table(run: Run) -> Table:
-    """The scores of a run as a terminal table."""
+def results_table(run: Run, width: int) -> Table:
+    """The scores of a run as a table for a terminal of so many characters."""
     from dilm.reports.table import results
     from dilm.stages.report import findings
 
-    return results(findings(_bench(run)))
+    return results(findings(_bench(run)), width)
 
 
 def findings_json(run: Run) -> dict[str, Any]:

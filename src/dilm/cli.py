@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dilm.errors import RecipeError
-from dilm.voice import print_facts, print_json, print_table, telling
+from dilm.voice import print_facts, print_json, print_table, telling, terminal_width
 
 if TYPE_CHECKING:
     from dilm.recipe import Recipe
@@ -112,7 +112,7 @@ def distill(recipe: "Recipe", out: Out = None, resume: Resume = False, as_json: 
     if as_json:
         print_json(api.findings_json(run))
         return
-    print_table(api.results_table(run))
+    print_table(api.results_table(run, terminal_width()))
     typer.echo(run.folder / "report.html")
     typer.echo(run.folder / "distilled" / "distilled.jsonl")
 

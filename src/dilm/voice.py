@@ -62,6 +62,13 @@ def _line(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
+def terminal_width() -> int:
+    """Characters on a line, 80 where there is no terminal."""
+    from rich.console import Console
+
+    return Console().width
+
+
 def print_table(table: Table) -> None:
     """As wide as the terminal, plain where there is none."""
     from rich.console import Console

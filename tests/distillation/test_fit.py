@@ -85,7 +85,7 @@ def one_word_in_nine(count: int, seed: int) -> Dataset:
     """Texts whose class is in one word, at any place among others that say nothing of it."""
     rng = Random(seed)
     task = Task("needles", ("text",), ("bad", "good"), max_tokens=40)
-    others = ["the", "a", "film", "plot", "cast", "with", "and", "of", "music", "ending", "actor", "scene", "long", "short", "night"]
+    others = ["the", "a", "film", "plot", "cast", "with", "and", "of", "music", "ending", "actor", "scene", "night"]
     rows = []
     for number in range(count):
         words = [rng.choice(others) for _ in range(9)]

@@ -30,6 +30,20 @@ def test_the_terminal_shows_percent_interval_trials_and_both_comparisons(finding
     assert "All training rows" in text
 
 
+def test_a_narrow_terminal_shows_what_matters_most(findings):
+    import io
+
+    from rich.console import Console
+
+    screen = io.StringIO()
+    Console(file=screen, width=80, color_system=None).print(table.results(findings(), width=80))
+    text = screen.getvalue()
+    assert "95 % interval" in text and table.AHEAD in text and "of full" not in text
+    assert (
+        len([line for line in text.splitlines() if "DiLM" in line and "78.0 %" in line and "77.0 to 79.0" in line]) == 1
+    )
+
+
 def test_each_learner_has_its_own_block(findings, bar):
     bars = (bar("dilm", 0.7), bar("dilm", 0.6, learner="xlnet"))
     found = findings(bars=bars)

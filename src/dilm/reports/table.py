@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 STYLES = {"ours": "bold cyan", "ceiling": "dim"}
 NOTHING = "-"
 AHEAD = "ours ahead by"
+WIDE = 110
+"""Characters that all columns need."""
+FOR_WIDE = ("sets × seeds", "vs random", "of full")
 NO_TRIALS = "No trial was scored."
 
 
@@ -49,19 +52,24 @@ def title(findings: Findings, block: Block) -> str:
     return f"{findings.task.name}, {block.learner}, {block.per_class} per class"
 
 
-def results(findings: Findings) -> Table:
-    """The table for a terminal: a block for each learner, ours highlighted, full data as the ceiling."""
+def results(findings: Findings, width: int = WIDE) -> Table:
+    """The table for a terminal: a block for each learner, ours highlighted, full data as the ceiling.
+
+    One of fewer than `WIDE` characters shows what matters most: the mean, its interval, the difference to ours.
+    """
     from rich.table import Table
     from rich.text import Text
 
     found = blocks(findings)
     table = Table(title=Text(findings.task.name), title_justify="left", header_style="dim")
-    for name in header(findings):
+    names = header(findings)
+    shown = [place for place, name in enumerate(names) if width >= WIDE or name not in FOR_WIDE]
+    for name in (names[place] for place in shown):
         table.add_column(name, justify="left" if name == "method" else "right", overflow="fold")
     for block in found:
         table.add_row(Text(f"{block.learner}, {block.per_class} per class", style="italic"))
         for row in rows(block):
-            table.add_row(*(Text(cell) for cell in row.cells), style=STYLES.get(row.kind))
+            table.add_row(*(Text(row.cells[place]) for place in shown), style=STYLES.get(row.kind))
         table.add_section()
     return table
 
