@@ -14,17 +14,15 @@ from typing import TYPE_CHECKING
 from dilm.version import VERSION
 
 if TYPE_CHECKING:
-    from dilm.api import benchmark, compare, distill, evaluate, fit, generate, load, match, report, select
+    from dilm.api import benchmark, compare, distill, embed, evaluate, fit, generate, load, match, report, select
     from dilm.distilled import Distilled
     from dilm.types import Dataset, Example, Task
 
 __version__ = VERSION
 
 _HOMES = {
-    **dict.fromkeys(
-        ("distill", "load", "fit", "match", "generate", "select", "evaluate", "report", "compare", "benchmark"),
-        "dilm.api",
-    ),
+    **dict.fromkeys(("distill", "load", "embed", "fit", "match", "generate"), "dilm.api"),
+    **dict.fromkeys(("select", "evaluate", "report", "compare", "benchmark"), "dilm.api"),
     "Distilled": "dilm.distilled",
     **dict.fromkeys(("Task", "Example", "Dataset"), "dilm.types"),
 }
@@ -32,6 +30,7 @@ _HOMES = {
 __all__ = [  # in the order of the road
     "distill",
     "load",
+    "embed",
     "fit",
     "match",
     "generate",

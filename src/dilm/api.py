@@ -41,6 +41,11 @@ def load(source: str | Path = "toy", *, out: str | Path | None = None, resume: b
     return Bench(run).splits
 
 
+def embed(run: str | Path) -> dict[str, Any]:
+    """Distil into embeddings (TDD), where a baseline asks for it; returns the stage's facts."""
+    return _stage(run, "pretrain") and _stage(run, "embed")
+
+
 def fit(run: str | Path) -> dict[str, Any]:
     """Train the generator to write examples of each class; returns the stage's facts."""
     return _stage(run, "pretrain") and _stage(run, "fit")

@@ -25,7 +25,8 @@ QUALITY = (
         "label agreement",
         "label_agreement",
         wording.percent,
-        "Labels that a linear probe on the encoder's features, trained on all real rows, shares.",
+        "Labels that a linear probe on the encoder's features, trained on all real rows, shares. "
+        "The selection `typical` asks such a probe too.",
     ),
 )
 """(name, field of Quality, how it is written, meaning)."""
