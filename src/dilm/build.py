@@ -7,6 +7,8 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
 from dilm.coresets.el2n import EL2N
 from dilm.coresets.facility_location import FacilityLocation
 from dilm.coresets.farthest_first import FarthestFirst
@@ -26,6 +28,7 @@ from dilm.models.classifier import Classifier
 from dilm.models.encoder import CachedEncoder, FeatureEncoder
 from dilm.models.hub import identity
 from dilm.models.sampling import Sampling
+from dilm.numerics.probe import Probe, fit_probe
 from dilm.protocols import Selector
 from dilm.recipe import Recipe
 from dilm.runs import Run, cache_folder
@@ -119,7 +122,7 @@ class Bench:
         if method == "likeliest":
             return Likeliest(generator or self.generator("fit"))
         if method == "typical":
-            return self.typical
+            return Typical(self.encoder, self.probe, self.recipe.select.long, self.recipe.select.sure)
         if method == "el2n":
             return EL2N(self._young_learners)
         if method == "gradient_matching":
@@ -145,9 +148,9 @@ class Bench:
         return at_ages(learner, aged(learner, ageing, 1), (f"0.{age}" for age in range(ageing.ages)))
 
     @cached_property
-    def typical(self) -> Typical:
-        """Kept, because its probe reads every real row."""
-        return Typical(self.encoder, self.splits.train, self.recipe.select.long, self.recipe.select.sure)
+    def probe(self) -> Probe:
+        """What the encoder's points of all train rows say of the classes."""
+        return fit_probe(self.encoder.encode(self.splits.train), np.array(self.splits.train.labels))
 
 
 def aged(learner: Classifier, ageing: Ageing, lives: int) -> Cached:

@@ -18,6 +18,7 @@ from dilm.models.hub import open_config
 from dilm.models.scratch import named_size
 from dilm.recipe import Recipe
 from dilm.runs import Run
+from dilm.stages.generate import asks_untuned
 
 FORWARD, TRAINING = 2, 6
 REACHED = 0.35
@@ -120,7 +121,7 @@ class _Count:
 
     def _pool_rows(self) -> int:
         recipe = self.recipe
-        pools = 1 + ("untuned" in recipe.evaluate.baselines)
+        pools = 1 + asks_untuned(recipe)
         return pools * recipe.select.sets * recipe.generate.oversample * recipe.per_class * self.classes
 
     def _embed(self) -> tuple[str, float]:

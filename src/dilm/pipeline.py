@@ -22,6 +22,7 @@ from dilm.runs import Run
 from dilm.runtime.hashing import key
 from dilm.runtime.memory import peak_mb
 from dilm.stages import embed, evaluate, fit, generate, load, match, pretrain, report, select
+from dilm.stages.generate import asks_untuned
 from dilm.version import VERSION
 
 
@@ -43,7 +44,7 @@ STAGES = (
     Stage("embed", embed.run, lambda r: _embedding(r), ("pretrain",), lambda r: not embed.wanted(r)),
     Stage("fit", fit.run, lambda r: [r.fit], ("pretrain",)),
     Stage("match", match.run, lambda r: [r.match, r.evaluate.lr, r.evaluate.warmup, r.evaluate.batch], ("fit",)),
-    Stage("generate", generate.run, lambda r: [r.generate, r.per_class, r.select.sets, _untuned(r)], ("match",)),
+    Stage("generate", generate.run, lambda r: [r.generate, r.per_class, r.select.sets, asks_untuned(r)], ("match",)),
     Stage("select", select.run, lambda r: [r.select, r.evaluate.baselines], ("generate",)),
     Stage("evaluate", evaluate.run, lambda r: [r.evaluate, _asked(r)], ("select", "embed")),
     Stage("report", report.run, lambda r: [], ("evaluate",)),
@@ -133,10 +134,6 @@ def _asked(recipe: Recipe) -> list[str]:
     """What the models behind `evaluate.learners` are: a local folder may hold other weights than before."""
     models = (learning(name).model for name in recipe.evaluate.learners)
     return [identity(model) if model and "#" not in model else model for model in models]
-
-
-def _untuned(recipe: Recipe) -> bool:
-    return "untuned" in recipe.evaluate.baselines
 
 
 def _plain(parts: Any) -> Any:

@@ -202,7 +202,8 @@ class Evaluate:
     first three layers, `frozen:` a logistic head on its features; `tfidf` is a logistic head on word counts. A causal
     language model reads the set as demonstrations: `prompt:NAME`, or `served:URL#MODEL` behind a server."""
     baselines: tuple[str, ...] = ("random", "kmeans_nearest", "herding", "typical", "untuned", "full")
-    """Selectors over real rows, `untuned` (the generator before matching, same selection), `full` (all real rows),
+    """Selectors over real rows, `nearest` (the real rows nearest to ours), `untuned` (the generator before matching,
+    same selection), `untuned_random` (without selection), `full` (all real rows),
     `tdd` (embeddings that only the learner of distillation can read) and `tdd_text` (their nearest tokens)."""
     seeds: int = 1
     """Trainings for each set, or orders in which a language model reads it. Paper: 5."""

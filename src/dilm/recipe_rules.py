@@ -32,7 +32,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "match.trajectory": ("cached", "fresh"),
     "match.check_select": SELECTORS[:7],  # those that train no learner and ask no generator
     "select.method": SELECTORS,
-    "evaluate.baselines": (*SELECTORS, "untuned", "full", "tdd", "tdd_text"),
+    "evaluate.baselines": (*SELECTORS, "nearest", "untuned", "untuned_random", "full", "tdd", "tdd_text"),
     "embed.labels": ("soft", "hard"),
     "embed.trains": ("all", "head"),
     "runtime.precision": ("auto", "fp32", "bf16"),

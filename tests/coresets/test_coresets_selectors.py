@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -19,9 +20,11 @@ from dilm.coresets.herding import Herding
 from dilm.coresets.kmeans_nearest import KMeansNearest
 from dilm.coresets.likeliest import Likeliest
 from dilm.coresets.moderate import Moderate
+from dilm.coresets.nearest_rows import NearestRows
 from dilm.coresets.random import Random
 from dilm.coresets.typical import Typical
 from dilm.errors import DataError, RecipeError
+from dilm.numerics.probe import Probe, fit_probe
 from dilm.protocols import Selector
 from dilm.types import Dataset, Example, Task
 
@@ -65,12 +68,16 @@ class Slope:
         return torch.stack([1 - odd, odd], dim=1)
 
 
+def probed(rows: Dataset) -> Probe:
+    return fit_probe(Plane().encode(rows), np.array(rows.labels))
+
+
 METHODS: dict[str, Callable[[], Selector]] = {
     "random": Random,
     "kmeans_nearest": lambda: KMeansNearest(Plane()),
     "farthest_first": lambda: FarthestFirst(Plane()),
     "herding": lambda: Herding(Plane()),
-    "typical": lambda: Typical(Plane(), cloud(40, seed=9)),
+    "typical": lambda: Typical(Plane(), probed(cloud(40, seed=9))),
     "likeliest": lambda: Likeliest(Distance(), batch=7),
     "facility_location": lambda: FacilityLocation(Plane()),
     "gradient_matching": lambda: GradientMatching(Slope()),
@@ -223,7 +230,7 @@ def test_typical_leaves_out_rows_that_belie_their_label():
     pool = Dataset(
         TASK, [Example((f"{place:.2f} 0.00",), label) for label in (0, 1) for place in np.linspace(-9, 9, 60)]
     )
-    chosen = Typical(Plane(), real, long=1.0, sure=0.2)(pool, 3, np.random.default_rng(0)).apply(pool)
+    chosen = Typical(Plane(), probed(real), long=1.0, sure=0.2)(pool, 3, np.random.default_rng(0)).apply(pool)
     sides = [float(row.texts[0].split()[0]) for row in chosen]
     assert max(sides[:3]) < -5 and min(sides[3:]) > 5
 
@@ -232,11 +239,42 @@ def test_typical_prefers_the_longer_texts():
     points = np.random.default_rng(1).normal(size=(80, 2))
     rows = [Example((f"{x:.3f} {y:.3f}" + "0" * (row // 2 % 2 * 9),), row % 2) for row, (x, y) in enumerate(points)]
     pool = Dataset(TASK, rows)
-    chosen = Typical(Plane(), pool, long=0.5, sure=1.0)(pool, 5, np.random.default_rng(0)).apply(pool)
+    chosen = Typical(Plane(), probed(pool), long=0.5, sure=1.0)(pool, 5, np.random.default_rng(0)).apply(pool)
     assert all(row.texts[0].endswith("0" * 9) for row in chosen)
 
 
 def test_typical_finds_enough_rows_however_small_the_shares():
     pool = cloud(30)
-    chosen = Typical(Plane(), pool, long=0.01, sure=0.01)(pool, 15, np.random.default_rng(0))
+    chosen = Typical(Plane(), probed(pool), long=0.01, sure=0.01)(pool, 15, np.random.default_rng(0))
     assert sorted(chosen.positions) == list(range(30))
+
+
+@given(st.integers(0, 10_000))
+def test_nearest_rows_are_the_closest_different_ones(seed: int):
+    rng, pool = np.random.default_rng(seed), cloud(12, seed=seed)
+    texts = Dataset(
+        TASK, [Example((f"{x:.3f} {y:.3f}",), row // 2) for row, (x, y) in enumerate(rng.normal(size=(4, 2)))]
+    )
+    chosen = NearestRows(Plane(), texts)(pool, 2, rng).apply(pool)
+    assert [row.label for row in chosen] == [0, 0, 1, 1]
+    wanted, found = Plane().encode(texts), Plane().encode(chosen)
+    for label in (0, 1):
+        rows = Plane().encode(pool.of(label))
+        first, second = wanted[2 * label : 2 * label + 2]
+        costs = [
+            np.sum((first - rows[i]) ** 2) + np.sum((second - rows[j]) ** 2)
+            for i, j in permutations(range(len(rows)), 2)
+        ]
+        ours = np.sum((wanted[2 * label : 2 * label + 2] - found[2 * label : 2 * label + 2]) ** 2)
+        assert ours == pytest.approx(min(costs), rel=1e-4)
+
+
+def test_nearest_rows_of_real_rows_are_these_rows():
+    pool = cloud(30)
+    rows = pool.take([*pool.where(0)[3:6], *pool.where(1)[1:4]])
+    assert NearestRows(Plane(), rows)(pool, 3, np.random.default_rng(0)).apply(pool).examples == rows.examples
+
+
+def test_nearest_rows_need_as_many_texts_as_rows():
+    with pytest.raises(RecipeError, match="not 2 of each"):
+        NearestRows(Plane(), cloud(6))(cloud(30), 2, np.random.default_rng(0))

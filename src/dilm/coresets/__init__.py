@@ -11,6 +11,7 @@
 | `facility_location.FacilityLocation` | greedily, rows such that every row has one that is like it | an encoder | no |
 | `gradient_matching.GradientMatching` | greedily, rows whose gradients add up to the class's | a learner | no |
 | `moderate.Moderate` | rows at the median distance from the centre of the class | an encoder | no |
+| `nearest_rows.NearestRows` | the row nearest each of given texts | an encoder, texts | no |
 | `el2n.EL2N` | the rows that briefly trained learners get most wrong; poor at few rows | such learners | no |
 
 What all of them share (a class at a time, no text twice, too small a class is an error) is in `classwise`.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Judge(Protocol):
+class Forecaster(Protocol):
     """What has seen the task and says how probable each class is: a learner after a short training."""
 
     def probabilities(self, examples: Sequence[Example]) -> Tensor:
@@ -34,7 +34,7 @@ class EL2N:
     on SST-2 with 5 to 20 rows per class). The method was made for leaving out a part of a large dataset.
     """
 
-    judges: Sequence[Judge]
+    judges: Sequence[Forecaster]
     """Each asked once, for the whole pool; the paper averages ten learners, trained for a few epochs."""
     varies: ClassVar[bool] = False
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
 
 from dilm.coresets.classwise import class_by_class, points_of
 from dilm.numerics import clustering
-from dilm.numerics.probe import Probe, fit_probe
+from dilm.numerics.probe import Probe
 from dilm.protocols import Encoder
 from dilm.types import Dataset, Selection
 
@@ -23,12 +22,12 @@ SPARE = 2
 class Typical:
     """K-means nearest among the `long` share of longest rows, and of those the `sure` share of the surest.
 
-    How sure is asked of a linear probe on the encoder's points, trained on the `real` rows: a generator's text may
-    belie its label, and a real row may be a fragment that fits every class. Shares are of the class's rows in the pool.
+    How sure is asked of a linear probe on the encoder's points, fitted to the real rows: a generator's text may belie
+    its label, and a real row may be a fragment that fits every class. Shares are of the class's rows in the pool.
     """
 
     encoder: Encoder
-    real: Dataset
+    probe: Probe
     long: float = 0.5
     sure: float = 0.1
     varies: ClassVar[bool] = True
@@ -49,11 +48,7 @@ class Typical:
 
     def _doubts(self, points: np.ndarray, pool: Dataset) -> np.ndarray:
         """How unlikely the probe finds each row's own class: [n]."""
-        return -self._probe.log_probabilities(points)[np.arange(len(pool)), pool.labels]
-
-    @cached_property
-    def _probe(self) -> Probe:
-        return fit_probe(self.encoder.encode(self.real), np.array(self.real.labels))
+        return -self.probe.log_probabilities(points)[np.arange(len(pool)), pool.labels]
 
 
 def _least(values: np.ndarray, share: float, rows: int, per_class: int) -> np.ndarray:

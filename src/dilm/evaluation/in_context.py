@@ -18,7 +18,7 @@ import numpy as np
 
 from dilm.errors import DataError, ModelError
 from dilm.evaluation.prompts import BETWEEN, answers, demonstration, few_shot, query, rounds
-from dilm.numerics.metrics import accuracy, macro_f1, score
+from dilm.evaluation.trials import Question
 from dilm.protocols import Scorer
 from dilm.runtime.hashing import key
 from dilm.types import Dataset, Example, Score, Task
@@ -34,17 +34,9 @@ UNREADABLE = -1
 
 
 @dataclass(frozen=True)
-class PromptTrial:
-    """What is to be measured: `rows` are shown in the order of `seed`, `test` is asked for."""
+class PromptTrial(Question):
+    """One prompting: `rows` are shown in the order of `seed`, `test` is asked for. The learner is a language model."""
 
-    method: str
-    learner: str
-    """Name of the language model."""
-    per_class: int
-    set: int
-    seed: int
-    rows: Dataset
-    test: Dataset
     identity: str
     """Content key of the language model, with whatever else decides its answers."""
     content_free: tuple[str, ...] = ()
@@ -67,20 +59,8 @@ def run_prompt_trial(trial: PromptTrial, scorer: Scorer) -> Score:
     """Ask for every row of `test` and score the answers; one that cannot be read counts as wrong."""
     begin = time.monotonic()
     _check_same_task(trial.rows.task, trial.test.task)
-    task, truth = trial.test.task, trial.test.labels
     predicted = predict(scorer, trial.rows, trial.test, trial.seed, trial.content_free)
-    return Score(
-        method=trial.method,
-        learner=trial.learner,
-        per_class=trial.per_class,
-        set=trial.set,
-        seed=trial.seed,
-        value=score(task.metric, predicted, truth, len(task.labels)),
-        accuracy=accuracy(predicted, truth),
-        macro_f1=macro_f1(predicted, truth, len(task.labels)),
-        rows=len(trial.rows),
-        seconds=time.monotonic() - begin,
-    )
+    return trial.scored(predicted, begin)
 
 
 def predict(

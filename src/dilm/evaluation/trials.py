@@ -17,8 +17,8 @@ Arm = tuple[str, int, int, Dataset]
 
 
 @dataclass(frozen=True)
-class Trial:
-    """What is to be measured. `rows` is trained on, `test` is scored."""
+class Question:
+    """What any trial asks: what `learner` makes of `test` after `rows`, a set of `method`."""
 
     method: str
     learner: str
@@ -27,6 +27,28 @@ class Trial:
     seed: int
     rows: Dataset
     test: Dataset
+
+    def scored(self, predicted: Sequence[int], begin: float) -> Score:
+        """The answers to `test`, to a question that was put at `begin` of the monotonic clock."""
+        task, truth = self.test.task, self.test.labels
+        return Score(
+            method=self.method,
+            learner=self.learner,
+            per_class=self.per_class,
+            set=self.set,
+            seed=self.seed,
+            value=score(task.metric, predicted, truth, len(task.labels)),
+            accuracy=accuracy(predicted, truth),
+            macro_f1=macro_f1(predicted, truth, len(task.labels)),
+            rows=len(self.rows),
+            seconds=time.monotonic() - begin,
+        )
+
+
+@dataclass(frozen=True)
+class Trial(Question):
+    """One training on `rows`, scored on `test`."""
+
     schedule: Schedule | None
     """How every weight is trained; None where only a linear head is, which needs no schedule."""
     batch: int
@@ -66,17 +88,4 @@ def run_trial(trial: Trial, student: Student) -> Score:
     """Train and score; the student is left trained."""
     begin = time.monotonic()
     student.train_on(trial.rows, trial.seed)
-    predicted, truth = student.predict(trial.test), trial.test.labels
-    task = trial.test.task
-    return Score(
-        method=trial.method,
-        learner=trial.learner,
-        per_class=trial.per_class,
-        set=trial.set,
-        seed=trial.seed,
-        value=score(task.metric, predicted, truth, len(task.labels)),
-        accuracy=accuracy(predicted, truth),
-        macro_f1=macro_f1(predicted, truth, len(task.labels)),
-        rows=len(trial.rows),
-        seconds=time.monotonic() - begin,
-    )
+    return trial.scored(student.predict(trial.test), begin)

@@ -19,9 +19,10 @@ from dilm.types import Dataset, Example
 class FrozenFeatures:
     """Logistic regression on an encoder's points; the encoder itself never changes."""
 
-    def __init__(self, encoder: Encoder) -> None:
+    def __init__(self, encoder: Encoder, probe: Probe | None = None) -> None:
+        """With a fitted `probe` there is nothing left to learn."""
         self.encoder = encoder
-        self._probe: Probe | None = None
+        self._probe = probe
 
     def train_on(self, rows: Dataset, seed: int) -> None:
         """Forget what was learnt before; every class must occur in `rows`. Every `seed` gives the same head."""

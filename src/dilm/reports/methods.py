@@ -25,6 +25,10 @@ KNOWN = {
     "untuned": Method(
         "Before matching", "ablation", "The same generator and the same selection, without the matching stage."
     ),
+    "untuned_random": Method(
+        "Before matching, unselected", "ablation", "Random texts of the generator before the matching stage."
+    ),
+    "nearest": Method("Nearest real rows", "baseline", "For each of our examples the real row that is most like it."),
     RANDOM: Method("Random real rows", "baseline", "Real training rows drawn at random, the same number per class."),
     "kmeans_nearest": Method(
         "K-centers", "baseline", "The real rows nearest to the K-means centres of their class (the paper's K-centers)."

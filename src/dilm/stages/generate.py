@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from dilm.build import Bench
-from dilm.data.jsonl import write_dataset
+from dilm.data.jsonl import read_dataset, write_dataset
 from dilm.distillation.generate import write_pool
+from dilm.models.hub import identity
+from dilm.recipe import Recipe
 from dilm.runtime.progress import bar
 from dilm.runtime.seeding import torch_stream
+from dilm.types import Dataset
 
 SOURCES = {"dilm": "match", "untuned": "fit"}
 """Pool to the stage whose generator writes it."""
@@ -18,17 +24,57 @@ SOURCES = {"dilm": "match", "untuned": "fit"}
 def run(bench: Bench) -> dict[str, Any]:
     """Facts: for each pool, how many texts were kept and how many rejected for which reason."""
     recipe = bench.recipe
-    names = [name for name in SOURCES if name == "dilm" or name in recipe.evaluate.baselines]
+    names = [name for name in SOURCES if name == "dilm" or asks_untuned(recipe)]
     per_class = recipe.generate.oversample * recipe.per_class
     total = len(names) * recipe.select.sets * per_class * len(bench.task.labels)
-    verdicts: dict[str, Counter[str]] = {}
+    verdicts: dict[str, dict[str, int]] = {}
     with bar("write the pools", total) as advance:
         for name in names:
-            generator = bench.generator(SOURCES[name])
-            verdicts[name] = Counter()
-            for number in range(recipe.select.sets):
-                rng = torch_stream(recipe.seed, "pool", number)
-                pool, counted = write_pool(generator, per_class, recipe.generate.attempts, rng, advance)
-                write_dataset(bench.folder("generate") / f"{name}-{number}.jsonl", pool)
-                verdicts[name] += counted
-    return {"verdicts": {name: dict(counted) for name, counted in verdicts.items()}}
+            if twin := next((other for other in verdicts if _writes_the_same(bench, other, name)), None):
+                verdicts[name] = verdicts[twin]
+                _copy(bench, twin, name)
+                advance(total // len(names))
+            else:
+                verdicts[name] = _write(bench, name, per_class, advance)
+    return {"verdicts": verdicts}
+
+
+def asks_untuned(recipe: Recipe) -> bool:
+    """Whether a baseline is chosen from the pool of the generator before matching."""
+    return not {"untuned", "untuned_random"}.isdisjoint(recipe.evaluate.baselines)
+
+
+def pools(bench: Bench) -> list[str]:
+    """The finished stage's pools."""
+    return [name for name in SOURCES if _file(bench, name, 0).exists()]
+
+
+def pool(bench: Bench, name: str, number: int) -> Dataset:
+    """What the finished stage wrote for one set."""
+    return read_dataset(_file(bench, name, number), bench.task)
+
+
+def _write(bench: Bench, name: str, per_class: int, advance: Callable[[int], None]) -> dict[str, int]:
+    recipe, generator = bench.recipe, bench.generator(SOURCES[name])
+    verdicts = Counter[str]()
+    for number in range(recipe.select.sets):
+        rng = torch_stream(recipe.seed, "pool", number)
+        texts, counted = write_pool(generator, per_class, recipe.generate.attempts, rng, advance)
+        write_dataset(_file(bench, name, number), texts)
+        verdicts += counted
+    return dict(verdicts)
+
+
+def _writes_the_same(bench: Bench, one: str, other: str) -> bool:
+    """Equal weights write equal texts: so it is where dev scores chose the generator as it was before matching."""
+    models = [identity(str(bench.folder(SOURCES[name]) / "model")) for name in (one, other)]
+    return models[0] == models[1]
+
+
+def _copy(bench: Bench, source: str, target: str) -> None:
+    for number in range(bench.recipe.select.sets):
+        shutil.copyfile(_file(bench, source, number), _file(bench, target, number))
+
+
+def _file(bench: Bench, name: str, number: int) -> Path:
+    return bench.folder("generate") / f"{name}-{number}.jsonl"

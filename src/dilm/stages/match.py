@@ -122,4 +122,4 @@ def _measure(bench: Bench, generator: CausalGenerator, examiner: Examiner, train
 def _check_selector(bench: Bench) -> Selector:
     """`typical` with its own shares, not those of the final selection: another of these needs no new matching."""
     method = bench.recipe.match.check_select
-    return Typical(bench.encoder, bench.splits.train) if method == "typical" else bench.selector(method)
+    return Typical(bench.encoder, bench.probe) if method == "typical" else bench.selector(method)

@@ -9,40 +9,49 @@ import json
 from typing import Any
 
 from dilm.build import Bench
+from dilm.coresets.nearest_rows import NearestRows
 from dilm.data.jsonl import read_dataset, write_dataset
 from dilm.protocols import Selector
 from dilm.recipe_rules import SELECTORS
 from dilm.runs import write_text
 from dilm.runtime.progress import bar
 from dilm.runtime.seeding import numpy_stream
-from dilm.stages.generate import SOURCES
+from dilm.stages.generate import SOURCES, pool, pools
 from dilm.types import Dataset, Selection
+
+NEAREST = "nearest"
+"""The baseline of the real rows that are nearest to ours."""
+UNSELECTED = "untuned_random"
+"""The baseline of random texts of the untuned generator: the paper's "vanilla LM" without the final selection."""
 
 
 def run(bench: Bench) -> dict[str, Any]:
     """Facts: sets of each method. The first synthetic set is the run's product."""
     recipe = bench.recipe
-    pools = [name for name in SOURCES if (bench.folder("generate") / f"{name}-0.jsonl").exists()]
-    coresets = [name for name in recipe.evaluate.baselines if name in SELECTORS]
-    with bar("select", len(pools) * recipe.select.sets + len(coresets)) as advance:
-        for name in pools:
+    baselines = recipe.evaluate.baselines
+    written = {name: name for name in pools(bench)} | ({UNSELECTED: "untuned"} if UNSELECTED in baselines else {})
+    coresets = [name for name in baselines if name in (*SELECTORS, NEAREST)]
+    with bar("select", len(written) * recipe.select.sets + len(coresets)) as advance:
+        for name, source in written.items():
             for number in range(recipe.select.sets):
-                write_dataset(bench.folder("select") / f"{name}-{number}.jsonl", _from_pool(bench, name, number))
+                chosen = _from_pool(bench, source, number, "random" if name == UNSELECTED else recipe.select.method)
+                write_dataset(bench.folder("select") / f"{name}-{number}.jsonl", chosen)
                 advance(1)
         positions = {}
         for name in coresets:
-            positions[name] = [selection.positions for selection in _from_real_rows(bench, name)]
+            found = _nearest(bench) if name == NEAREST else _from_real_rows(bench, name)
+            positions[name] = [selection.positions for selection in found]
             advance(1)
     write_text(bench.folder("select") / "real-rows.json", json.dumps(positions))
-    return {"sets": dict.fromkeys(pools, recipe.select.sets) | {name: len(found) for name, found in positions.items()}}
+    counts = {name: len(selections) for name, selections in positions.items()}
+    return {"sets": dict.fromkeys(written, recipe.select.sets) | counts}
 
 
-def _from_pool(bench: Bench, name: str, number: int) -> Dataset:
-    recipe = bench.recipe
-    pool = read_dataset(bench.folder("generate") / f"{name}-{number}.jsonl", bench.task)
-    generator = bench.generator(SOURCES[name]) if recipe.select.method == "likeliest" else None
-    select = bench.selector(recipe.select.method, generator)
-    return select(pool, recipe.per_class, numpy_stream(recipe.seed, "select", number)).apply(pool)
+def _from_pool(bench: Bench, source: str, number: int, method: str) -> Dataset:
+    recipe, texts = bench.recipe, pool(bench, source, number)
+    generator = bench.generator(SOURCES[source]) if method == "likeliest" else None
+    select = bench.selector(method, generator)
+    return select(texts, recipe.per_class, numpy_stream(recipe.seed, "select", number)).apply(texts)
 
 
 def _from_real_rows(bench: Bench, name: str) -> list[Selection]:
@@ -54,10 +63,17 @@ def _from_real_rows(bench: Bench, name: str) -> list[Selection]:
     return [select(bench.splits.train, recipe.per_class, rng) for rng in streams]
 
 
+def _nearest(bench: Bench) -> list[Selection]:
+    """One selection for each of our sets."""
+    recipe, rng = bench.recipe, numpy_stream(bench.recipe.seed, "coreset", NEAREST)
+    ours = synthetic_sets(bench)["dilm"]
+    return [NearestRows(bench.encoder, texts)(bench.splits.train, recipe.per_class, rng) for texts in ours]
+
+
 def synthetic_sets(bench: Bench) -> dict[str, list[Dataset]]:
     """The finished stage's synthetic sets, by method."""
     found: dict[str, list[Dataset]] = {}
-    for name in SOURCES:
+    for name in (*SOURCES, UNSELECTED):
         files = sorted(bench.folder("select").glob(f"{name}-*.jsonl"), key=lambda file: int(file.stem.split("-")[-1]))
         if files:
             found[name] = [read_dataset(file, bench.task) for file in files]

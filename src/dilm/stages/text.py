@@ -35,8 +35,7 @@ QUALITY = (
 def measures(bench: Bench, rows: Dataset) -> tuple[Measure, ...]:
     """Variety, labels, and what is shared with real rows; what cannot be measured says why."""
     train, test = bench.splits.train, bench.splits.test
-    judge = FrozenFeatures(bench.encoder)
-    judge.train_on(train, 0)
+    judge = FrozenFeatures(bench.encoder, bench.probe)
     ours = quality(rows, encoder=bench.encoder, judge=judge)
     real = _as_many_real_rows(bench)
     theirs = quality(real, encoder=bench.encoder, judge=judge) if real else None
