@@ -76,6 +76,8 @@ class Fit:
     contrast: float = 0.5
     """Share of the loss that asks for a text to be likelier under its own class than under another, drawn at random
     (Krause et al., GeDi, 2021): few steps are not enough for the classes otherwise. 0 halves the work. Paper: 0."""
+    name_classes: bool = True
+    """Let the token of each class begin with the meaning of its name, beside the start token's. Paper: false."""
     warmup: float = 0.1
     weight_decay: float = 0.01
     clip: float = 1.0
@@ -92,7 +94,7 @@ class Match:
     steps: int = 40
     """Matching steps; 0 leaves the generator as the language model it is. Paper: 20,000."""
     lr: float = 0.0
-    """Peak learning rate; 0: 3e-4 from scratch, 1e-4 pretrained. Paper: 3e-7."""
+    """Peak learning rate; 0: 1e-4 from scratch, 3e-5 pretrained. Paper: 3e-7."""
     warmup: float = 0.05
     weight_decay: float = 0.01
     clip: float = 1.0

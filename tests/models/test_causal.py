@@ -109,6 +109,19 @@ def test_new_tokens_start_as_copies_of_the_start_token(tiny_folder, place: Place
             assert torch.equal(layer.weight[token], layer.weight[generator.start])
 
 
+@pytest.mark.parametrize("kind", WRITERS)
+def test_a_class_may_begin_with_the_meaning_of_its_name(tiny_folder, place: Place, kind: str):
+    generator = CausalGenerator.open(tiny_folder(kind), TASK, place)
+    table = generator.model.get_input_embeddings().weight
+    before = table.detach().clone()
+    generator.name_classes()
+    for condition, name in zip(generator.conditions, TASK.labels, strict=True):
+        tokens = generator.tokenizer(f" {name}", add_special_tokens=False)["input_ids"]
+        assert torch.allclose(table[condition], before[generator.start] + before[tokens].mean(0))
+    others = [token for token in range(len(table)) if token not in generator.conditions]
+    assert torch.equal(table[others], before[others])
+
+
 def test_opening_is_no_draw(tiny_folder, place: Place):
     """Two runs with one seed start from the same weights, whatever else the process drew before."""
     first, second = (CausalGenerator.open(tiny_folder("gpt2"), PAIRS, place) for _ in range(2))

@@ -125,8 +125,8 @@ def test_a_pair_task_walks_the_whole_road(tmp_path: Path):
         "data.dev_rows": 20,
         "data.test_rows": 30,
         "models.max_tokens": 60,
-        "fit.steps": 90,
-        "fit.check_every": 45,
+        "fit.steps": 150,
+        "fit.check_every": 75,
         "match.check_every": 0,
         "select.sets": 1,
         "evaluate.seeds": 1,
@@ -147,7 +147,7 @@ def test_other_learners_are_measured_on_the_same_sets(copied: Path):
     assert list(arms) == ["scratch", "frozen:scratch", "tfidf", "first-1:scratch"]
     assert before.items() <= scores_of(copied).items()
     finetuned, drawn_once = arms["scratch"], arms["tfidf"]
-    assert len(arms["first-1:scratch"]) == len(finetuned) == len({trial["key"] for trial in finetuned})
+    assert len(arms["first-1:scratch"]) == len(finetuned)
     assert Counter(trial["method"] for trial in drawn_once) == Counter(
         trial["method"] for trial in arms["frozen:scratch"]
     )
@@ -210,7 +210,7 @@ def test_a_language_model_reads_the_sets_and_is_trained_on_nothing(copied: Path)
     assert "full" not in methods and methods["dilm"] == 2 * 2  # sets x orders
     before = scores_of(copied)
     calibrated = api.run_stage(api.change_settings(run, {"evaluate.calibrate": True}), "evaluate")
-    assert calibrated["known"] == 0 and len(scores_of(copied)) > len(before)
+    assert before.keys().isdisjoint(trial["key"] for trial in calibrated["trials"])
 
 
 def test_a_served_model_is_known_by_its_name_and_asked_by_its_route(copied: Path):

@@ -49,15 +49,16 @@ def fit(generator: Generator, lessons: Lessons, update: Updater, steps: range) -
 
 
 def contrastive(own: Tensor, other: Tensor, lengths: Tensor) -> Tensor:
-    """-log P(own class | text, one of two): token-mean nlls under either class and token counts, [n] each -> [n].
+    """-log P(own class | text, one of two) per token: mean nlls of a token under either class, token counts -> [n].
 
     The discriminative loss of GeDi (Krause et al. 2021) on likelihoods of whole texts: classes that are equally
-    frequent, Bayes' rule, nothing to learn besides the language model.
+    frequent, Bayes' rule, nothing to learn besides the language model. The class is one answer for a whole text, its
+    likelihood a mean over tokens; divided by the length both are nats per token, and neither drowns the other.
 
-    >>> contrastive(torch.tensor([2.0]), torch.tensor([2.0]), torch.tensor([7])).exp().round(decimals=3).item()
+    >>> contrastive(torch.tensor([2.0]), torch.tensor([2.0]), torch.tensor([7])).mul(7).exp().round(decimals=3).item()
     2.0
     """
-    return torch.nn.functional.softplus(lengths * (own - other))
+    return torch.nn.functional.softplus(lengths * (own - other)) / lengths
 
 
 def under_another_class(examples: Sequence[Example], classes: int, rng: Random) -> list[Example]:

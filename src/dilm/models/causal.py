@@ -49,6 +49,18 @@ class CausalGenerator:
         """From a hub id or a local folder. Raises ModelError where the model cannot write left to right."""
         return cls(open_causal_model(name), open_tokenizer(name), task, place)
 
+    def name_classes(self) -> None:
+        """Let each condition begin as the start token with what the model knows of its class's name.
+
+        Adds the mean embedding of the name's tokens; a pretrained model then need not learn what "negative" means.
+        """
+        table: Tensor = self.model.get_input_embeddings().weight  # type: ignore[assignment]
+        for condition, name in zip(self.conditions, self.task.labels, strict=True):
+            tokens = self.tokenizer(f" {name}", add_special_tokens=False)["input_ids"]
+            if tokens:
+                with torch.no_grad():
+                    table[condition] = table[self.start] + table[tokens].mean(0)
+
     def parameters(self) -> Iterator[nn.Parameter]:
         return self.model.parameters()
 

@@ -20,6 +20,8 @@ def run(bench: Bench) -> dict[str, Any]:
     """Facts: the curve of train and dev nll per token, and the best of the latter."""
     wanted, seed = bench.recipe.fit, bench.recipe.seed
     generator = bench.generator("pretrain")
+    if wanted.name_classes:
+        generator.name_classes()
     rate = peak_rate(wanted.lr, bench.recipe.models.generator, scratch=1e-3, pretrained=3e-4)
     update = AdamW(
         generator.parameters(), Schedule(wanted.steps, rate, wanted.warmup, wanted.weight_decay, wanted.clip)

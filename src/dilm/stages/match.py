@@ -30,7 +30,7 @@ def run(bench: Bench) -> dict[str, Any]:
     wanted = bench.recipe.match
     generator = bench.generator("fit")
     generator.likelihood = wanted.likelihood
-    rate = peak_rate(wanted.lr, bench.recipe.models.generator, scratch=3e-4, pretrained=1e-4)
+    rate = peak_rate(wanted.lr, bench.recipe.models.generator, scratch=1e-4, pretrained=3e-5)
     update = AdamW(
         generator.parameters(), Schedule(wanted.steps, rate, wanted.warmup, wanted.weight_decay, wanted.clip)
     )
