@@ -26,7 +26,7 @@ KEPT = (
     "sets",
     "known",
 )
-PATHS = {"data": ("source", "test"), "models": ("generator", "learner", "encoder")}
+PATHS = {"data": ("source", "test"), "models": ("generator", "learner", "encoder"), "report": ("language_model",)}
 
 
 def record(run: Path, folder: Path) -> None:
@@ -38,6 +38,7 @@ def record(run: Path, folder: Path) -> None:
         for section, fields in PATHS.items()
         for name in fields
     }
+    names["evaluate.learners"] = [_without_folders(learner) for learner in recipe.evaluate.learners]
     text = recipe_book.to_yaml(recipe_book.override(recipe, names), comments=False)
     (folder / "recipe.yaml").write_text(text, encoding="utf-8")
     shutil.copy(run / "scores.jsonl", folder / "scores.jsonl")
@@ -47,6 +48,12 @@ def record(run: Path, folder: Path) -> None:
     if "curve" in stages["pretrain"]:
         stages["pretrain"]["curve"] = stages["pretrain"]["curve"][::50]
     (folder / "stages.json").write_text(json.dumps(stages, indent=1) + "\n", encoding="utf-8")
+
+
+def _without_folders(learner: str) -> str:
+    """`frozen:models/MiniLM-L6` -> `frozen:MiniLM-L6`."""
+    way, colon, model = learner.rpartition(":")
+    return f"{way}{colon}{Path(model).name}"
 
 
 if __name__ == "__main__":

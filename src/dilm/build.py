@@ -19,6 +19,7 @@ from dilm.coresets.likeliest import Likeliest
 from dilm.coresets.moderate import Moderate
 from dilm.coresets.random import Random
 from dilm.coresets.typical import Typical
+from dilm.coresets.validated import Validated
 from dilm.data.load import Limits, load
 from dilm.distillation.ages import AtAge, SideBySide, at_ages
 from dilm.distillation.trajectory import Ageing, Cached
@@ -123,6 +124,8 @@ class Bench:
             return Likeliest(generator or self.generator("fit"))
         if method == "typical":
             return Typical(self.encoder, self.probe, self.recipe.select.long, self.recipe.select.sure)
+        if method == "validated":
+            return Validated(self.encoder, self.selector("typical"), self.splits.dev)
         if method == "el2n":
             return EL2N(self._young_learners)
         if method == "gradient_matching":

@@ -36,7 +36,7 @@ def _entrant(name: str, run: Run) -> Entrant:
 def _data(recipe: Recipe, manifests: Mapping[str, dict[str, Any]]) -> str:
     """What must be equal for scores to stand in one table: rows, metric, length, way of training, a scratch learner."""
     load, trained = manifests["load"], asdict(recipe.evaluate)
-    for name in ("learners", "baselines", "seeds"):
+    for name in ("learners", "baselines", "seeds", "robust"):
         del trained[name]
     scratch = manifests["pretrain"].get("key") if is_scratch(recipe.models.learner) else ""
     return key([load["fingerprints"]["train"], load["fingerprints"]["test"], load["max_tokens"], trained, scratch])

@@ -137,7 +137,7 @@ class _Count:
 
     def _trials(self) -> int:
         wanted = self.recipe.evaluate
-        arms = 1 + sum(name != "full" for name in wanted.baselines)
+        arms = 1 + sum(name != "full" for name in wanted.baselines) + 4 * wanted.robust
         return arms * self.recipe.select.sets * wanted.seeds * len(wanted.learners)
 
     def _evaluate(self, trials: int) -> float:

@@ -47,7 +47,7 @@ STAGES = (
     Stage("generate", generate.run, lambda r: [r.generate, r.per_class, r.select.sets, asks_untuned(r)], ("match",)),
     Stage("select", select.run, lambda r: [r.select, r.evaluate.baselines], ("generate",)),
     Stage("evaluate", evaluate.run, lambda r: [r.evaluate, _asked(r)], ("select", "embed")),
-    Stage("report", report.run, lambda r: [], ("evaluate",)),
+    Stage("report", report.run, lambda r: [_reader(r)], ("evaluate",)),
 )
 NAMES = tuple(stage.name for stage in STAGES)
 
@@ -134,6 +134,11 @@ def _asked(recipe: Recipe) -> list[str]:
     """What the models behind `evaluate.learners` are: a local folder may hold other weights than before."""
     models = (learning(name).model for name in recipe.evaluate.learners)
     return [identity(model) if model and "#" not in model else model for model in models]
+
+
+def _reader(recipe: Recipe) -> str:
+    """Who tells the texts' perplexity."""
+    return recipe.report.language_model and identity(recipe.report.language_model)
 
 
 def _plain(parts: Any) -> Any:

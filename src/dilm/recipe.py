@@ -185,8 +185,8 @@ class Select:
 
     method: str = "typical"
     """random, kmeans_nearest (the paper's k-centers), farthest_first, herding, moderate, facility_location,
-    gradient_matching, el2n, likeliest, or typical: k-means nearest among the long texts whose class a linear probe,
-    trained on the real rows' features, is surest of."""
+    gradient_matching, el2n, likeliest, validated (the set that quick learners make most of, on dev rows), or typical:
+    k-means nearest among the long texts of whose class a linear probe, trained on real rows' features, is surest."""
     long: float = 0.5
     """typical: share of the longest texts of a class that stay in the choice."""
     sure: float = 0.1
@@ -209,6 +209,9 @@ class Evaluate:
     `tdd` (embeddings that only the learner of distillation can read) and `tdd_text` (their nearest tokens)."""
     seeds: int = 1
     """Trainings for each set, or orders in which a language model reads it. Paper: 5."""
+    robust: bool = False
+    """Also train on our sets and on random rows with a teacher's soft labels, and with augmented copies of their texts:
+    DD-Ranking's label-robust and augmentation-robust scores."""
     calibrate: bool = False
     """Contextual calibration of language models that read the set (Zhao et al. 2021)."""
     steps: int = 200
@@ -224,6 +227,14 @@ class Evaluate:
 
 
 @dataclass(frozen=True, config=_DOOR)
+class Report:
+    """What the report measures on the texts, besides what models learn from them."""
+
+    language_model: str = ""
+    """Causal LM that had no part in the run: the texts' perplexity beside that of real rows. Hub id or folder."""
+
+
+@dataclass(frozen=True, config=_DOOR)
 class Runtime:
     """What changes speed or the last digits, and nothing else."""
 
@@ -234,6 +245,10 @@ class Runtime:
     """CPU threads; 0 leaves torch's choice."""
     workers: int = 0
     """Processes that run trials side by side, one thread each; 0: one per core, or 1 on an accelerator."""
+    engine: str = "processes"
+    """Where trials run: in processes of this machine, or on a `ray` cluster (extra `ray`)."""
+    cluster: str = ""
+    """ray: address of a running cluster, `auto` for the one of this machine; empty: this machine alone."""
 
 
 @dataclass(frozen=True, config=_DOOR)
@@ -252,4 +267,5 @@ class Recipe:
     embed: Embed = field(default_factory=Embed)
     select: Select = field(default_factory=Select)
     evaluate: Evaluate = field(default_factory=Evaluate)
+    report: Report = field(default_factory=Report)
     runtime: Runtime = field(default_factory=Runtime)

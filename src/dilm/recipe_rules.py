@@ -22,6 +22,7 @@ SELECTORS = (
     "facility_location",
     "gradient_matching",
     "el2n",
+    "validated",
     "likeliest",
 )
 SIZES = ("tiny", "mini", "small", "base")
@@ -36,6 +37,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "embed.labels": ("soft", "hard"),
     "embed.trains": ("all", "head"),
     "runtime.precision": ("auto", "fp32", "bf16"),
+    "runtime.engine": ("processes", "ray"),
 }
 
 
@@ -90,6 +92,7 @@ def check(recipe: Recipe) -> None:
     _check_choices(values)
     _check_scratch(recipe)
     _check_lists(recipe)
+    _check_robust(recipe)
     _check_rhythm(recipe)
     _check_embeddings(recipe)
 
@@ -133,6 +136,16 @@ def _check_lists(recipe: Recipe) -> None:
         twice = next((item for item in items if items.count(item) > 1), None)
         if twice is not None:
             raise RecipeError(f"{name} names {twice!r} twice.", "Name it once.")
+
+
+def _check_robust(recipe: Recipe) -> None:
+    """Its scores are differences to random rows and to full data."""
+    missing = [name for name in ("random", "full") if name not in recipe.evaluate.baselines]
+    if recipe.evaluate.robust and missing:
+        raise RecipeError(
+            f"evaluate.robust compares with baselines that are not measured: {', '.join(missing)}.",
+            "Add them to evaluate.baselines.",
+        )
 
 
 def _check_rhythm(recipe: Recipe) -> None:

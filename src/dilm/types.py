@@ -40,6 +40,8 @@ class Example:
 
     texts: tuple[str, ...]
     label: int
+    soft: tuple[float, ...] = ()
+    """Probability of every class, where a teacher gave them: what is trained on then instead of `label`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +99,8 @@ class Dataset(Sequence[Example]):
         """SHA-256 of fields, class names and rows in order: equal content, equal fingerprint."""
         digest = hashlib.sha256(json.dumps([self.task.fields, self.task.labels]).encode())
         for example in self.examples:
-            digest.update(
-                json.dumps([example.texts, example.label], ensure_ascii=False).encode("utf-8", "surrogatepass")
-            )
+            content = [example.texts, example.label, *([example.soft] if example.soft else [])]
+            digest.update(json.dumps(content, ensure_ascii=False).encode("utf-8", "surrogatepass"))
         return digest.hexdigest()
 
     def where(self, label: int) -> tuple[int, ...]:

@@ -23,6 +23,7 @@ from dilm.coresets.moderate import Moderate
 from dilm.coresets.nearest_rows import NearestRows
 from dilm.coresets.random import Random
 from dilm.coresets.typical import Typical
+from dilm.coresets.validated import Validated
 from dilm.errors import DataError, RecipeError
 from dilm.numerics.probe import Probe, fit_probe
 from dilm.protocols import Selector
@@ -78,6 +79,7 @@ METHODS: dict[str, Callable[[], Selector]] = {
     "farthest_first": lambda: FarthestFirst(Plane()),
     "herding": lambda: Herding(Plane()),
     "typical": lambda: Typical(Plane(), probed(cloud(40, seed=9))),
+    "validated": lambda: Validated(Plane(), Random(), cloud(40, seed=8), draws=5, swaps=30),
     "likeliest": lambda: Likeliest(Distance(), batch=7),
     "facility_location": lambda: FacilityLocation(Plane()),
     "gradient_matching": lambda: GradientMatching(Slope()),
@@ -278,3 +280,25 @@ def test_nearest_rows_of_real_rows_are_these_rows():
 def test_nearest_rows_need_as_many_texts_as_rows():
     with pytest.raises(RecipeError, match="not 2 of each"):
         NearestRows(Plane(), cloud(6))(cloud(30), 2, np.random.default_rng(0))
+
+
+def sides(count: int, wrong: float, seed: int) -> Dataset:
+    """Class 1 lies to the right of class 0, but for a share of wrong labels."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count) % 2
+    places = np.where(rng.random(count) < wrong, 1 - labels, labels) * 4 - 2 + rng.normal(size=count)
+    rows = zip(places, rng.normal(size=count), labels, strict=True)
+    return Dataset(TASK, [Example((f"{x:.3f} {y:.3f}",), int(label)) for x, y, label in rows])
+
+
+def right(chosen: Dataset, test: Dataset) -> float:
+    probe = probed(chosen)
+    return float(np.mean(probe.log_probabilities(Plane().encode(test)).argmax(1) == test.labels))
+
+
+def test_validated_sets_teach_more_than_their_draws():
+    pool, dev, test = sides(200, 0.4, 0), sides(200, 0.0, 1), sides(400, 0.0, 2)
+    drawn = [right(Random()(pool, 3, np.random.default_rng(seed)).apply(pool), test) for seed in range(10)]
+    select = Validated(Plane(), Random(), dev, draws=10, swaps=60)
+    found = [right(select(pool, 3, np.random.default_rng(seed)).apply(pool), test) for seed in range(3)]
+    assert min(found) > 0.93 > np.mean(drawn) + 0.05

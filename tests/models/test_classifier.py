@@ -61,6 +61,22 @@ def test_closed_form_is_autograd(learner, kind, task):
     torch.testing.assert_close(gradients, autograd(one, rows(task)), atol=1e-5, rtol=1e-4)
 
 
+SOFT = [Example(("good",), 0, (0.2, 0.7, 0.1)), Example(("a bad one",), 1), Example(("so",), 2, (0.5, 0.5, 0.0))]
+
+
+def test_a_soft_label_mixes_the_losses_of_the_classes(learner):
+    one = learner("bert")
+    one.eval()
+    hard = torch.stack([one.loss([Example(row.texts, label) for row in SOFT]) for label in (0, 1, 2)])
+    shares = torch.tensor([[0.2, 0.0, 0.5], [0.7, 1.0, 0.5], [0.1, 0.0, 0.0]])
+    assert torch.allclose(one.loss(SOFT), (shares * hard).sum(0), atol=1e-6)
+
+
+def test_closed_form_is_autograd_for_soft_labels_too(learner):
+    one = learner("bert")
+    assert torch.allclose(one.gradients(SOFT), autograd(one, SOFT), atol=1e-6)
+
+
 @pytest.mark.parametrize("kind", OTHERS)
 def test_a_head_is_found_in_other_architectures(learner, kind):
     one = learner(kind)

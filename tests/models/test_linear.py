@@ -51,6 +51,24 @@ def test_every_seed_gives_the_same_head_and_nothing_is_left_of_earlier_rows(make
 
 
 @every_student
+def test_soft_labels_are_what_is_learnt(make: Callable[[], Student]):
+    sure = Dataset(TASK, [Example(row.texts, row.label, (0.1, 0.9)[:: 2 * row.label - 1]) for row in SWAPPED])
+    student = make()
+    student.train_on(sure, 0)
+    assert sure[0].soft == (0.1, 0.9) and sure[0].label == 1
+    assert student.predict(ROWS) == SWAPPED.labels
+
+
+def test_certain_soft_labels_are_hard_ones():
+    hard, soft = FrozenFeatures(Lengths()), FrozenFeatures(Lengths())
+    hard.train_on(ROWS, 0)
+    certain = [Example(row.texts, row.label, ((1.0, 0.0), (0.0, 1.0))[row.label]) for row in ROWS]
+    soft.train_on(Dataset(TASK, certain), 0)
+    assert hard._probe is not None and soft._probe is not None
+    assert np.allclose(hard._probe.weights, soft._probe.weights, atol=1e-3)
+
+
+@every_student
 def test_nothing_is_predicted_before_anything_is_learnt(make: Callable[[], Student]):
     with pytest.raises(ModelError, match="not learnt anything yet"):
         make().predict(ROWS)

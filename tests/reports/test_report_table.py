@@ -8,8 +8,10 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dilm.reports import table
-from dilm.reports.findings import Gap
+from dilm.numerics.robustness import augmentation_robust, label_robust
+from dilm.reports import page, table
+from dilm.reports.findings import Gap, blocks
+from dilm.reports.robustness import robustness
 
 HOSTILE = "[red]a|b[/red]\n<script>alert(1)</script>"
 
@@ -90,3 +92,16 @@ def test_an_escaped_value_cannot_open_a_cell_a_line_or_a_tag(text):
     escaped = table.escape(text)
     assert "\n" not in escaped and "<" not in escaped and ">" not in escaped
     assert "|" not in escaped.replace("\\\\", "").replace("\\|", "")
+
+
+def test_robust_scores_stand_below_the_table_with_their_parts(findings, bar):
+    assert "robust" not in table.markdown(findings())
+    names = {"dilm+soft": 0.8, "random+soft": 0.79, "dilm+augmented": 0.76, "random+augmented": 0.72}
+    found = findings(bars=(*findings().bars, *(bar(name, mean) for name, mean in names.items())))
+    (each,) = robustness(found)
+    assert each.labels == label_robust(0.78, 0.92, 0.8, 0.79)
+    assert each.augmentation == augmentation_robust(0.78, 0.70, 0.76, 0.72)
+    text = table.markdown(found)
+    assert f"label-robust score {each.labels.score:.3f} (+1.0 points" in text and "(+4.0 points" in text
+    assert [bar.method for bar in blocks(found)[0].bars][-2:] == ["random+augmented", "full"]
+    assert "Random real rows, augmented" in text and "label-robust score" in page.render(found)

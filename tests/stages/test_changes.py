@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tiny_runs import SETTINGS, scores_of
+from transformers import AutoTokenizer
 
 from dilm import api, pipeline
 from dilm.build import Bench
@@ -17,6 +18,7 @@ from dilm.errors import DataError, RecipeError, RunError
 from dilm.models.endpoint import EndpointScorer
 from dilm.recipe_rules import SELECTORS
 from dilm.stages.students import enrolled, scorer
+from dilm.stages.variants import VARIANTS
 from dilm.types import Dataset, Example
 
 
@@ -156,6 +158,30 @@ def test_other_learners_are_measured_on_the_same_sets(copied: Path):
     } == {0}
     again = api.run_stage(api.change_settings(run, {"evaluate.learners": ["tfidf", "frozen:same"]}), "evaluate")
     assert again["known"] == len(again["trials"]) == 2 * len(drawn_once)
+
+
+def test_ours_and_random_rows_are_also_trained_on_soft_labels_and_on_augmented_texts(copied: Path):
+    settings = {"evaluate.robust": True, "evaluate.learners": ["same", "frozen", "tfidf"]}
+    run = api.change_settings(api.existing_run(copied), settings)
+    trials = api.run_stage(run, "evaluate")["trials"]
+    for learner in scored_learners(trials):
+        counts = Counter(trial["method"] for trial in trials if trial["learner"] == learner)
+        assert {counts[name] for name in VARIANTS} == {counts["dilm"]} != {0}
+    assert len({trial["key"] for trial in trials if trial["method"] in VARIANTS}) > 2 * len(VARIANTS)
+    api.report(copied)
+    assert (copied / "results.md").read_text("utf-8").count("label-robust score") == 3
+    with pytest.raises(RecipeError, match="not measured: random"):
+        api.change_settings(run, {"evaluate.baselines": ["full"]})
+
+
+def test_another_language_model_tells_the_perplexity_of_the_texts(copied: Path):
+    folder = str(copied / "pretrain" / "generator")
+    run = api.change_settings(api.existing_run(copied), {"report.language_model": folder})
+    assert pipeline.states(run)["evaluate"] == "done"
+    ours, real = api.run_stage(run, "report")["text"]["perplexity"]
+    vocabulary = len(AutoTokenizer.from_pretrained(folder))
+    assert vocabulary / 3 < int(ours) < 3 * vocabulary and vocabulary / 3 < int(real) < 3 * vocabulary  # untrained
+    assert str(copied) not in (copied / "report.html").read_text("utf-8")
 
 
 def test_two_names_of_one_learner_are_one(copied: Path):

@@ -12,6 +12,7 @@
 | `gradient_matching.GradientMatching` | greedily, rows whose gradients add up to the class's | a learner | no |
 | `moderate.Moderate` | rows at the median distance from the centre of the class | an encoder | no |
 | `nearest_rows.NearestRows` | the row nearest each of given texts | an encoder, texts | no |
+| `validated.Validated` | the set from which quick learners do best on held-out rows | an encoder, held-out rows | yes |
 | `el2n.EL2N` | the rows that briefly trained learners get most wrong; poor at few rows | such learners | no |
 
 What all of them share (a class at a time, no text twice, too small a class is an error) is in `classwise`.

@@ -93,6 +93,8 @@ class Classifier:
     def loss(self, examples: Sequence[Example]) -> Tensor:
         """Cross-entropy of each example, differentiable, in the mode that the model is in: n examples -> [n].
 
+        Against its soft label where it has one.
+
         Texts of like length run together, so that short ones are not padded to the longest.
         """
         losses, order = [], []
@@ -100,8 +102,8 @@ class Classifier:
             for positions, batch in self.encodings.batches(examples, CHUNK, self.place.device):
                 with self.place.autocast():
                     logits = self.model(**batch).logits
-                labels = self._labels([examples[position] for position in positions])
-                losses.append(nn.functional.cross_entropy(logits.float(), labels, reduction="none"))
+                targets = self._targets([examples[position] for position in positions])
+                losses.append(nn.functional.cross_entropy(logits.float(), targets, reduction="none"))
                 order += positions
         return torch.cat(losses)[torch.tensor(order, device=self.place.device).argsort()]
 
@@ -119,7 +121,7 @@ class Classifier:
     def gradients(self, examples: Sequence[Example]) -> Tensor:
         """Gradient of each example's loss in `head_parameters`, in eval mode, by closed form: n examples -> [n, P]."""
         features, logits = self.features(examples)
-        return head_gradients(features, logits, self._labels(examples), bias=self.head.bias is not None)
+        return head_gradients(features, logits, self._targets(examples), bias=self.head.bias is not None)
 
     def probabilities(self, examples: Sequence[Example]) -> Tensor:
         """Of every class, in eval mode, without a graph: n examples -> [n, C]."""
@@ -187,6 +189,17 @@ class Classifier:
                 f"{self.name} does not take embeddings in place of texts.",
                 "Use another model as learner: BERT, RoBERTa, DeBERTa, XLNet, GPT-2, Llama and their relatives do.",
             ) from fault
+
+    def _targets(self, examples: Sequence[Example]) -> Tensor:
+        """Classes [n], or their probabilities [n, C] where any example has a soft label."""
+        hard = self._labels(examples)
+        if not any(example.soft for example in examples):
+            return hard
+        targets = nn.functional.one_hot(hard, self.model.config.num_labels).float()
+        for row, example in enumerate(examples):
+            if example.soft:
+                targets[row] = torch.tensor(example.soft)
+        return targets
 
     def _labels(self, examples: Sequence[Example]) -> Tensor:
         return torch.tensor([example.label for example in examples], device=self.place.device, dtype=torch.long)

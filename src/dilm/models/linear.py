@@ -16,6 +16,18 @@ from dilm.protocols import Encoder
 from dilm.types import Dataset, Example
 
 
+def votes(rows: Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """What a linear head is fitted to: positions of rows [m], a class for each [m], and how much it counts [m].
+
+    A row with a soft label stands there once for every class, weighted by its probability; without any, each row once.
+    """
+    if not any(row.soft for row in rows):
+        return np.arange(len(rows)), np.array(rows.labels), None
+    classes = len(rows.task.labels)
+    shares = np.array([row.soft or np.eye(classes)[row.label] for row in rows])
+    return np.repeat(np.arange(len(rows)), classes), np.tile(np.arange(classes), len(rows)), shares.ravel()
+
+
 class FrozenFeatures:
     """Logistic regression on an encoder's points; the encoder itself never changes."""
 
@@ -26,7 +38,8 @@ class FrozenFeatures:
 
     def train_on(self, rows: Dataset, seed: int) -> None:
         """Forget what was learnt before; every class must occur in `rows`. Every `seed` gives the same head."""
-        self._probe = fit_probe(self.encoder.encode(rows), np.array(rows.labels))
+        where, labels, weights = votes(rows)
+        self._probe = fit_probe(self.encoder.encode(rows)[where], labels, weights)
 
     def predict(self, examples: Sequence[Example]) -> list[int]:
         """Most likely class of each example."""
@@ -55,7 +68,8 @@ class WordCounts:
             TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\w+|[^\w\s]").fit(texts)
             for texts in zip(*(row.texts for row in rows), strict=True)
         ]
-        self._head = LogisticRegression(max_iter=1000).fit(self._count(rows), rows.labels)
+        where, labels, weights = votes(rows)
+        self._head = LogisticRegression(max_iter=1000).fit(self._count(rows)[where], labels, weights)
 
     def predict(self, examples: Sequence[Example]) -> list[int]:
         """Most likely class of each example."""

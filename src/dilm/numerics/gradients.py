@@ -1,8 +1,9 @@
 """Gradients of a learner's last linear layer: the closed form, and the plain autograd road that it must equal.
 
 For logits z = W h + b and cross-entropy against class y, the gradient in [W, b] of one example is
-(softmax(z) - onehot(y)) outer [h, 1]. So a forward pass without a graph gives every example's gradient exactly,
-and the gradient of a weighted batch is linear in the weights (paper 3.2; DESIGN: no backward pass through the learner).
+(softmax(z) - onehot(y)) outer [h, 1]; a soft label stands in place of the onehot. So a forward pass without a graph
+gives every example's gradient exactly, and the gradient of a weighted batch is linear in the weights (paper 3.2;
+DESIGN: no backward pass through the learner).
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ import torch
 from torch import Tensor, nn
 
 
-def head_gradients(features: Tensor, logits: Tensor, labels: Tensor, bias: bool) -> Tensor:
-    """Per-example gradients of the cross-entropy in the head: [n, d], [n, C], [n] -> [n, C*d (+ C)].
+def head_gradients(features: Tensor, logits: Tensor, targets: Tensor, bias: bool) -> Tensor:
+    """Per-example gradients of the cross-entropy in the head: [n, d], [n, C], [n] or [n, C] -> [n, C*d (+ C)].
 
-    Flattened as autograd gives them: the weight row by row, then the bias where the head has one.
+    `targets` are classes, or their probabilities. Flattened as autograd gives them: the weight row by row, then the
+    bias where the head has one.
     """
-    residual = torch.softmax(logits, dim=-1)
-    residual = residual - nn.functional.one_hot(labels, logits.shape[-1]).to(residual.dtype)  # [n, C]
+    wanted = targets if targets.ndim == 2 else nn.functional.one_hot(targets, logits.shape[-1])
+    residual = torch.softmax(logits, dim=-1) - wanted.to(logits.dtype)  # [n, C]
     weight = torch.einsum("nc,nd->ncd", residual, features).flatten(1)  # [n, C*d]
     return torch.cat([weight, residual], dim=1) if bias else weight
 

@@ -21,8 +21,10 @@ class Probe:
         return logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
 
 
-def fit_probe(points: np.ndarray, labels: np.ndarray) -> Probe:
+def fit_probe(points: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None) -> Probe:
     """Logistic regression, regularised by scikit-learn's default: [n, d], [n] classes from 0, each of which occurs.
+
+    `weights` [n] say how much each point counts; without them all count alike.
 
     >>> probe = fit_probe(np.array([[-1.0], [1.0]]), np.array([0, 1]))
     >>> probe.log_probabilities(np.array([[-2.0], [9.0]])).argmax(axis=1).tolist()
@@ -35,8 +37,8 @@ def fit_probe(points: np.ndarray, labels: np.ndarray) -> Probe:
     # One thread, as in k-means: the sums of several come out in another order each time.
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # a cut that is nearly the best ranks nearly as well
-        fitted = LogisticRegression(max_iter=200).fit(points, labels)
-    weights, biases = fitted.coef_.T, fitted.intercept_
+        fitted = LogisticRegression(max_iter=200).fit(points, labels, weights)
+    slopes, biases = fitted.coef_.T, fitted.intercept_
     if len(biases) == 1:  # of two classes scikit-learn keeps the second only
-        weights, biases = np.hstack([0 * weights, weights]), np.append(0.0, biases)
-    return Probe(weights, biases)
+        slopes, biases = np.hstack([0 * slopes, slopes]), np.append(0.0, biases)
+    return Probe(slopes, biases)

@@ -13,9 +13,10 @@ from typing import Any
 
 from dilm.reports import wording
 from dilm.reports.findings import Bar, Findings
+from dilm.reports.methods import NEAREST
 
-OWN = ("ours", "ablation")
-"""Kinds of methods that are a run's own."""
+OWN = ("ours", "ablation", "variant")
+"""Kinds of methods that are a run's own; so are the real rows that are nearest to its texts."""
 
 DISTILLING = ("pretrain", "fit", "match", "generate", "select")
 """Stages that a set costs; loading, scoring and reporting are not charged to it."""
@@ -74,7 +75,7 @@ class Field:
     @property
     def methods(self) -> tuple[str, ...]:
         """Runs' own sets first, then baselines by their best mean, then full data."""
-        order = {"ours": 0, "ablation": 1, "ceiling": 3}
+        order = {"ours": 0, "ablation": 1, "variant": 3, "ceiling": 4}
         best: dict[str, tuple[int, float, str]] = {}
         for cell in self.cells:
             place = (order.get(cell.kind, 2), -cell.bar.mean, cell.method)
@@ -176,7 +177,7 @@ def _cells(group: list[Entrant]) -> tuple[Cell, ...]:
 
 
 def _cell(entrant: Entrant, bar: Bar, named: bool) -> Cell:
-    own = bar.kind in OWN
+    own = bar.kind in OWN or bar.method == NEAREST
     name = _own_name(entrant, bar) if own and named else bar.title.removesuffix(" (this run)")
     return Cell(name, bar.kind, bar.learner, bar.per_class, bar, entrant.seconds if own else None)
 

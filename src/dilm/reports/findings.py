@@ -172,7 +172,7 @@ class Block:
     learner: str
     per_class: int
     bars: tuple[Bar, ...]
-    """Ours, then the others from best to worst, then full data."""
+    """Ours, then the others from best to worst, then variants, then full data."""
 
     def find(self, method: str) -> Bar | None:
         """The bar of a method, if it was measured."""
@@ -201,7 +201,7 @@ def _sizes(findings: Findings, learner: str) -> list[int]:
 
 
 def _ordered(findings: Findings, learner: str, size: int) -> tuple[Bar, ...]:
-    places = {"ours": 0, "ceiling": 2}
+    places = {"ours": 0, "variant": 2, "ceiling": 3}
     same = [bar for bar in findings.bars if bar.learner == learner]
     found = [bar for bar in same if bar.per_class == size or bar.kind == "ceiling"]
     return tuple(sorted(found, key=lambda bar: (places.get(bar.kind, 1), -bar.mean, bar.method)))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["ours", "ablation", "baseline", "rival", "ceiling"]
-"""`ablation` is ours with a part removed, `rival` a set that a user named, `ceiling` what all the data gives."""
+Kind = Literal["ours", "ablation", "variant", "baseline", "rival", "ceiling"]
+"""`ablation` is ours with a part removed, `variant` a method's sets trained on in another way, `rival` a set that a
+user named, `ceiling` what all the data gives."""
 
-OURS, CEILING, RANDOM = "dilm", "full", "random"
+OURS, CEILING, RANDOM, NEAREST = "dilm", "full", "random", "nearest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ KNOWN = {
     "untuned_random": Method(
         "Before matching, unselected", "ablation", "Random texts of the generator before the matching stage."
     ),
-    "nearest": Method("Nearest real rows", "baseline", "For each of our examples the real row that is most like it."),
+    NEAREST: Method("Nearest real rows", "baseline", "For each of our examples the real row that is most like it."),
     RANDOM: Method("Random real rows", "baseline", "Real training rows drawn at random, the same number per class."),
     "kmeans_nearest": Method(
         "K-centers", "baseline", "The real rows nearest to the K-means centres of their class (the paper's K-centers)."
@@ -55,6 +56,9 @@ KNOWN = {
         "baseline",
         "Real rows chosen one by one so that their gradients add up to the direction of their class's.",
     ),
+    "validated": Method(
+        "Validated sets", "baseline", "The set of real rows from which quick learners do best on dev rows."
+    ),
     "el2n": Method("EL2N", "baseline", "The real rows that briefly trained models get most wrong."),
     "likeliest": Method("Likeliest rows", "baseline", "The real rows that the generator finds most likely."),
     "tdd": Method(
@@ -69,12 +73,24 @@ KNOWN = {
 }
 
 
+VARIANTS = {
+    "soft": ("soft labels", "the same sets with the class probabilities that a linear probe on all real rows gives."),
+    "augmented": ("augmented", "the same sets and eight copies of each text with words swapped or left out."),
+}
+
+
 def describe(name: str) -> Method:
     """The method of this name; a name that is not known here is a set of the user's own.
 
     >>> describe("herding").kind, describe("my_set").title
     ('baseline', 'my_set')
+    >>> describe("random+soft").title
+    'Random real rows, soft labels'
     """
+    base, plus, variant = name.partition("+")
+    if plus and base in KNOWN and variant in VARIANTS:
+        words, meaning = VARIANTS[variant]
+        return Method(f"{KNOWN[base].title}, {words}", "variant", f"{KNOWN[base].title}: {meaning}")
     return KNOWN.get(name) or Method(name, "rival", "A set named in the recipe, trained and scored in the same way.")
 
 

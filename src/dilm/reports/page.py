@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dilm.reports import figures, methods, table, wording
+from dilm.reports import figures, methods, robustness, table, wording
 from dilm.reports.findings import Findings, blocks
 from dilm.reports.verdict import verdict
 from dilm.types import Example
@@ -62,6 +62,7 @@ def render(findings: Findings) -> str:
             ahead=table.AHEAD,
             blocks=[(table.title(findings, block), table.rows(block)) for block in blocks(findings)],
             glossary=glossary(findings),
+            robust=robustness.sentences(findings),
             drawings=_drawings(findings),
             rejections=rejections(findings),
             measured=measured(findings),

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dilm.reports import methods, wording
+from dilm.reports import methods, robustness, wording
 from dilm.reports.findings import Bar, Block, Findings, blocks
 
 if TYPE_CHECKING:
@@ -89,8 +89,10 @@ def plain(findings: Findings) -> str:
 
 
 def markdown(findings: Findings) -> str:
-    """The same for a README: one table for each block, the row of ours in bold."""
-    return "\n\n".join(_markdown_block(findings, block) for block in blocks(findings)) or NO_TRIALS
+    """The same for a README: one table for each block, the row of ours in bold; robust scores below."""
+    tables = [_markdown_block(findings, block) for block in blocks(findings)]
+    scores = "\n".join(f"- {escape(line)}" for line in robustness.sentences(findings))
+    return "\n\n".join([*tables, *([scores] if scores else [])]) or NO_TRIALS
 
 
 def escape(value: object) -> str:

@@ -17,13 +17,14 @@ from dilm.evaluation.in_context import CONTENT_FREE, PromptTrial, run_prompt_tri
 from dilm.evaluation.trials import Arm, Trial, arms, once_each, run_trial
 from dilm.recipe import Runtime
 from dilm.runs import cache_folder
-from dilm.runtime import workers
+from dilm.runtime import cluster, workers
 from dilm.runtime.hashing import key
 from dilm.runtime.optimize import Schedule
 from dilm.runtime.progress import bar
 from dilm.stages.embed import EMBEDDED, PROJECTED, embedded_file, projected_file
 from dilm.stages.select import real_sets, synthetic_sets
 from dilm.stages.students import Enrolled, embedded_student, enrolled, scorer, student
+from dilm.stages.variants import VARIANTS, variants
 from dilm.types import Dataset, Score
 from dilm.version import VERSION
 
@@ -43,12 +44,13 @@ def run(bench: Bench, also: Mapping[str, str] | None = None) -> dict[str, Any]:
                 f"{name!r} is the name of a method of this run already.", "Choose another for your own set."
             )
         sets[name] = read_sets(Path(file), bench.task, bench.recipe.per_class)[: bench.recipe.select.sets]
+    sets |= variants(bench, sets)
     jobs = list(plan(bench, sets))
     trials = [job.trial for job in jobs]
     known = measured(bench)
     missing = list({job.trial.key: job for job in jobs if job.trial.key not in known}.values())
     with bar("evaluate", len(trials), len(trials) - len(missing)) as advance:
-        for job, score in workers.run(measure, missing, _workers(bench)):
+        for job, score in _run_all(bench, missing):
             jsonl.append(scores_file(bench), {"trial": job.trial.key, **asdict(score)})
             advance(1, **{job.trial.method: score.value})
     names = ("key", "method", "learner", "per_class", "set", "seed")
@@ -93,6 +95,14 @@ def _run(job: Job) -> Score:
     return run_trial(trial, student(job.who, trial.test.task, trial.schedule, trial.batch, job.runtime))
 
 
+def _run_all(bench: Bench, jobs: list[Job]) -> Iterator[tuple[Job, Score]]:
+    """Every job with its score, on the engine that the recipe names."""
+    runtime = bench.recipe.runtime
+    if runtime.engine == "ray":
+        return cluster.run(measure, jobs, runtime.cluster)
+    return workers.run(measure, jobs, _workers(bench))
+
+
 def _workers(bench: Bench) -> int:
     if wanted := bench.recipe.runtime.workers:
         return wanted
@@ -108,7 +118,8 @@ def plan(bench: Bench, sets: Mapping[str, list[Dataset]]) -> Iterator[Job]:
             yield _job(bench, who, full_schedule(bench.recipe), 0, (FULL, 0, 0, bench.splits.train))
         if EMBEDDED in bench.recipe.evaluate.baselines and who.is_own(bench):
             yield from _embedded(bench, who)
-        for arm in arms(sets, bench.recipe.evaluate.seeds) if who.draws else once_each(sets):
+        shown = {name: several for name, several in sets.items() if not who.reads or name not in VARIANTS}
+        for arm in arms(shown, bench.recipe.evaluate.seeds) if who.draws else once_each(shown):
             yield _job(bench, who, trial_schedule(bench.recipe), bench.recipe.per_class, arm)
 
 
@@ -118,18 +129,7 @@ def _embedded(bench: Bench, who: Enrolled) -> Iterator[Job]:
     sets, seeds = bench.recipe.select.sets, bench.recipe.evaluate.seeds
     content = key(["embeddings", hashlib.sha256(file.read_bytes()).hexdigest(), who.identity])
     for seed in range(sets * seeds):
-        trial = Trial(
-            method=EMBEDDED,
-            learner=who.name,
-            per_class=bench.recipe.per_class,
-            set=0,
-            seed=seed,
-            rows=shown,
-            test=bench.splits.test,
-            schedule=None,
-            batch=bench.recipe.evaluate.batch,
-            identity=content,
-        )
+        trial = _trial(bench, replace(who, identity=content), None, bench.recipe.per_class, (EMBEDDED, 0, seed, shown))
         yield Job(trial, who, bench.recipe.runtime, str(file))
 
 
@@ -143,25 +143,27 @@ def _projected_rows(bench: Bench) -> Dataset:
 
 
 def _job(bench: Bench, who: Enrolled, schedule: Schedule, per_class: int, arm: Arm) -> Job:
-    method, number, seed, rows = arm
-    if who.reads:
-        free = CONTENT_FREE if bench.recipe.evaluate.calibrate else ()
-        test, content = bench.splits.test, who.identity
-        prompted = PromptTrial(method, who.name, per_class, number, seed, rows, test, content, free)
-        return Job(prompted, who, bench.recipe.runtime)
-    trial = Trial(
-        method=method,
-        learner=who.name,
-        per_class=per_class,
-        set=number,
-        seed=seed,
-        rows=rows,
-        test=bench.splits.test,
-        schedule=schedule if who.draws else None,
-        batch=bench.recipe.evaluate.batch,
-        identity=who.identity,
-    )
-    return Job(trial, who, bench.recipe.runtime)
+    if not who.reads:
+        return Job(_trial(bench, who, schedule if who.draws else None, per_class, arm), who, bench.recipe.runtime)
+    free = CONTENT_FREE if bench.recipe.evaluate.calibrate else ()
+    prompted = PromptTrial(**_question(bench, who, per_class, arm), identity=who.identity, content_free=free)
+    return Job(prompted, who, bench.recipe.runtime)
+
+
+def _trial(bench: Bench, who: Enrolled, schedule: Schedule | None, per_class: int, arm: Arm) -> Trial:
+    asked = _question(bench, who, per_class, arm)
+    return Trial(**asked, schedule=schedule, batch=bench.recipe.evaluate.batch, identity=who.identity)
+
+
+def _question(bench: Bench, who: Enrolled, per_class: int, arm: Arm) -> dict[str, Any]:
+    """What every trial asks."""
+    names = ("method", "set", "seed", "rows")
+    return {
+        "learner": who.name,
+        "per_class": per_class,
+        "test": bench.splits.test,
+        **dict(zip(names, arm, strict=True)),
+    }
 
 
 def measured(bench: Bench) -> dict[str, Score]:

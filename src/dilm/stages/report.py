@@ -17,6 +17,7 @@ from dilm.recipe import Recipe
 from dilm.reports import card, page, table
 from dilm.reports.findings import Bar, Cost, Findings, Measure, bar
 from dilm.reports.methods import OURS
+from dilm.reports.robustness import robustness
 from dilm.runs import write_text
 from dilm.runtime.hashing import key
 from dilm.runtime.seeding import numpy_stream
@@ -28,6 +29,13 @@ from dilm.version import VERSION
 
 TEXT = "text.json"
 """In the stage's folder: what the texts are like."""
+
+FOLDERS = {
+    "data": ("source", "test"),
+    "models": ("generator", "learner", "encoder"),
+    "report": ("language_model",),
+}
+"""Settings that may be folders of this machine."""
 
 BEFORE = ("load", "pretrain", "embed", "fit", "match", "generate", "select", "evaluate")
 
@@ -101,6 +109,7 @@ def plain(found: Findings) -> dict[str, Any]:
         "task": asdict(found.task),
         "per_class": found.per_class,
         "results": [asdict(each) for each in found.bars],
+        "robustness": [asdict(each) for each in robustness(found)],
         "examples": rows,
         "rejected": found.rejected,
         "text": [asdict(each) for each in found.text],
@@ -142,7 +151,7 @@ def _provenance(bench: Bench, manifests: Mapping[str, dict[str, Any]]) -> Proven
 def _shown(recipe: Recipe) -> dict[str, Any]:
     """The recipe without folders of this machine: of a local path only the last part is shared."""
     shown = asdict(recipe)
-    for section, names in {"data": ("source", "test"), "models": ("generator", "learner", "encoder")}.items():
+    for section, names in FOLDERS.items():
         for name in names:
             value = shown[section][name]
             shown[section][name] = _last_part(value)

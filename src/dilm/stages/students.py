@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -78,9 +79,9 @@ def _enrol(bench: Bench, name: str) -> Enrolled:
 
 
 def _known_as(bench: Bench, model: str) -> str:
-    """A model's name in tables: a hub id as it is, of a folder its last part."""
+    """A model's name in tables: a hub id as it is, of a folder or a link to one its last part."""
     name = bench.recipe.models.learner if model == SAME else model
-    return Path(name).resolve().name if not is_scratch(name) and Path(name).is_dir() else name
+    return Path(os.path.abspath(name)).name if not is_scratch(name) and Path(name).is_dir() else name
 
 
 def scorer(who: Enrolled, runtime: Runtime) -> Scorer:

@@ -7,8 +7,9 @@ from typing import Any
 
 from dilm.build import Bench
 from dilm.evaluation.contamination import Comparison, compare
-from dilm.evaluation.quality import Quality, quality
+from dilm.evaluation.quality import LanguageModel, Quality, quality
 from dilm.models.linear import FrozenFeatures
+from dilm.models.scorer import CausalScorer
 from dilm.reports import wording
 from dilm.reports.findings import Measure
 from dilm.runtime.seeding import numpy_stream
@@ -31,16 +32,25 @@ QUALITY = (
 )
 """(name, field of Quality, how it is written, meaning)."""
 
+FLUENCY = (
+    "perplexity",
+    "perplexity",
+    "{:.0f}".format,
+    "Of a token, under a language model that had no part in the run.",
+)
+
 
 def measures(bench: Bench, rows: Dataset) -> tuple[Measure, ...]:
     """Variety, labels, and what is shared with real rows; what cannot be measured says why."""
     train, test = bench.splits.train, bench.splits.test
     judge = FrozenFeatures(bench.encoder, bench.probe)
-    ours = quality(rows, encoder=bench.encoder, judge=judge)
+    reader = _reader(bench)
+    ours = quality(rows, encoder=bench.encoder, judge=judge, language_model=reader)
     real = _as_many_real_rows(bench)
-    theirs = quality(real, encoder=bench.encoder, judge=judge) if real else None
+    theirs = quality(real, encoder=bench.encoder, judge=judge, language_model=reader) if real else None
+    lines = (*QUALITY, FLUENCY) if reader else QUALITY
     return (
-        *(_told(ours, theirs, *line) for line in QUALITY),
+        *(_told(ours, theirs, *line) for line in lines),
         *_shared("train", compare(rows, train)),
         *_shared("test", compare(rows, test)),
     )
@@ -52,6 +62,15 @@ def _as_many_real_rows(bench: Bench) -> Dataset | None:
     if min(train.counts) < per_class:
         return None
     return bench.selector("random")(train, per_class, numpy_stream(bench.recipe.seed, "beside")).apply(train)
+
+
+def _reader(bench: Bench) -> LanguageModel | None:
+    """The language model that the recipe names: summed nlls of texts, and how many tokens they have."""
+    name = bench.recipe.report.language_model
+    if not name:
+        return None
+    scorer = CausalScorer.open(name, bench.place)
+    return lambda texts: (-scorer.score([""], texts)[0], [scorer.tokens(text) for text in texts])
 
 
 def _told(
