@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from dilm.types import Dataset, Draft, Example, Selection, Task
@@ -72,6 +73,11 @@ class Learner(Protocol):
 
     def eval(self) -> None:
         """Without dropout."""
+        ...
+
+    def reading_only(self, examples: Sequence[Example], kept: float) -> AbstractContextManager[None]:
+        """Within, only these examples are read, and `parameters` may leave out what they do not touch, which
+        afterwards is times `kept`: what weight decay leaves of a weight without gradient."""
         ...
 
     def loss(self, examples: Sequence[Example]) -> Tensor:

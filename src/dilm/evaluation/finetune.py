@@ -23,14 +23,15 @@ def finetune(
     """Reset the learner and train it on `rows`; the same seed gives the same head, order and dropout."""
     learner.reset(derive(seed, "head"))
     learner.train()
-    update = AdamW(learner.parameters(), schedule)
     order = derive(seed, "rows")
-    for step in range(schedule.steps):
-        seed_torch(seed, "dropout", step)
-        examples = [rows[row] for row in rows_of_step(len(rows), step, batch, order)]
-        loss = update([learner.loss(examples).mean()], 1)
-        if advance:
-            advance(1, loss=loss)
+    with learner.reading_only(rows, schedule.kept):
+        update = AdamW(learner.parameters(), schedule)
+        for step in range(schedule.steps):
+            seed_torch(seed, "dropout", step)
+            examples = [rows[row] for row in rows_of_step(len(rows), step, batch, order)]
+            loss = update([learner.loss(examples).mean()], 1)
+            if advance:
+                advance(1, loss=loss)
     learner.eval()
 
 

@@ -15,6 +15,7 @@ from dilm.errors import ModelError
 from dilm.models.encodings import PROBES, Batch, Encodings
 from dilm.models.heads import find_head, read_head
 from dilm.models.hub import first_layers, open_model, open_tokenizer
+from dilm.models.lean import can_be_cut, only_rows
 from dilm.models.weights import Pristine, copied, put_back, tensors
 from dilm.numerics.gradients import head_gradients
 from dilm.runtime import memory
@@ -24,6 +25,9 @@ from dilm.types import Example, Task
 BATCH = 128
 CHUNK = 16
 """Rows of a forward pass without a graph."""
+
+FEW = 5000
+"""Examples of which it is worth finding out what tokens they have; more have most."""
 
 MAX_TOKENS = 128
 
@@ -89,6 +93,23 @@ class Classifier:
         """Every weight and buffer as it was opened, bit for bit, the head drawn anew from `seed`; eval mode."""
         self._pristine.put_back(self.model, seed)
         self.model.eval()
+
+    @contextmanager
+    def reading_only(self, examples: Sequence[Example], kept: float) -> Iterator[None]:
+        """Within, `parameters` leaves out the embeddings of tokens that these examples do not have, where that is most
+        of them. Afterwards those are times `kept`, the others as they were trained. Nothing else may be read within.
+        """
+        table, used = self.model.get_input_embeddings(), self._tokens_of(examples) if len(examples) <= FEW else None
+        if used is None or not can_be_cut(self.model, table, used):
+            yield
+            return
+        with only_rows(table, used, kept):  # type: ignore[arg-type]
+            yield
+
+    def _tokens_of(self, examples: Sequence[Example]) -> Tensor:
+        """Every token that a batch of these examples may hold, padding too: [k]."""
+        tokens = {token for row in self.encodings.rows(examples) for token in row["input_ids"]}
+        return torch.tensor(sorted(tokens | {self.encodings.padding["input_ids"]}))
 
     def loss(self, examples: Sequence[Example]) -> Tensor:
         """Cross-entropy of each example, differentiable, in the mode that the model is in: n examples -> [n].

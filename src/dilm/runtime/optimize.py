@@ -21,6 +21,11 @@ class Schedule:
     weight_decay: float = 0.01
     clip: float = 1.0
 
+    @property
+    def kept(self) -> float:
+        """What weight decay leaves, after all steps, of a weight that gets no gradient."""
+        return math.prod(1 - self.rate(step) * self.weight_decay for step in range(self.steps))
+
     def rate(self, step: int) -> float:
         """Learning rate of a step (0-based): linear warm-up, then half a cosine down to 0 (paper 1.7).
 
