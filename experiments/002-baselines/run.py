@@ -42,9 +42,9 @@ CORESETS = (
 SETTINGS = {
     "models.generator": "scratch:mini",
     "models.learner": "scratch",
-    "fit.steps": 1500,
+    "fit.steps": 600,
     "fit.lr": 3e-3,
-    "fit.check_every": 250,
+    "fit.check_every": 200,
     "match.lr": 3e-4,
     "generate.oversample": 50,
     "select.sets": 5,

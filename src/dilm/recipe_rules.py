@@ -37,7 +37,6 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "embed.labels": ("soft", "hard"),
     "embed.trains": ("all", "head"),
     "runtime.precision": ("auto", "fp32", "bf16"),
-    "runtime.engine": ("processes", "ray"),
 }
 
 
