@@ -147,6 +147,7 @@ def test_other_learners_are_measured_on_the_same_sets(copied: Path):
     trials = api.run_stage(run, "evaluate")["trials"]
     arms = {name: [trial for trial in trials if trial["learner"] == name] for name in scored_learners(trials)}
     assert list(arms) == ["scratch", "frozen:scratch", "tfidf", "first-1:scratch"]
+    assert list(dict.fromkeys(row["learner"] for row in api.findings_json(run)["results"])) == list(arms)
     assert before.items() <= scores_of(copied).items()
     finetuned, drawn_once = arms["scratch"], arms["tfidf"]
     assert len(arms["first-1:scratch"]) == len(finetuned)
