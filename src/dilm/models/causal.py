@@ -24,7 +24,7 @@ SEPARATOR = "<|field|>"
 LESS_AT_ONCE = (
     "Lower `fit.batch`, `match.synthetic`, `generate.batch` or `models.max_tokens`, or use a smaller generator."
 )
-CHUNK = 32
+CHUNK = 16
 """Texts that run together when likelihoods are taken: fewer, less padding; more, fuller matrix products."""
 
 

@@ -23,8 +23,9 @@ from dilm.runtime.device import Place
 from dilm.types import Example, Task
 
 BATCH = 128
-CHUNK = 16
-"""Rows of a forward pass without a graph."""
+"""Rows of a forward pass without a graph, and of a training step where `CHUNK` says nothing else."""
+CHUNK = {"cpu": 8}
+"""Rows of a training step that run together: few on a CPU, where padding costs more than small matrix products."""
 
 FEW = 5000
 """Examples of which it is worth finding out what tokens they have; more have most."""
@@ -119,8 +120,9 @@ class Classifier:
         Texts of like length run together, so that short ones are not padded to the longest.
         """
         losses, order = [], []
+        chunk = CHUNK.get(self.place.device.type, BATCH)
         with self._memory(len(examples)):
-            for positions, batch in self.encodings.batches(examples, CHUNK, self.place.device):
+            for positions, batch in self.encodings.batches(examples, chunk, self.place.device):
                 with self.place.autocast():
                     logits = self.model(**batch).logits
                 targets = self._targets([examples[position] for position in positions])
