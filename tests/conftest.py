@@ -6,6 +6,7 @@ import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when huggingface_hub is imported
 os.environ.setdefault("DILM_PROGRESS", "none")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported
 
 from collections.abc import Callable
 from pathlib import Path

@@ -26,7 +26,7 @@ from record import record  # noqa: E402
 MINILM = "minilm"
 SMALL = {
     "models.encoder": MINILM,
-    "fit.steps": 1500,
+    "fit.steps": 600,
     "fit.lr": 3e-3,
     "match.lr": 3e-4,
     "evaluate.lr": 3e-3,

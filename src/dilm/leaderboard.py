@@ -19,9 +19,8 @@ from pydantic.dataclasses import dataclass as checked
 from dilm import pipeline, runs
 from dilm.build import Bench
 from dilm.compared import compared
-from dilm.errors import RecipeError
+from dilm.errors import RecipeError, did_you_mean
 from dilm.recipe import Recipe
-from dilm.recipe_fields import nearest
 from dilm.reports import comparison_page
 from dilm.runs import Run
 
@@ -55,7 +54,7 @@ def read(name_or_path: str) -> Suite:
     """A bundled suite by name, or a YAML file. Raises RecipeError for one that is not there or not a suite."""
     path = BUNDLED / f"{name_or_path}.yaml" if name_or_path in names() else Path(name_or_path)
     if not path.is_file():
-        remedy = f"{nearest(name_or_path, names())} Known are {', '.join(names())}; or name a YAML file.".strip()
+        remedy = f"{did_you_mean(name_or_path, names(), 'Known')} Or name a YAML file."
         raise RecipeError(f"There is no suite {name_or_path!r}.", remedy)
     try:
         return TypeAdapter(Suite).validate_python(yaml.safe_load(path.read_text("utf-8")))

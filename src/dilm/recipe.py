@@ -175,6 +175,10 @@ class Embed:
     """soft labels are learnt, hard ones stay."""
     trains: str = "all"
     """What the steps train: all weights, or the head."""
+    attention: str = "none"
+    """Attention labels (Maekawa et al. 2023), learnt too: none, cls (where the head reads) or all positions."""
+    attention_weight: float = 1.0
+    """How much they count beside the labels in each of these steps."""
     check_every: int = 20
     """Updates between the points that a killed run resumes from."""
 

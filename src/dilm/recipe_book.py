@@ -10,9 +10,9 @@ from typing import Any, get_origin
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from dilm.errors import RecipeError
+from dilm.errors import RecipeError, did_you_mean
 from dilm.recipe import Recipe
-from dilm.recipe_fields import LIST_THEM, fields_of, flatten, leaves, nearest, suggest
+from dilm.recipe_fields import LIST_THEM, fields_of, flatten, leaves, suggest
 from dilm.recipe_rules import check as check
 
 BUNDLED = Path(__file__).parent / "recipes"
@@ -93,7 +93,7 @@ def _locate(wanted: str) -> Path:
     if path.is_file():
         return path
     listed = f"Bundled recipes: {', '.join(names())}; anything else is the path of a YAML file."
-    raise RecipeError(f"There is no recipe {wanted!r}.", f"{nearest(wanted, names())} {listed}".strip())
+    raise RecipeError(f"There is no recipe {wanted!r}.", f"{did_you_mean(wanted, names())} {listed}".strip())
 
 
 def _parse(path: Path) -> dict[str, Any]:

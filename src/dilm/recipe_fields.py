@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
 from pydantic.fields import FieldInfo
 
+from dilm.errors import did_you_mean, nearest
 from dilm.recipe import Recipe
 
 LIST_THEM = "`dilm show default` lists every setting."
@@ -33,24 +32,14 @@ def flatten(recipe: Recipe) -> dict[str, Any]:
     return values
 
 
-def nearest(wanted: str, known: Iterable[str]) -> str:
-    """`Did you mean `x`?` for a near miss, else an empty text.
-
-    >>> nearest("hering", ["random", "herding"])
-    'Did you mean `herding`?'
-    """
-    found = difflib.get_close_matches(wanted, list(known), n=1, cutoff=0.6)
-    return f"Did you mean `{found[0]}`?" if found else ""
-
-
 def suggest(name: str) -> str:
     """What to do about a name that is no setting."""
     if name in fields_of(Recipe):
         example = next(leaf for leaf in leaves() if leaf.startswith(f"{name}."))
         return f"It is a section: name one of its settings, for example `{example}`."
-    last = difflib.get_close_matches(name.rpartition(".")[2], [leaf.rpartition(".")[2] for leaf in leaves()], n=1)
-    same_end = [leaf for leaf in leaves() if last and leaf.rpartition(".")[2] == last[0]]
-    return f"{nearest(name, same_end or leaves()) or nearest(name, leaves())} {LIST_THEM}".strip()
+    last = nearest(name.rpartition(".")[2], [leaf.rpartition(".")[2] for leaf in leaves()])
+    same_end = [leaf for leaf in leaves() if leaf.rpartition(".")[2] == last]
+    return f"{did_you_mean(name, same_end or leaves()) or did_you_mean(name, leaves())} {LIST_THEM}".strip()
 
 
 def fields_of(node: Any) -> dict[str, FieldInfo]:

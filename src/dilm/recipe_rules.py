@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from dilm.errors import RecipeError
+from dilm.errors import RecipeError, did_you_mean
 from dilm.recipe import Recipe
-from dilm.recipe_fields import flatten, nearest
+from dilm.recipe_fields import flatten
 from dilm.recipe_learners import learning
 
 SELECTORS = (
@@ -36,6 +36,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "evaluate.baselines": (*SELECTORS, "nearest", "untuned", "untuned_random", "full", "tdd", "tdd_text"),
     "embed.labels": ("soft", "hard"),
     "embed.trains": ("all", "head"),
+    "embed.attention": ("none", "cls", "all"),
     "runtime.precision": ("auto", "fp32", "bf16"),
 }
 
@@ -69,7 +70,7 @@ RANGES = (
     ),
     Range(
         """pretrain.lr fit.clip match.clip match.temperature generate.temperature evaluate.lr evaluate.clip
-        evaluate.full_lr embed.lr embed.rate""",
+        evaluate.full_lr embed.lr embed.rate embed.attention_weight""",
         "above 0",
         lambda value: value > 0,
     ),
@@ -107,7 +108,7 @@ def _check_choices(values: dict[str, Any]) -> None:
     for name, known in CHOICES.items():
         for value in values[name] if isinstance(values[name], tuple) else (values[name],):
             if value not in known:
-                remedy = f"{nearest(value, known)} Known are {', '.join(known)}.".strip()
+                remedy = did_you_mean(value, known, "Known")
                 raise RecipeError(f"{name} does not know {value!r}.", remedy)
 
 

@@ -27,8 +27,8 @@ def file(folder: Path, content: str | bytes, name: str = "reviews.csv") -> Path:
 MISTAKES = {
     "empty file": ("", {}, ["reviews.csv has no rows", "Check that it was written completely"]),
     "only a header": ("text,label\n", {}, ["reviews.csv has no rows"]),
-    "misspelt text": (GOOD, {"text": "txt"}, ["no column 'txt'", "Did you mean text?", "Columns: text, label"]),
-    "misspelt label": (GOOD, {"label": "Lable"}, ["no column 'Lable'", "Did you mean label?"]),
+    "misspelt text": (GOOD, {"text": "txt"}, ["no column 'txt'", "Did you mean `text`?", "Columns: text, label"]),
+    "misspelt label": (GOOD, {"label": "Lable"}, ["no column 'Lable'", "Did you mean `label`?"]),
     "no label name": (GOOD.replace("label", "verdict"), {}, ["No column", "--label", "text (text), verdict (text)"]),
     "two label names": (GOOD.replace("text,", "class,"), {}, ["Several columns", "could be the label", "--label"]),
     "two texts": ("a,b,label\n" + "x,y,1\n" * 9, {}, ["Several columns", "hold text", "--text", "a (text), b (text)"]),
@@ -87,7 +87,7 @@ def test_a_mistake_in_another_file(tmp_path: Path, mistake: str) -> None:
 def test_a_misspelt_file_is_told_its_neighbours(tmp_path: Path) -> None:
     file(tmp_path, GOOD)
     for source in (tmp_path / "revews.csv", str(tmp_path / "revews.csv")):
-        with pytest.raises(DataError, match=says("no file", "revews.csv", "Did you mean reviews.csv?")):
+        with pytest.raises(DataError, match=says("no file", "revews.csv", "Did you mean `reviews.csv`?")):
             load(source)
     with pytest.raises(DataError, match=says("no file", "held.csv", "Data files in", "reviews.csv")):
         load(tmp_path / "reviews.csv", test=tmp_path / "held.csv")
@@ -95,7 +95,7 @@ def test_a_misspelt_file_is_told_its_neighbours(tmp_path: Path) -> None:
 
 def test_a_misspelt_task_is_told_the_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(DataError, match=says("'sst-2'", "Did you mean sst2?", "toy_pairs")):
+    with pytest.raises(DataError, match=says("'sst-2'", "Did you mean `sst2`?", "toy_pairs")):
         load("sst-2")
 
 
@@ -103,7 +103,7 @@ def test_a_misspelt_file_in_a_folder_is_not_taken_for_a_hub_id(tmp_path: Path, m
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").mkdir()
     file(tmp_path / "data", GOOD)
-    with pytest.raises(DataError, match=says("There is no file", "data/review", "Did you mean reviews.csv?")):
+    with pytest.raises(DataError, match=says("There is no file", "data/review", "Did you mean `reviews.csv`?")):
         load("data/review")
 
 
@@ -127,7 +127,7 @@ def test_a_class_that_only_the_test_file_has(tmp_path: Path) -> None:
 
 def test_a_test_file_without_the_columns(tmp_path: Path) -> None:
     held = file(tmp_path, "texts,label\nx,a\n", "held.csv")
-    with pytest.raises(DataError, match=says("held.csv has no column 'text'", "Did you mean texts?")):
+    with pytest.raises(DataError, match=says("held.csv has no column 'text'", "Did you mean `texts`?")):
         load(file(tmp_path, GOOD), test=held)
 
 

@@ -40,7 +40,7 @@ def test_a_page_is_complete_and_its_prompt_shows_each_field_once(name: str) -> N
 
 
 def test_an_unknown_task_is_told_its_nearest() -> None:
-    with pytest.raises(DataError, match="Did you mean ag_news"):
+    with pytest.raises(DataError, match="Did you mean `ag_news`"):
         read_task("agnews")
 
 

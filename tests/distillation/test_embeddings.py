@@ -46,7 +46,7 @@ def learner(train: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Classif
             parameter.add_(0.2 * torch.randn(parameter.shape))
     scratch.save(body, tokenizer, folders[0])
     one = opened(folders[0], train.task)
-    finetune(one, train, Schedule(40, 5e-3), 16, 0)
+    finetune(one, train, Schedule(35, 5e-3), 16, 0)
     scratch.save(one.model, tokenizer, folders[1])
     return opened(folders[1], train.task)
 
@@ -90,20 +90,29 @@ def scores(rows: DistilledEmbeddings, learner: Classifier, test: Dataset) -> lis
 def same(one: DistilledEmbeddings, other: DistilledEmbeddings) -> bool:
     pairs = [(getattr(one, name), getattr(other, name)) for name in ("embeddings", "fields", "labels", "rates")]
     pairs += [(one.beside[name], other.beside[name]) for name in one.beside | other.beside]
+    if one.attention is not None and other.attention is not None:
+        pairs.append((one.attention, other.attention))
     equal = all(torch.equal(left, right) and left.dtype == right.dtype for left, right in pairs)
+    equal = equal and (one.attention is None) == (other.attention is None)
     return equal and (one.unrolling, one.identity) == (other.unrolling, other.identity)
 
 
-@pytest.mark.parametrize(("trains", "per_step"), [("all", 2), ("all", 1), ("head", 2)])
+@pytest.mark.parametrize(
+    ("trains", "per_step", "attention"),
+    [("all", 2, "none"), ("all", 1, "none"), ("head", 2, "none"), ("all", 2, "cls"), ("all", 1, "all")],
+)
 def test_the_gradient_through_training_is_the_true_one(
-    learner: Classifier, halves: tuple[Dataset, Dataset], trains: str, per_step: int
+    learner: Classifier, halves: tuple[Dataset, Dataset], trains: str, per_step: int, attention: str
 ):
     """Against central differences, in double precision, along a random direction of each thing that is learnt."""
     exact = deepcopy(learner)
     exact.model.double()
     exact.reset(3)
     texts = starting_texts(halves[0], 2, seed=0)
-    rows = LearntRows.from_texts(exact, texts, Unrolling(3, per_step, trains), rate=0.3)
+    rows = LearntRows.from_texts(exact, texts, Unrolling(3, per_step, trains, attention, 3.0), rate=0.3)
+    with torch.no_grad():
+        for parameter in rows.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(4)))
     assert rows.embeddings.dtype == torch.float64
     loss = loss_after_training(rows.current(), exact, halves[1][:8])
     pieces = torch.autograd.grad(loss, list(rows.parameters()))
@@ -193,6 +202,63 @@ def test_training_is_what_was_differentiated(learner: Classifier, learnt: Learnt
     assert not learner.model.training
     assert (moved == {"classifier.weight", "classifier.bias"}) == (trains == "head")
     assert "bert.embeddings.word_embeddings.weight" not in moved
+
+
+@pytest.mark.parametrize("whose", ["cls", "all"])
+def test_attention_labels_begin_as_the_learners_own_attention(
+    learner: Classifier, halves: tuple[Dataset, Dataset], whose: str
+):
+    """So that the first step is that of rows without them, and only learning makes a difference."""
+    texts = starting_texts(halves[0], 1, 0)
+    plain, labelled = (
+        LearntRows.from_texts(learner, texts, Unrolling(1, 1, attention=attention), rate=0.3).current()
+        for attention in ("none", whose)
+    )
+    learner.reset(0)
+    (step,), (other,) = (rows.lessons(torch.device("cpu")) for rows in (plain, labelled))
+    assert step.looking is None and other.looking is not None
+    width = plain.embeddings.shape[1]
+    assert other.looking.labels.shape == (2, 1, 2, {"cls": 1, "all": width}[whose], width)
+    for name, weight in unroll(learner, [step], "all").items():
+        torch.testing.assert_close(unroll(learner, [other], "all")[name], weight, atol=1e-4, rtol=1e-3)
+
+
+def test_attention_labels_teach_where_to_look(learner: Classifier, halves: tuple[Dataset, Dataset]):
+    """Labels that ask for one token, and nothing else in the loss that moves: the attention follows them."""
+    start = embedded(learner, starting_texts(halves[0], 1, 0), Unrolling(30, 1, "all", "cls", 50.0), 0.02)
+    assert start.attention is not None
+    wish = torch.zeros_like(start.attention)
+    wish[..., 2] = 1.0
+    rows = replace(start, attention=wish)
+    before, after = [], []
+    for found, rates in ((before, torch.zeros(30)), (after, rows.rates)):
+        replace(rows, rates=rates).train(learner, 0)
+        inputs = {"inputs_embeds": rows.embeddings, **rows.beside}
+        found.append(float(learner.attend(inputs, {}, "cls")[1][..., 2].mean().detach()))
+    assert after[0] > 2 * before[0]
+
+
+def test_attention_labels_are_learnt_kept_and_cut_in_two(
+    learner: Classifier, halves: tuple[Dataset, Dataset], tmp_path: Path
+):
+    def new() -> LearntRows:
+        wanted = Unrolling(3, 1, "all", "cls")
+        return LearntRows.from_texts(learner, starting_texts(halves[0], 2, 0), wanted, rate=0.3)
+
+    whole, first, second = new(), new(), new()
+    list(learn(whole, learner, (halves[0], 8), updater(whole, 4), range(4), seed=0))
+    update, again = updater(first, 4), updater(second, 4)
+    list(learn(first, learner, (halves[0], 8), update, range(2), seed=0))
+    second.load_state_dict(first.state_dict())
+    again.restore(update.state())
+    list(learn(second, learner, (halves[0], 8), again, range(2, 4), seed=0))
+    result = whole.result()
+    assert same(result, second.result())
+    assert result.attention is not None and new().start.attention is not None
+    assert not torch.allclose(result.attention, new().start.attention, atol=1e-3)
+    torch.testing.assert_close(result.attention.sum(-1), torch.ones(result.attention.shape[:-1]))
+    result.save(tmp_path / "rows.safetensors")
+    assert same(DistilledEmbeddings.load(tmp_path / "rows.safetensors"), result)
 
 
 def test_learning_leaves_the_learner_and_its_gradients_alone(learner: Classifier, halves: tuple[Dataset, Dataset]):
@@ -307,6 +373,10 @@ def test_settings_that_make_no_sense_are_refused(learner: Classifier, train: Dat
     texts = starting_texts(train, 1, 0)
     with pytest.raises(RecipeError, match="`all`"):
         Unrolling(1, 1, "body")
+    with pytest.raises(RecipeError, match="`cls`"):
+        Unrolling(1, 1, attention="some")
+    with pytest.raises(DataError, match="attention labels"):
+        replace(embedded(learner, texts, WANTED, 0.1), unrolling=Unrolling(3, 1, attention="cls"))
     with pytest.raises(RecipeError, match="at least one step"):
         Unrolling(0, 1)
     with pytest.raises(RecipeError, match="teaches nothing"):

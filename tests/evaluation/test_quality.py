@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dilm.errors import DataError, ModelError, ResourceError
-from dilm.evaluation.quality import Quality, mauve, perplexity, quality, self_bleu
+from dilm.evaluation.quality import Quality, likeness, mauve, perplexity, quality, self_bleu
 from dilm.types import Dataset, Example, Task
 
 TASK = Task("films", ("text",), ("bad", "good"))
@@ -153,13 +153,24 @@ def test_a_likelihood_that_is_no_number_is_no_perplexity(nll, tokens):
         perplexity(nll, tokens)
 
 
+def test_a_pool_is_nearer_to_rows_like_it_than_to_others():
+    generator = np.random.default_rng(0)
+    like, unlike = (
+        rows(*("".join(generator.choice(list("ab"), size=12, p=share)) for _ in range(60)))
+        for share in ([0.5, 0.5], [0.9, 0.1])
+    )
+    near, far = likeness(like, like, Letters()), likeness(unlike, like, Letters())
+    assert near.frechet == pytest.approx(0, abs=1e-9) and far.frechet is not None and far.frechet > 1
+    assert near.mauve is None and "there are 60" in near.reasons["mauve"]
+
+
 def test_a_missing_extra_says_what_to_install(monkeypatch):
     without_bleu(monkeypatch)
     with pytest.raises(ResourceError, match=r"pip install dilm\[text\]"):
         self_bleu([("a",), ("b",)])
     assert "pip install dilm[text]" in quality(rows("a", "b")).reasons["self_bleu"]
     monkeypatch.setitem(sys.modules, "mauve", None)
-    with pytest.raises(ResourceError, match="pip install mauve-text"):
+    with pytest.raises(ResourceError, match=r"pip install dilm\[mauve\]"):
         mauve(np.zeros((1000, 2)), np.zeros((1000, 2)))
 
 

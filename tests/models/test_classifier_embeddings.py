@@ -33,6 +33,35 @@ def test_weights_of_the_caller_are_read_in_place_of_its_own(tiny_folder, place):
     assert torch.equal(learner.logits(inputs, {}), second)
 
 
+@pytest.mark.parametrize("kind", [*KINDS, "electra", "deberta-v2", "modernbert", "llama"])
+def test_a_model_tells_where_it_looks_and_says_the_same(tiny_folder, place, kind):
+    learner = Classifier.open(tiny_folder(kind), TASK, place)
+    learner.reset(0)
+    inputs = learner.embed(rows()[:1])
+    logits, attention = learner.attend(inputs, {}, "all")
+    torch.testing.assert_close(logits, learner.logits(inputs, {}), atol=1e-5, rtol=1e-4)
+    width = inputs["inputs_embeds"].shape[1]
+    assert attention.shape[0] == 1 and attention.shape[-2:] == (width, width)
+    torch.testing.assert_close(attention.sum(-1), torch.ones(attention.shape[:-1]))
+
+
+@pytest.mark.parametrize(
+    ("kind", "position"), [("bert", 0), ("roberta", 0), ("electra", 0), ("gpt2", -1), ("llama", -1)]
+)
+def test_the_position_that_the_head_reads_is_found(tiny_folder, place, kind, position):
+    learner = Classifier.open(tiny_folder(kind), TASK, place)
+    learner.reset(0)
+    inputs = learner.embed(rows()[:1])
+    every, one = (learner.attend(inputs, {}, whose)[1] for whose in ("all", "cls"))
+    assert torch.equal(one, every[..., [position], :])
+
+
+def test_a_head_that_is_not_seen_to_read_one_position_is_refused(tiny_folder, place):
+    learner = Classifier.open(tiny_folder("xlnet"), TASK, place)
+    with pytest.raises(ModelError, match="embed.attention=all"):
+        learner.attend(learner.embed(rows()[:1]), {}, "cls")
+
+
 @pytest.mark.parametrize("kind", ["t5", "bart"])
 def test_a_model_that_reads_no_embeddings_is_refused(tiny_folder, place, kind):
     learner = Classifier.open(tiny_folder(kind), TASK, place)

@@ -185,6 +185,13 @@ def test_another_language_model_tells_the_perplexity_of_the_texts(copied: Path):
     assert str(copied) not in (copied / "report.html").read_text("utf-8")
 
 
+def test_the_report_says_how_near_the_pool_is_or_how_many_texts_that_takes(copied: Path):
+    told = json.loads((copied / "report" / "text.json").read_text("utf-8"))
+    lines = {line["name"]: line for line in told}
+    for name, needed in (("Fréchet distance of the pool", "points a side"), ("MAUVE of the pool", "1000 texts a side")):
+        assert lines[name]["value"] is None and needed in lines[name]["reason"]
+
+
 def test_two_names_of_one_learner_are_one(copied: Path):
     learner = str(copied / "pretrain" / "learner")
     mixed = api.change_settings(api.existing_run(copied), {"evaluate.learners": ["same", "tfidf", learner]})

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from dilm.data.nearest import did_you_mean
 from dilm.data.tables import Table
-from dilm.errors import DataError
+from dilm.errors import DataError, did_you_mean
 from dilm.types import Dataset, Example, Task
 
 LABEL_NAMES = ("label", "labels", "class", "target", "category", "sentiment", "stars", "rating", "y")

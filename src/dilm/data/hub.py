@@ -10,7 +10,7 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from dilm.data.tables import Table, names_of_classes
-from dilm.errors import DataError, ResourceError
+from dilm.errors import DataError, ResourceError, first_line
 
 if TYPE_CHECKING:
     import datasets
@@ -37,12 +37,12 @@ def fetch(name: str, remedy: str) -> dict[str, Table]:
     try:
         return _tables(datasets.load_dataset(path, config, revision=revision), name)
     except DatasetNotFoundError as fault:
-        raise DataError(f"The hub has no dataset {name}, or it needs a login: {_first_line(fault)}", remedy) from fault
+        raise DataError(f"The hub has no dataset {name}, or it needs a login: {first_line(fault)}", remedy) from fault
     except OSError as fault:
-        raise ResourceError(f"Dataset {name} cannot be fetched: {_first_line(fault)}.", remedy) from fault
+        raise ResourceError(f"Dataset {name} cannot be fetched: {first_line(fault)}.", remedy) from fault
     except (ValueError, RuntimeError) as fault:
         hint = "Name a configuration, org/name:config, or another revision, org/name@refs/convert/parquet."
-        raise DataError(f"Dataset {name} cannot be read: {_first_line(fault)}", hint) from fault
+        raise DataError(f"Dataset {name} cannot be read: {first_line(fault)}", hint) from fault
 
 
 def read_saved(folder: Path) -> dict[str, Table]:
@@ -53,7 +53,7 @@ def read_saved(folder: Path) -> dict[str, Table]:
         return _tables(datasets.load_from_disk(str(folder)), folder.name)
     except (OSError, ValueError) as fault:
         raise DataError(
-            f"Folder {folder} is damaged: {_first_line(fault)}", "Save it again with save_to_disk."
+            f"Folder {folder} is damaged: {first_line(fault)}", "Save it again with save_to_disk."
         ) from fault
 
 
@@ -81,7 +81,3 @@ def _answers(address: str) -> bool:
     except OSError:
         return False
     return True
-
-
-def _first_line(fault: Exception) -> str:
-    return str(fault).partition("\n")[0]

@@ -10,10 +10,9 @@ from functools import cache
 from pathlib import Path
 
 from dilm.data import hub, toy, toy_pairs
-from dilm.data.nearest import did_you_mean, nearest
 from dilm.data.tables import READERS, Table, concatenate, read_table
 from dilm.data.tasks import TaskPage, read_task, task_names
-from dilm.errors import DataError
+from dilm.errors import DataError, did_you_mean, nearest
 from dilm.types import Example
 
 SPLIT_NAMES = {"train": r"train(ing)?", "validation": r"validation|valid|val|dev", "test": r"test"}

@@ -8,8 +8,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from dilm.data.nearest import did_you_mean
-from dilm.errors import DataError
+from dilm.errors import DataError, did_you_mean
 
 
 @dataclass(frozen=True)

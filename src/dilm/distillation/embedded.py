@@ -12,11 +12,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from dilm.distillation.attention import Looking
 from dilm.distillation.unrolling import EmbeddingLearner, Lesson, Unrolling, train
 from dilm.errors import DataError, ModelError
 from dilm.runtime.seeding import derive
 
 VALUES = ("embeddings", "fields", "labels", "rates")
+"""Tensors that every set has; attention labels are only in some."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,12 +38,16 @@ class DistilledEmbeddings:
     unrolling: Unrolling
     identity: str
     """Content key of the learner that they were learnt for."""
+    attention: Tensor | None = None
+    """[n, layers, heads, q, T]: where the learner should look, of one position (q = 1) or of all (q = T)."""
 
     def __post_init__(self) -> None:
         rows, width = self.embeddings.shape[:2]
         beside = [values.shape == (rows, width) for values in (*self.beside.values(), self.fields)]
         if len(self.labels) != rows or rows % self.labels.shape[1] or not rows or not all(beside):
             raise DataError("The embeddings, masks and labels do not fit together.", "Learn or load them anew.")
+        if (self.attention is None) != (self.unrolling.attention == "none"):
+            raise DataError("There are attention labels without use, or none where they are used.", "Learn them anew.")
         if len(self.rates) != self.unrolling.steps:
             raise DataError(
                 f"There are {len(self.rates)} learning rates for {self.unrolling.steps} steps.", "Give one for each."
@@ -77,7 +83,12 @@ class DistilledEmbeddings:
             rows = self.unrolling.rows(step, self.per_class, self.labels.shape[1])
             inputs = {"inputs_embeds": self.embeddings, **self.beside}
             picked = {name: values[rows].to(device) for name, values in inputs.items()}
-            yield Lesson(picked, self.labels[rows].to(device), rate)
+            yield Lesson(picked, self.labels[rows].to(device), rate, self._looking(rows, device))
+
+    def _looking(self, rows: list[int], device: torch.device) -> Looking | None:
+        if self.attention is None:
+            return None
+        return Looking(self.attention[rows].to(device), self.unrolling.attention_weight)
 
     def require(self, learner: EmbeddingLearner) -> None:
         """Raise ModelError unless the rows were learnt for this learner."""
@@ -89,19 +100,17 @@ class DistilledEmbeddings:
                 "which any model reads.",
             )
 
-    def with_values(self, embeddings: Tensor, labels: Tensor, rates: Tensor) -> DistilledEmbeddings:
-        """The same rows at another moment of learning."""
-        return replace(self, embeddings=embeddings, labels=labels, rates=rates)
-
     def copied(self) -> DistilledEmbeddings:
         """On the CPU, without a graph, sharing memory with nothing."""
         values = {name: _copy(getattr(self, name)) for name in VALUES}
+        values["attention"] = None if self.attention is None else _copy(self.attention)
         return replace(self, beside={name: _copy(tensor) for name, tensor in self.beside.items()}, **values)
 
     def save(self, path: Path) -> None:
         """One safetensors file, with the training and the learner's identity in its header."""
         copy = self.copied()
         tensors = {name: getattr(copy, name) for name in VALUES}
+        tensors |= {} if copy.attention is None else {"attention": copy.attention}
         tensors |= {f"beside.{name}": tensor for name, tensor in copy.beside.items()}
         save_file(tensors, path, {"identity": self.identity, "unrolling": json.dumps(asdict(self.unrolling))})
 
@@ -117,6 +126,7 @@ class DistilledEmbeddings:
                 beside={name[7:]: values for name, values in tensors.items() if name.startswith("beside.")},
                 unrolling=Unrolling(**json.loads(about["unrolling"])),
                 identity=about["identity"],
+                attention=tensors.get("attention"),
             )
         except (OSError, SafetensorError, KeyError) as fault:
             raise DataError(

@@ -2,20 +2,22 @@
 
 Sucholutsky & Schonlau 2021 (soft labels, embeddings of texts), Li & Li 2021 (per-step learning rates). The rows, what
 they should be called and how far each step goes are learnt together: train a fresh learner on them, ask how it does
-on real texts, and descend through the whole training. Nobody can read such rows and no other learner can use them;
-`dilm.distillation.projection` turns them into text to show it.
+on real texts, and descend through the whole training. With them may be learnt where to look (`attention`). Nobody can
+read such rows and no other learner can use them; `dilm.distillation.projection` turns them into text to show it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
 
+from dilm.distillation.attention import attention_logits
 from dilm.distillation.embedded import DistilledEmbeddings
-from dilm.distillation.unrolling import EmbeddingLearner, Unrolling, unroll
+from dilm.distillation.unrolling import EmbeddingLearner, Inputs, Unrolling, unroll
 from dilm.errors import DataError, RecipeError
 from dilm.protocols import Updater
 from dilm.runtime import memory
@@ -46,6 +48,8 @@ class LearntRows(nn.Module):
         self.embeddings = nn.Parameter(start.embeddings.clone())  # [n, T, d]
         self.log_rates = nn.Parameter(start.rates.log())  # [steps]; so a rate is positive, and moves by its share
         self.label_logits = nn.Parameter(confident(start.labels)) if labels == "soft" else None  # [n, C]
+        looked = start.attention  # [n, layers, heads, q, T]
+        self.attention_logits = None if looked is None else nn.Parameter(attention_logits(looked))
 
     @classmethod
     def from_texts(
@@ -60,7 +64,10 @@ class LearntRows(nn.Module):
     def current(self) -> DistilledEmbeddings:
         """The rows as they are now, differentiable in the parameters."""
         labels = self.start.labels if self.label_logits is None else self.label_logits.softmax(-1)
-        return self.start.with_values(self.embeddings, labels, self.log_rates.exp())
+        looking = None if self.attention_logits is None else self.attention_logits.softmax(-1)
+        return replace(
+            self.start, embeddings=self.embeddings, labels=labels, rates=self.log_rates.exp(), attention=looking
+        )
 
     def result(self) -> DistilledEmbeddings:
         """A copy of the rows as they are now, on the CPU, which further learning does not touch."""
@@ -121,6 +128,7 @@ def embedded(learner: EmbeddingLearner, texts: Dataset, unrolling: Unrolling, ra
     # the last position of embeddings, whatever the mask says.
     beside["attention_mask"] = torch.ones_like(beside["attention_mask"])
     labels = torch.tensor(texts.labels, device=embeddings.device)
+    attention = looks_now(learner, {"inputs_embeds": embeddings, **beside}, unrolling)
     return DistilledEmbeddings(
         embeddings,
         beside,
@@ -129,7 +137,16 @@ def embedded(learner: EmbeddingLearner, texts: Dataset, unrolling: Unrolling, ra
         rates=torch.full((unrolling.steps,), rate, dtype=embeddings.dtype, device=embeddings.device),
         unrolling=unrolling,
         identity=learner.identity,
+        attention=attention,
     )
+
+
+@torch.no_grad()
+def looks_now(learner: EmbeddingLearner, inputs: Inputs, unrolling: Unrolling) -> Tensor | None:
+    """Where the untrained learner looks: what attention labels start from, None where none are wanted."""
+    if unrolling.attention == "none":
+        return None
+    return learner.attend(inputs, {}, unrolling.attention)[1]
 
 
 def fields_of_positions(learner: EmbeddingLearner, texts: Dataset) -> Tensor:

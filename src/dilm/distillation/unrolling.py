@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from dilm.distillation.attention import LABELLED, Looking, attention_mismatch
 from dilm.errors import RecipeError
 from dilm.types import Example, Task
 
@@ -61,6 +62,10 @@ class EmbeddingLearner(Protocol):
         """[n, C], differentiable in the inputs and in the weights."""
         ...
 
+    def attend(self, inputs: Inputs, weights: Mapping[str, Tensor], whose: str) -> tuple[Tensor, Tensor]:
+        """As `logits`, and the attention of one position or all: [n, C], [n, layers, heads, q, T]."""
+        ...
+
 
 @dataclass(frozen=True)
 class Unrolling:
@@ -71,8 +76,14 @@ class Unrolling:
     """Rows of each class in one step, taken in turn."""
     trains: str = "all"
     """`all` weights, or the `head` alone."""
+    attention: str = "none"
+    """Whose attention has labels: `none`, `cls` (of the position that the head reads) or `all`."""
+    attention_weight: float = 1.0
+    """How much the divergence from these counts beside the cross-entropy."""
 
     def __post_init__(self) -> None:
+        if self.attention not in LABELLED:
+            raise RecipeError(f"Attention {self.attention!r} is none of {', '.join(LABELLED)}.", "Use `cls`.")
         if self.trains not in TRAINED:
             raise RecipeError(f"Weights {self.trains!r} are none of {', '.join(TRAINED)}.", "Use `all`.")
         if self.steps < 1 or self.per_step < 1:
@@ -94,6 +105,8 @@ class Lesson(NamedTuple):
     inputs: Inputs
     labels: Tensor
     rate: Tensor
+    looking: Looking | None = None
+    """Where the learner should look, if that is taught too."""
 
 
 def unroll(learner: EmbeddingLearner, lessons: Iterable[Lesson], trains: str) -> Weights:
@@ -118,12 +131,22 @@ def train(learner: EmbeddingLearner, lessons: Iterable[Lesson], trains: str) -> 
 def descend(learner: EmbeddingLearner, weights: Weights, lesson: Lesson, create_graph: bool) -> Weights:
     """One step of SGD. Weights that embeddings do not reach, such as the table of token embeddings, stay."""
     with sdpa_kernel(SDPBackend.MATH):  # the fast attention kernels have no second derivative
-        loss = nn.functional.cross_entropy(learner.logits(lesson.inputs, weights), lesson.labels)
+        loss = lesson_loss(learner, weights, lesson)
         pieces = torch.autograd.grad(loss, list(weights.values()), create_graph=create_graph, allow_unused=True)
     return {
         name: weight if piece is None else weight - lesson.rate * piece
         for (name, weight), piece in zip(weights.items(), pieces, strict=True)
     }
+
+
+def lesson_loss(learner: EmbeddingLearner, weights: Weights, lesson: Lesson) -> Tensor:
+    """What a step descends: cross-entropy, and the divergence from the attention labels where there are any."""
+    if lesson.looking is None:
+        return nn.functional.cross_entropy(learner.logits(lesson.inputs, weights), lesson.labels)
+    labels, weight = lesson.looking
+    whose = "cls" if labels.shape[-2] == 1 else "all"
+    logits, attention = learner.attend(lesson.inputs, weights, whose)
+    return nn.functional.cross_entropy(logits, lesson.labels) + weight * attention_mismatch(labels, attention)
 
 
 def own_weights(learner: EmbeddingLearner, trains: str) -> Weights:

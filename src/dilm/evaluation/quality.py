@@ -119,6 +119,21 @@ def quality(
     )
 
 
+@dataclass(frozen=True)
+class Likeness:
+    """How far many texts are from real rows, as distributions of an encoder's points. None is what was not measured."""
+
+    frechet: float | None
+    mauve: float | None
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+
+def likeness(rows: Dataset, real: Dataset, encoder: Encoder) -> Likeness:
+    """Of a pool rather than of a small set: `reasons` says how many texts it takes where there are too few."""
+    notes = _Notes()
+    return Likeness(*_distances(encoder.encode(rows), encoder, real, notes), notes.reasons)
+
+
 def self_bleu(texts: Sequence[Words]) -> float:
     """Self-BLEU (Zhu et al. 2018): mean BLEU-4 of each text against all others, 0 to 1, as sacrebleu has it.
 
@@ -154,7 +169,7 @@ def mauve(ours: np.ndarray, theirs: np.ndarray) -> float:
     """MAUVE (Pillutla et al. 2021) of two clouds of points: [n, d], [m, d] -> 0 to 1, where 1 is no difference.
 
     It compares histograms over clusters, a tenth as many as points: of tens of texts it tells nothing but their number.
-    Raises DataError of fewer than 1000 points a side, and ResourceError where the package `mauve-text` is missing.
+    Raises DataError of fewer than 1000 points a side, and ResourceError without the extra `mauve`.
     """
     fewest = min(len(ours), len(theirs))
     if fewest < MAUVE_LEAST:
@@ -162,7 +177,7 @@ def mauve(ours: np.ndarray, theirs: np.ndarray) -> float:
             f"MAUVE needs {MAUVE_LEAST} texts a side, and there are {fewest}.",
             "Measure a pool instead of a small set, or do without.",
         )
-    package = _library("mauve", "MAUVE", "mauve-text")
+    package = _library("mauve", "MAUVE", "dilm[mauve]")
     return float(package.compute_mauve(p_features=theirs, q_features=ours, verbose=False).mauve)
 
 
@@ -195,9 +210,13 @@ def _measured_on_points(
     if real is None:
         lacking = "No real rows were given."
         return variety, notes.without("frechet", lacking), notes.without("mauve", lacking)
+    return variety, *_distances(points, encoder, real, notes)
+
+
+def _distances(points: np.ndarray, encoder: Encoder, real: Dataset, notes: _Notes) -> tuple[float | None, float | None]:
+    """Frechet distance and MAUVE of texts' points and real rows."""
     others = _points_to_compare(points, encoder, real)
-    distance = notes.attempt("frechet", frechet, points, others)
-    return variety, distance, notes.attempt("mauve", mauve, points, others)
+    return notes.attempt("frechet", frechet, points, others), notes.attempt("mauve", mauve, points, others)
 
 
 def _points_to_compare(points: np.ndarray, encoder: Encoder, real: Dataset) -> np.ndarray:

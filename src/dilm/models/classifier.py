@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -205,8 +206,55 @@ class Classifier:
         In the precision of the weights, without autocast: second derivatives need it. Raises ModelError for a model
         that does not read embeddings.
         """
+        return self._called(inputs, weights).logits
+
+    def attend(self, inputs: Batch, weights: Mapping[str, Tensor], whose: str) -> tuple[Tensor, Tensor]:
+        """As `logits`, and where the model looks: inputs -> [n, C], attention [n, layers, heads, q, T].
+
+        Of all positions (`whose` is "all", q = T), or of the one that the head reads ("cls", q = 1). Raises ModelError
+        for a model that does not tell its attention, or, for "cls", whose head reads several positions.
+        """
+        with self._telling_attention():
+            told = self._called({**inputs, "output_attentions": True}, weights)
+        layers = told.get("attentions") or ()
+        if not layers or any(layer is None or layer.shape != layers[0].shape for layer in layers):
+            raise ModelError(
+                f"{self.name} does not tell where each of its layers looks.",
+                "Use a transformer as learner, or learn embeddings without attention labels.",
+            )
+        attention = torch.stack(list(layers), dim=1)
+        return told.logits, attention if whose == "all" else attention[..., [self._read_position], :]
+
+    @cached_property
+    def _read_position(self) -> int:
+        """0 or -1: the only position of the last layer that has a say in the logits."""
+        inputs = self.embed(PROBES[1:])
+        with torch.enable_grad():
+            told = self._called({**inputs, "output_hidden_states": True}, {})
+            last = told.hidden_states[-1]
+            (say,) = torch.autograd.grad(told.logits[:, 0].sum(), last, allow_unused=True)
+        read = [] if say is None else say[0].abs().sum(-1).nonzero().flatten().tolist()
+        if read not in ([0], [last.shape[1] - 1]):
+            raise ModelError(
+                f"The head of {self.name} is not seen to read the first or the last position alone.",
+                "Use `embed.attention=all`, or another model as learner.",
+            )
+        return 0 if read == [0] else -1
+
+    @contextmanager
+    def _telling_attention(self) -> Iterator[None]:
+        """Within, attention is computed the plain way: the fast kernels never have it."""
+        before = self.model.config._attn_implementation
+        self.model.set_attn_implementation("eager")
         try:
-            return torch.func.functional_call(self.model, dict(weights), (), inputs).logits
+            yield
+        finally:
+            self.model.set_attn_implementation(before)
+
+    def _called(self, inputs: Mapping[str, Any], weights: Mapping[str, Tensor]) -> Any:
+        """The model's whole answer with some of its weights replaced."""
+        try:
+            return torch.func.functional_call(self.model, dict(weights), (), dict(inputs))
         except NotImplementedError as fault:
             raise ModelError(
                 f"{self.name} does not take embeddings in place of texts.",

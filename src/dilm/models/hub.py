@@ -16,7 +16,7 @@ from huggingface_hub import errors, snapshot_download
 from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
 from transformers.utils import logging
 
-from dilm.errors import DilmError, ModelError, ResourceError
+from dilm.errors import DilmError, ModelError, ResourceError, first_line
 from dilm.runtime.hashing import folder_key
 
 DESCRIPTION = ("*.json", "*.txt", "*.model", "*.bpe", "*.codes", "*.tiktoken", "*.jinja")
@@ -131,7 +131,7 @@ def _not_fetched(name: str, fault: Exception) -> DilmError:
                 f"{name!r} is not in the local cache, and the hub cannot be reached.",
                 f"Download it on a connected machine, copy it and pass the folder; {WITHOUT_HUB}",
             )
-    problem = f"{name!r} could not be fetched: {_first_line(fault)}"
+    problem = f"{name!r} could not be fetched: {first_line(fault)}"
     return ResourceError(problem, f"Try again, or pass a local folder; {WITHOUT_HUB}")
 
 
@@ -142,10 +142,6 @@ def _opened(name: str, opening: Callable[[], Opened]) -> Opened:
             return opening()
     except Exception as fault:
         raise ModelError(
-            f"{name!r} cannot be opened: {_first_line(fault)}",
+            f"{name!r} cannot be opened: {first_line(fault)}",
             "It takes a text model that transformers knows, with weights and tokenizer, as `save_pretrained` writes.",
         ) from fault
-
-
-def _first_line(fault: Exception) -> str:
-    return next(iter(str(fault).strip().splitlines()), type(fault).__name__)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dilm.reports import comparison, comparison_figures
 from dilm.reports.comparison import Field
 from dilm.reports.page import environment
-from dilm.reports.table import escape
+from dilm.reports.table import escape, markdown_table
 from dilm.version import VERSION
 
 if TYPE_CHECKING:
@@ -58,22 +58,11 @@ def markdown(compared: Sequence[Field]) -> str:
     parts = []
     for field in compared:
         parts.append(f"## {escape(field.title)}\n\n{field.metric} in percent, 95 % intervals in brackets.")
-        parts.extend(_markdown_table(field, learner) for learner in field.learners)
+        parts.extend(
+            markdown_table(f"**{escape(learner)}**", comparison.header(field), comparison.rows(field, learner))
+            for learner in field.learners
+        )
     return "\n\n".join(parts) + "\n"
-
-
-def _markdown_table(field: Field, learner: str) -> str:
-    names = comparison.header(field)
-    lines = [
-        f"**{escape(learner)}**",
-        "",
-        f"| {' | '.join(map(escape, names))} |",
-        f"|---|{'--:|' * (len(names) - 1)}",
-    ]
-    for kind, cells in comparison.rows(field, learner):
-        mark = "**" if kind == "ours" else ""
-        lines.append(f"| {' | '.join(f'{mark}{escape(cell)}{mark}' for cell in cells)} |")
-    return "\n".join(lines)
 
 
 def _section(field: Field) -> dict[str, Any]:

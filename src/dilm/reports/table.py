@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -90,9 +91,23 @@ def plain(findings: Findings) -> str:
 
 def markdown(findings: Findings) -> str:
     """The same for a README: one table for each block, the row of ours in bold; robust scores below."""
-    tables = [_markdown_block(findings, block) for block in blocks(findings)]
+    tables = [
+        markdown_table(
+            f"{escape(title(findings, block))}:", header(findings), ((row.kind, row.cells) for row in rows(block))
+        )
+        for block in blocks(findings)
+    ]
     scores = "\n".join(f"- {escape(line)}" for line in robustness.sentences(findings))
     return "\n\n".join([*tables, *([scores] if scores else [])]) or NO_TRIALS
+
+
+def markdown_table(caption: str, names: Sequence[str], lines: Iterable[tuple[str, Sequence[str]]]) -> str:
+    """A caption in Markdown, and (kind, cells) as rows under column names, numbers to the right, ours in bold."""
+    found = [caption, "", f"| {' | '.join(map(escape, names))} |", f"|---|{'--:|' * (len(names) - 1)}"]
+    for kind, cells in lines:
+        mark = "**" if kind == "ours" else ""
+        found.append(f"| {' | '.join(f'{mark}{escape(cell)}{mark}' for cell in cells)} |")
+    return "\n".join(found)
 
 
 def escape(value: object) -> str:
@@ -117,20 +132,6 @@ def _cells(bar: Bar, block: Block) -> tuple[str, ...]:
         wording.percent(bar.mean / full.mean) if full and full.mean and bar != full else NOTHING,
         wording.gap(bar.gap.mean, bar.gap.low, bar.gap.high) if bar.gap else NOTHING,
     )
-
-
-def _markdown_block(findings: Findings, block: Block) -> str:
-    names = header(findings)
-    lines = [
-        f"{escape(title(findings, block))}:",
-        "",
-        f"| {' | '.join(map(escape, names))} |",
-        f"|---|{'--:|' * (len(names) - 1)}",
-    ]
-    for row in rows(block):
-        mark = "**" if row.kind == "ours" else ""
-        lines.append(f"| {' | '.join(f'{mark}{escape(cell)}{mark}' for cell in row.cells)} |")
-    return "\n".join(lines)
 
 
 def _aligned(cells: tuple[str, ...], widths: list[int]) -> str:

@@ -32,7 +32,9 @@ def run(bench: Bench) -> dict[str, Any]:
         return {"curve": []}
     settings, seed = bench.recipe.embed, derive(bench.recipe.seed, "embed")
     learner, train = bench.learner(), bench.splits.train
-    unrolling = Unrolling(settings.unroll, settings.per_step, settings.trains)
+    unrolling = Unrolling(
+        settings.unroll, settings.per_step, settings.trains, settings.attention, settings.attention_weight
+    )
     texts = starting_texts(train, bench.recipe.per_class, seed)
     rows = LearntRows.from_texts(learner, texts, unrolling, settings.rate, settings.labels)
     schedule = Schedule(settings.steps, settings.lr, settings.warmup, 0.0)  # decay would shrink the embeddings

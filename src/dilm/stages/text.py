@@ -7,12 +7,13 @@ from typing import Any
 
 from dilm.build import Bench
 from dilm.evaluation.contamination import Comparison, compare
-from dilm.evaluation.quality import LanguageModel, Quality, quality
+from dilm.evaluation.quality import LanguageModel, Likeness, Quality, likeness, quality
 from dilm.models.linear import FrozenFeatures
 from dilm.models.scorer import CausalScorer
 from dilm.reports import wording
 from dilm.reports.findings import Measure
-from dilm.runtime.seeding import numpy_stream
+from dilm.runtime.seeding import numpy_stream, python_stream
+from dilm.stages.generate import pool
 from dilm.types import Dataset
 
 QUALITY = (
@@ -39,6 +40,24 @@ FLUENCY = (
     "Of a token, under a language model that had no part in the run.",
 )
 
+LIKENESS = (
+    (
+        "Fréchet distance of the pool",
+        "frechet",
+        "{:.3f}".format,
+        "Between the encoder's points of the texts that were chosen from and of real rows, less is closer; "
+        "beside it, of other real rows.",
+    ),
+    (
+        "MAUVE of the pool",
+        "mauve",
+        "{:.2f}".format,
+        "The same two clouds, 0 to 1, more is closer. On this encoder's points, so not to be compared elsewhere.",
+    ),
+)
+MOST = 4000
+"""Texts of a pool, and real rows, that are enough to measure how near they are."""
+
 
 def measures(bench: Bench, rows: Dataset) -> tuple[Measure, ...]:
     """Variety, labels, and what is shared with real rows; what cannot be measured says why."""
@@ -51,6 +70,7 @@ def measures(bench: Bench, rows: Dataset) -> tuple[Measure, ...]:
     lines = (*QUALITY, FLUENCY) if reader else QUALITY
     return (
         *(_told(ours, theirs, *line) for line in lines),
+        *_of_the_pool(bench),
         *_shared("train", compare(rows, train)),
         *_shared("test", compare(rows, test)),
     )
@@ -64,6 +84,17 @@ def _as_many_real_rows(bench: Bench) -> Dataset | None:
     return bench.selector("random")(train, per_class, numpy_stream(bench.recipe.seed, "beside")).apply(train)
 
 
+def _of_the_pool(bench: Bench) -> tuple[Measure, ...]:
+    """How near everything that the first set was chosen from is to real rows, and how near other real rows are."""
+    texts, train = pool(bench, "dilm", 0), bench.splits.train
+    many = min(len(texts), len(train) // 2, MOST)
+    real = train.sample(2 * many, python_stream(bench.recipe.seed, "likeness"))
+    one, other = real.take(range(many)), real.take(range(many, 2 * many))
+    ours = likeness(texts.sample(many, python_stream(bench.recipe.seed, "likeness", "pool")), one, bench.encoder)
+    theirs = likeness(other, one, bench.encoder)
+    return tuple(_told(ours, theirs, *line) for line in LIKENESS)
+
+
 def _reader(bench: Bench) -> LanguageModel | None:
     """The language model that the recipe names: summed nlls of texts, and how many tokens they have."""
     name = bench.recipe.report.language_model
@@ -74,7 +105,12 @@ def _reader(bench: Bench) -> LanguageModel | None:
 
 
 def _told(
-    ours: Quality, theirs: Quality | None, name: str, field: str, written: Callable[[Any], str], meaning: str
+    ours: Quality | Likeness,
+    theirs: Quality | Likeness | None,
+    name: str,
+    field: str,
+    written: Callable[[Any], str],
+    meaning: str,
 ) -> Measure:
     values = [getattr(ours, field), getattr(theirs, field) if theirs else None]
     said = [None if value is None else written(value) for value in values]
