@@ -58,7 +58,7 @@ def test_the_position_that_the_head_reads_is_found(tiny_folder, place, kind, pos
 
 def test_a_head_that_is_not_seen_to_read_one_position_is_refused(tiny_folder, place):
     learner = Classifier.open(tiny_folder("xlnet"), TASK, place)
-    with pytest.raises(ModelError, match="embed.attention=all"):
+    with pytest.raises(ModelError, match=r"embed\.attention=all"):
         learner.attend(learner.embed(rows()[:1]), {}, "cls")
 
 
