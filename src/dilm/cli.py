@@ -28,6 +28,7 @@ Resume = Annotated[bool, typer.Option("--resume", help="Continue the run that is
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any setting, as `dilm show default` names it.")
 ]
+Engine = Annotated[str | None, typer.Option(help="Where trials run: processes, or ray (a cluster).")]
 Also = Annotated[
     list[str] | None, typer.Option(metavar="NAME=FILE", help="Score a set of your own in the same trials.")
 ]
@@ -81,11 +82,12 @@ def described(
     drop_empty: Annotated[bool, typer.Option("--drop-empty", help="Leave out rows with an empty cell.")] = False,
     seed: Annotated[int | None, typer.Option(help="Every random draw follows from it.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = None,
+    engine: Engine = None,
 ) -> "Recipe":
     """The recipe that the arguments describe."""
     from dilm import api
 
-    given = {**({"data.drop_empty": True} if drop_empty else {}), **_pairs(settings or [], "--set")}
+    given = {**({"data.drop_empty": True} if drop_empty else {}), **_pairs(_with_engine(settings, engine), "--set")}
     return api.recipe_for(
         source,
         text=tuple(column for option in text or [] for column in option.split(",")),
@@ -179,10 +181,12 @@ def select(run: RunFolder, settings: Settings = None, as_json: Json = False) -> 
 
 
 @verb
-def evaluate(run: RunFolder, also: Also = None, settings: Settings = None, as_json: Json = False) -> None:
+def evaluate(
+    run: RunFolder, also: Also = None, engine: Engine = None, settings: Settings = None, as_json: Json = False
+) -> None:
     """Train learners on the small sets and on the baselines, and score them."""
     own = _pairs(also or [], "--also")
-    _stage(run, "evaluate", settings, as_json, **({"also": own} if own else {}))
+    _stage(run, "evaluate", _with_engine(settings, engine), as_json, **({"also": own} if own else {}))
 
 
 @verb
@@ -218,13 +222,14 @@ def benchmark(
     generator: Annotated[str | None, typer.Option(help="Hub id, folder, or scratch:tiny|mini|small|base.")] = None,
     learner: Annotated[str | None, typer.Option(help="Hub id, folder, or scratch.")] = None,
     recipe: Annotated[str | None, typer.Option(help="A recipe that every run starts from.")] = None,
+    engine: Engine = None,
     settings: Settings = None,
     as_json: Json = False,
 ) -> None:
     """Run a suite of tasks and sizes, and write its leaderboard. What was finished before is not run again."""
     from dilm import api
 
-    given = _pairs(settings or [], "--set")
+    given = _pairs(_with_engine(settings, engine), "--set")
     said = {"generator": generator, "learner": learner, "recipe": recipe, "settings": given}
     page = api.benchmark(suite, out, **{name: value for name, value in said.items() if value})
     print_facts({"page": str(page), "table": str(page.with_suffix(".md"))}, as_json)
@@ -279,6 +284,10 @@ def _stage(folder: Path, name: str, settings: list[str] | None, as_json: bool, *
 
     run = api.change_settings(api.existing_run(folder), _pairs(settings or [], "--set"))
     print_facts(api.run_stage(run, name, **options), as_json)
+
+
+def _with_engine(settings: list[str] | None, engine: str | None) -> list[str]:
+    return [*(settings or []), *([f"runtime.engine={engine}"] if engine else [])]
 
 
 def _pairs(texts: list[str], option: str) -> dict[str, str]:

@@ -249,6 +249,10 @@ class Runtime:
     """CPU threads; 0 leaves torch's choice."""
     workers: int = 0
     """Processes that run trials side by side, one thread each; 0: one per core, or 1 on an accelerator."""
+    engine: str = "processes"
+    """Where trials run: in processes of this machine, or on a `ray` cluster (extra `ray`)."""
+    cluster: str = ""
+    """ray: address of a running cluster, `auto` for the one of this machine; empty: this machine alone."""
 
 
 @dataclass(frozen=True, config=_DOOR)

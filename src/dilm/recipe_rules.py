@@ -38,6 +38,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "embed.trains": ("all", "head"),
     "embed.attention": ("none", "cls", "all"),
     "runtime.precision": ("auto", "fp32", "bf16"),
+    "runtime.engine": ("processes", "ray"),
 }
 
 

@@ -185,6 +185,23 @@ def test_another_language_model_tells_the_perplexity_of_the_texts(copied: Path):
     assert str(copied) not in (copied / "report.html").read_text("utf-8")
 
 
+@pytest.mark.slow
+def test_trials_on_a_ray_cluster_score_as_in_processes(copied: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    pytest.importorskip("ray")
+    monkeypatch.setenv("DILM_CACHE", str(tmp_path))  # where scores of other runs are known
+    before = values_by_trial(copied)
+    (copied / "scores.jsonl").unlink()
+    shutil.rmtree(copied / "evaluate")
+    run = api.change_settings(api.existing_run(copied), {"runtime.engine": "ray"})
+    api.run_stage(run, "evaluate")
+    assert values_by_trial(copied) == before
+
+
+def values_by_trial(folder: Path) -> dict[str, float]:
+    rows = [json.loads(line) for line in (folder / "scores.jsonl").read_text("utf-8").splitlines()]
+    return {row["trial"]: row["value"] for row in rows}
+
+
 def test_the_report_says_how_near_the_pool_is_or_how_many_texts_that_takes(copied: Path):
     told = json.loads((copied / "report" / "text.json").read_text("utf-8"))
     lines = {line["name"]: line for line in told}

@@ -17,7 +17,7 @@ from dilm.evaluation.in_context import CONTENT_FREE, PromptTrial, run_prompt_tri
 from dilm.evaluation.trials import Arm, Trial, arms, once_each, run_trial
 from dilm.recipe import Runtime
 from dilm.runs import cache_folder
-from dilm.runtime import workers
+from dilm.runtime import cluster, workers
 from dilm.runtime.hashing import key
 from dilm.runtime.optimize import Schedule
 from dilm.runtime.progress import bar
@@ -50,7 +50,7 @@ def run(bench: Bench, also: Mapping[str, str] | None = None) -> dict[str, Any]:
     known = measured(bench)
     missing = list({job.trial.key: job for job in jobs if job.trial.key not in known}.values())
     with bar("evaluate", len(trials), len(trials) - len(missing)) as advance:
-        for job, score in workers.run(measure, missing, _workers(bench)):
+        for job, score in _run_all(bench, missing):
             jsonl.append(scores_file(bench), {"trial": job.trial.key, **asdict(score)})
             advance(1, **{job.trial.method: score.value})
     names = ("key", "method", "learner", "per_class", "set", "seed")
@@ -93,6 +93,14 @@ def _run(job: Job) -> Score:
     if job.embeddings:
         return run_trial(trial, embedded_student(job.who, trial.test.task, Path(job.embeddings), job.runtime))
     return run_trial(trial, student(job.who, trial.test.task, trial.schedule, trial.batch, job.runtime))
+
+
+def _run_all(bench: Bench, jobs: list[Job]) -> Iterator[tuple[Job, Score]]:
+    """Every job with its score, on the engine that the recipe names."""
+    runtime = bench.recipe.runtime
+    if runtime.engine == "ray":
+        return cluster.run(measure, jobs, runtime.cluster)
+    return workers.run(measure, jobs, _workers(bench))
 
 
 def _workers(bench: Bench) -> int:
