@@ -103,8 +103,9 @@ class DistilledEmbeddings:
     def copied(self) -> DistilledEmbeddings:
         """On the CPU, without a graph, sharing memory with nothing."""
         values = {name: _copy(getattr(self, name)) for name in VALUES}
-        values["attention"] = None if self.attention is None else _copy(self.attention)
-        return replace(self, beside={name: _copy(tensor) for name, tensor in self.beside.items()}, **values)
+        beside = {name: _copy(tensor) for name, tensor in self.beside.items()}
+        attention = None if self.attention is None else _copy(self.attention)
+        return replace(self, beside=beside, attention=attention, **values)
 
     def save(self, path: Path) -> None:
         """One safetensors file, with the training and the learner's identity in its header."""

@@ -249,7 +249,7 @@ class Classifier:
         try:
             yield
         finally:
-            self.model.set_attn_implementation(before)
+            self.model.set_attn_implementation(before)  # type: ignore[arg-type]
 
     def _called(self, inputs: Mapping[str, Any], weights: Mapping[str, Tensor]) -> Any:
         """The model's whole answer with some of its weights replaced."""
@@ -266,7 +266,7 @@ class Classifier:
         hard = self._labels(examples)
         if not any(example.soft for example in examples):
             return hard
-        targets = nn.functional.one_hot(hard, self.model.config.num_labels).float()
+        targets = nn.functional.one_hot(hard, self.head.out_features).float()
         for row, example in enumerate(examples):
             if example.soft:
                 targets[row] = torch.tensor(example.soft)
