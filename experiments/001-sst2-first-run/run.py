@@ -45,13 +45,6 @@ RUNS: dict[str, dict] = {
         "settings": {"fit.lr": 1e-3},  # an encoder has to learn to write; chosen on dev rows
     },
     "sst2-scratch": {"source": "sst2", "per_class": 20, "generator": "scratch:small", "learner": MINILM},
-    "sst2-all-scratch": {
-        "source": "sst2",
-        "per_class": 20,
-        "generator": "scratch:mini",
-        "learner": "scratch",
-        "settings": SMALL,
-    },
     "trec6": {"source": "trec6", "per_class": 5, "generator": "scratch:mini", "learner": "scratch", "settings": SMALL},
     "messy": {
         "source": "messy.csv",
