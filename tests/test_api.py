@@ -146,7 +146,8 @@ def test_rows_provenance_and_card_arrive_on_the_hub(hub: ThreadingHTTPServer, tm
     address = made.push_to_hub("me/small", private=True, token="hf_secret")
     assert address == f"{hub.address}/datasets/me/small"
     assert hub.created.items() >= {"name": "small", "type": "dataset", "visibility": "private"}.items()
-    assert {token for _, token in hub.calls} == {"Bearer hf_secret"}
+    about = [token for path, token in hub.calls if "/datasets/" in path or "/repos/" in path]  # it may ask other things
+    assert set(about) == {"Bearer hf_secret"}
     ((header, *files),) = hub.commits
     assert header["value"]["summary"] == "Distilled with dilm"
     sent = {file["value"]["path"]: base64.b64decode(file["value"]["content"]) for file in files}

@@ -161,6 +161,7 @@ def test_an_interruption_says_how_to_go_on(monkeypatch):
 def test_a_real_interrupt_ends_the_process_with_130():
     code = (
         "import os, signal\nfrom dilm import api, cli\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # which a job in the background ignores
         "api.open_run = lambda *_: os.kill(os.getpid(), signal.SIGINT)\n"
         "import sys; sys.argv = ['dilm', 'distill', 'toy']\ncli.main()\n"
     )
