@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from dilm import api, recipe_book
+from dilm.stages.report import FOLDERS
 
 KEPT = (
     "seconds",
@@ -26,7 +27,6 @@ KEPT = (
     "sets",
     "known",
 )
-PATHS = {"data": ("source", "test"), "models": ("generator", "learner", "encoder"), "report": ("language_model",)}
 
 
 def record(run: Path, folder: Path) -> None:
@@ -35,7 +35,7 @@ def record(run: Path, folder: Path) -> None:
     recipe = api.existing_run(run).recipe
     names = {
         f"{section}.{name}": Path(getattr(getattr(recipe, section), name)).name
-        for section, fields in PATHS.items()
+        for section, fields in FOLDERS.items()
         for name in fields
     }
     names["evaluate.learners"] = [_without_folders(learner) for learner in recipe.evaluate.learners]

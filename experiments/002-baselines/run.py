@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 from dilm import api, leaderboard
+from dilm.recipe_rules import SELECTORS
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
@@ -25,20 +26,6 @@ from record import record  # noqa: E402
 TASKS, SIZES = ("sst2", "ag_news", "trec6"), (5, 10)
 PUBLISHED = ("sst2",)
 """Tasks for which the authors published sets, 20 of each size; as many are measured as there are of ours."""
-CORESETS = (
-    "random",
-    "kmeans_nearest",
-    "farthest_first",
-    "herding",
-    "typical",
-    "moderate",
-    "facility_location",
-    "gradient_matching",
-    "el2n",
-    "likeliest",
-    "validated",
-    "nearest",
-)
 SETTINGS = {
     "models.generator": "scratch:mini",
     "models.learner": "scratch",
@@ -54,7 +41,7 @@ SETTINGS = {
     "evaluate.full_lr": 1e-3,
     "evaluate.full_steps": 800,
     "evaluate.robust": True,
-    "evaluate.baselines": [*CORESETS, "untuned", "untuned_random", "tdd", "tdd_text", "full"],
+    "evaluate.baselines": [*SELECTORS, "nearest", "untuned", "untuned_random", "tdd", "tdd_text", "full"],
 }
 """Models from scratch want higher rates than the paper's; the toy recipe's, not tuned on these tasks."""
 

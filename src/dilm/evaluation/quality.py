@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
+from importlib.util import find_spec
 from statistics import fmean, median
 from types import ModuleType
 from typing import Protocol
@@ -130,8 +131,9 @@ class Likeness:
 
 def likeness(rows: Dataset, real: Dataset, encoder: Encoder) -> Likeness:
     """Of a pool rather than of a small set: `reasons` says how many texts it takes where there are too few."""
-    notes = _Notes()
-    return Likeness(*_distances(encoder.encode(rows), encoder, real, notes), notes.reasons)
+    notes, shape = _Notes(), (min(len(rows), len(real)), encoder.encode(rows.examples[:1]).shape[1])
+    ours, theirs = (_points_to_compare(encoder, side, shape) for side in (rows, real))
+    return Likeness(*_distances(ours, theirs, notes), notes.reasons)
 
 
 def self_bleu(texts: Sequence[Words]) -> float:
@@ -210,21 +212,22 @@ def _measured_on_points(
     if real is None:
         lacking = "No real rows were given."
         return variety, notes.without("frechet", lacking), notes.without("mauve", lacking)
-    return variety, *_distances(points, encoder, real, notes)
+    shape = min(len(points), len(real)), points.shape[1]
+    return variety, *_distances(points, _points_to_compare(encoder, real, shape), notes)
 
 
-def _distances(points: np.ndarray, encoder: Encoder, real: Dataset, notes: _Notes) -> tuple[float | None, float | None]:
-    """Frechet distance and MAUVE of texts' points and real rows."""
-    others = _points_to_compare(points, encoder, real)
-    return notes.attempt("frechet", frechet, points, others), notes.attempt("mauve", mauve, points, others)
+def _distances(ours: np.ndarray, theirs: np.ndarray, notes: _Notes) -> tuple[float | None, float | None]:
+    """Frechet distance and MAUVE of two clouds."""
+    return notes.attempt("frechet", frechet, ours, theirs), notes.attempt("mauve", mauve, ours, theirs)
 
 
-def _points_to_compare(points: np.ndarray, encoder: Encoder, real: Dataset) -> np.ndarray:
-    """The real rows' points, or too few empty ones: many rows are not encoded for measures that will be refused."""
-    fewest = min(len(points), len(real))
-    if fewest >= min(points_needed(points.shape[1]), MAUVE_LEAST):
-        return encoder.encode(real)
-    return np.empty((fewest, points.shape[1]))
+def _points_to_compare(encoder: Encoder, rows: Dataset, shape: tuple[int, int]) -> np.ndarray:
+    """The points of these rows, or empty ones where the smaller cloud, of this shape, is too small for either measure.
+
+    So many rows are not encoded for measures that will be refused, or whose library is missing.
+    """
+    needed = [points_needed(shape[1])] + ([MAUVE_LEAST] if find_spec("mauve") else [])
+    return encoder.encode(rows) if shape[0] >= min(needed) else np.empty(shape)
 
 
 def _perplexity(rows: Dataset, language_model: LanguageModel | None, notes: _Notes) -> float | None:
