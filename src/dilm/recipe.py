@@ -108,8 +108,12 @@ class Match:
     """Weights are softmax(-nll / temperature)."""
     likelihood: str = "token"
     """`token` mean (does not depend on padding), `sum`, or `padded` as in the published code."""
-    gradient: str = "closed_form"
-    """`closed_form` (no backward pass through the learner) or `autograd`: equal, the second only slower."""
+    gradient: str = "head"
+    """Whose gradient is matched: the learner's `head` (its last linear layer; paper), `last:N` (the last N blocks and
+    what follows; `last:0`: heads of two layers), `lora:R` (adapters of rank R in every block, and what follows) or
+    `all`. More of the learner says more of a text, and costs a backward pass for each step."""
+    road: str = "fast"
+    """`fast` (closed form, or forward mode) or `autograd`, which keeps the learner's graph: equal, only slower."""
     refresh_every: int = 20
     """Steps between refreshments of the proposals; also the points a killed run resumes from. Paper: 200."""
     clusters: int = 32

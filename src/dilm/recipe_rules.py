@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -29,7 +30,7 @@ SIZES = ("tiny", "mini", "small", "base")
 CHOICES: dict[str, tuple[str, ...]] = {
     "pretrain.learner_size": SIZES,
     "match.likelihood": ("token", "sum", "padded"),
-    "match.gradient": ("closed_form", "autograd"),
+    "match.road": ("fast", "autograd"),
     "match.trajectory": ("cached", "fresh"),
     "match.check_select": SELECTORS[:7],  # those that train no learner and ask no generator
     "select.method": SELECTORS,
@@ -40,6 +41,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "runtime.precision": ("auto", "fp32", "bf16"),
     "runtime.engine": ("processes", "ray"),
 }
+PARTS = r"head|all|last:\d+|lora|lora:[1-9]\d*"
+"""Whose gradient can be matched."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,7 @@ def check(recipe: Recipe) -> None:
     values = flatten(recipe)
     _check_ranges(values)
     _check_choices(values)
+    _check_part(recipe)
     _check_scratch(recipe)
     _check_lists(recipe)
     _check_robust(recipe)
@@ -111,6 +115,15 @@ def _check_choices(values: dict[str, Any]) -> None:
             if value not in known:
                 remedy = did_you_mean(value, known, "Known")
                 raise RecipeError(f"{name} does not know {value!r}.", remedy)
+
+
+def _check_part(recipe: Recipe) -> None:
+    wanted = recipe.match.gradient
+    if not re.fullmatch(PARTS, wanted):
+        raise RecipeError(
+            f"match.gradient does not know {wanted!r}.",
+            "Write `head`, `all`, `last:N` for the last N blocks, or `lora:R` for adapters of rank R.",
+        )
 
 
 def _check_scratch(recipe: Recipe) -> None:

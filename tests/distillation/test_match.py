@@ -1,4 +1,4 @@
-"""Matching: two roads to one gradient, and a generator that turns towards the target."""
+"""Matching: three roads to one gradient, and a generator that turns towards the target."""
 
 from __future__ import annotations
 
@@ -9,17 +9,25 @@ import pytest
 import torch
 from torch import Tensor
 
-from dilm.distillation.match import ROADS, Matching, condition_mismatch, match
+from dilm.distillation.match import GradientRoad, Matching, closed_form, condition_mismatch, match
 from dilm.distillation.targets import RandomRows, mean_gradient
 from dilm.models.causal import CausalGenerator
 from dilm.models.classifier import Classifier
+from dilm.models.parts import find_part
 from dilm.runtime.optimize import AdamW, Schedule
 from dilm.types import Dataset
 
 Generators, Learners = Callable[[], CausalGenerator], Callable[[], Classifier]
 
 
-def matching(learner: Classifier, train: Dataset, road: str = "closed_form") -> Matching:
+ROADS: dict[str, Callable[[Classifier], GradientRoad]] = {
+    "closed form": lambda _: closed_form,
+    "forward mode": lambda learner: find_part(learner, "head").gradient,
+    "autograd": lambda learner: find_part(learner, "head").plainly,
+}
+
+
+def matching(learner: Classifier, train: Dataset, road: str = "closed form") -> Matching:
     """Proposals are fixed real rows of the condition, the target two of them: what should be said is plain."""
     proposals = {condition: train.of(condition).examples[:8] for condition in train.task.conditions}
     targets = {condition: mean_gradient(learner, rows[2:4]) for condition, rows in proposals.items()}
@@ -28,7 +36,7 @@ def matching(learner: Classifier, train: Dataset, road: str = "closed_form") -> 
         trajectory=lambda _, step: None,
         target=lambda _, condition, step: targets[condition],
         proposals=lambda condition, step: proposals[condition],
-        road=ROADS[road],
+        road=ROADS[road](learner),
     )
 
 
@@ -41,16 +49,37 @@ def loss_and_gradient(generator: CausalGenerator, problem: Matching, condition: 
 
 @pytest.mark.parametrize("condition", [0, 1])
 @pytest.mark.parametrize("likelihood", ["token", "sum", "padded"])
-def test_both_roads_give_one_loss_and_teach_the_generator_the_same(
+def test_all_roads_give_one_loss_and_teach_the_generator_the_same(
     new_generator: Generators, new_learner: Learners, train: Dataset, condition: int, likelihood: str
 ):
     generator, learner = new_generator(), new_learner()
     generator.likelihood = likelihood
-    fast, plain = (loss_and_gradient(generator, matching(learner, train, road), condition) for road in ROADS)
-    torch.testing.assert_close(fast[0], plain[0], rtol=0, atol=1e-6)
-    torch.testing.assert_close(fast[1], plain[1], rtol=0, atol=1e-6)
-    assert fast[1].norm().item() > 1e-3
-    assert ((fast[1] - plain[1]).norm() / fast[1].norm()).item() < 1e-4
+    plain = loss_and_gradient(generator, matching(learner, train, "autograd"), condition)
+    assert plain[1].norm().item() > 1e-3
+    for road in ("closed form", "forward mode"):
+        fast = loss_and_gradient(generator, matching(learner, train, road), condition)
+        torch.testing.assert_close(fast[0], plain[0], rtol=0, atol=1e-6)
+        torch.testing.assert_close(fast[1], plain[1], rtol=0, atol=1e-6)
+        assert ((fast[1] - plain[1]).norm() / plain[1].norm()).item() < 1e-4
+
+
+@pytest.mark.parametrize("wanted", ["head", "last:0", "last:1", "all", "lora:4"])
+def test_in_double_precision_roads_agree_to_eight_digits_in_any_part(
+    new_generator: Generators, new_learner: Learners, train: Dataset, wanted: str
+):
+    generator, learner = new_generator(), new_learner()
+    generator.model.double()
+    learner.model.double()
+    part = find_part(learner, wanted)
+    problem = matching(learner, train)
+    targets = {condition: part.mean(learner, problem.proposals(condition, 0)[2:4]) for condition in (0, 1)}
+    problem = replace(problem, target=lambda _, condition, step: targets[condition])
+    fast, plain = (
+        loss_and_gradient(generator, replace(problem, road=road), 1) for road in (part.gradient, part.plainly)
+    )
+    assert fast[1].dtype == torch.float64 and fast[1].norm() > 1e-3
+    torch.testing.assert_close(fast[0], plain[0], rtol=0, atol=1e-8)
+    torch.testing.assert_close(fast[1], plain[1], rtol=0, atol=1e-8)
 
 
 def test_the_plain_road_takes_gradients_without_dropout(

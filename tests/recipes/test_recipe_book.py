@@ -198,6 +198,8 @@ def test_differences_leave_out_what_changes_no_result():
 @pytest.mark.parametrize(
     ("setting", "value", "said"),
     [
+        ("match.gradient", "last", "last:N"),
+        ("match.gradient", "lora:0", "adapters of rank R"),
         ("fit.steps", 0, "at least 1"),
         ("match.steps", -1, "0 or more"),
         ("match.temperature", 0.0, "above 0"),

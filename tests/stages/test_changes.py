@@ -76,6 +76,17 @@ def test_more_seeds_measure_only_the_new_trials(copied: Path):
     )
 
 
+@pytest.mark.parametrize("part", ["head", "last:1", "lora:2"])
+def test_both_roads_match_any_part_alike(copied: Path, part: str):
+    """Steps without dev scores: the similarities of one road are those of the other."""
+    curves = []
+    for road in ("fast", "autograd"):
+        settings = {"match.gradient": part, "match.road": road, "match.check_every": 0}
+        facts = api.run_stage(api.change_settings(api.existing_run(copied), settings), "match")
+        curves.append([row["similarity"] for row in facts["curve"]])
+    assert curves[0] == pytest.approx(curves[1], abs=1e-4) and len(curves[0]) == 2
+
+
 @pytest.fixture
 def own_sets(finished: Distilled, tmp_path: Path) -> Path:
     """Two sets of the user's own, labels as names and as numbers, and one of another size."""

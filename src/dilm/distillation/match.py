@@ -8,18 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
-from dilm.numerics.gradients import weighted_gradient
 from dilm.numerics.likelihood import likelihood_weights
 from dilm.numerics.mismatch import cosine_mismatch
 from dilm.protocols import Generator, Learner, Proposals, Target, Trajectory, Updater
 from dilm.runtime.seeding import seed_torch
 from dilm.types import Example
 
-GradientRoad = Callable[[Learner, Sequence[Example], Tensor], Tensor]
-"""(learner, n examples, weights [n]) -> gradient of their weighted loss [P], differentiable in the weights."""
+GradientRoad = Callable[[Any, Sequence[Example], Tensor], Tensor]
+"""(learner, n examples, weights [n]) -> gradient of their weighted loss [P], differentiable in the weights.
+
+In eval mode; whose gradient it is, the learner's head or more of it, is the road's choice.
+"""
 
 
 @dataclass(frozen=True)
@@ -56,14 +59,5 @@ def condition_mismatch(generator: Generator, matching: Matching, condition: int,
 
 
 def closed_form(learner: Learner, examples: Sequence[Example], weights: Tensor) -> Tensor:
-    """The fast road: per-example gradients of the head from a forward pass, then a weighted sum."""
+    """The road to the head's gradient: those of all examples from one forward pass, then a weighted sum."""
     return weights @ learner.gradients(examples)
-
-
-def autograd(learner: Learner, examples: Sequence[Example], weights: Tensor) -> Tensor:
-    """The plain road of the published code: a backward pass through the learner that keeps its graph."""
-    learner.eval()
-    return weighted_gradient(learner.loss(examples), weights, learner.head_parameters())
-
-
-ROADS: dict[str, GradientRoad] = {"closed_form": closed_form, "autograd": autograd}

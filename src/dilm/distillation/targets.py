@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,6 +15,17 @@ from dilm.types import Dataset, Example
 
 Age = Callable[[int], Hashable]
 """Name of the learner's state at a step: equal names, equal weights."""
+Mean = Callable[[Any, Sequence[Example]], Tensor]
+"""(learner, examples) -> their mean gradient in the matched weights [P], without a graph."""
+
+
+@torch.no_grad()
+def mean_gradient(learner: Learner, examples: Sequence[Example], batch: int = 64) -> Tensor:
+    """Of the head: the mean of the learner's per-example gradients, in micro-batches that sum exactly: -> [P]."""
+    total = torch.zeros(())
+    for first in range(0, len(examples), batch):
+        total = total + learner.gradients(examples[first : first + batch]).sum(dim=0)
+    return total / len(examples)
 
 
 @dataclass
@@ -26,6 +38,7 @@ class Representatives:
     sets: Mapping[int, Sequence[Sequence[Example]]]
     age: Age
     seed: int
+    mean: Mean = mean_gradient
     known: dict[Hashable, Tensor] = field(default_factory=dict)
 
     def __call__(self, learner: Learner, condition: int, step: int) -> Tensor:
@@ -35,7 +48,7 @@ class Representatives:
         if state not in self.known:
             if isinstance(state[0], int):  # a state that will not come again: keep only the newest
                 self.known.clear()
-            self.known[state] = mean_gradient(learner, self.sets[condition][which])
+            self.known[state] = self.mean(learner, self.sets[condition][which])
         return self.known[state]
 
 
@@ -46,19 +59,11 @@ class RandomRows:
     train: Dataset
     count: int
     seed: int
+    mean: Mean = mean_gradient
 
     def __call__(self, learner: Learner, condition: int, step: int) -> Tensor:
         """[P], without a graph."""
         rows = self.train.where(condition)
         rng = python_stream(self.seed, "real rows", condition, step)
         chosen = rng.sample(rows, min(self.count, len(rows)))
-        return mean_gradient(learner, [self.train[row] for row in chosen])
-
-
-@torch.no_grad()
-def mean_gradient(learner: Learner, examples: Sequence[Example], batch: int = 64) -> Tensor:
-    """Mean over examples of the learner's per-example gradients, in micro-batches that sum exactly: -> [P]."""
-    total = torch.zeros(())
-    for first in range(0, len(examples), batch):
-        total = total + learner.gradients(examples[first : first + batch]).sum(dim=0)
-    return total / len(examples)
+        return self.mean(learner, [self.train[row] for row in chosen])

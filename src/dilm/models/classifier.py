@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -13,12 +13,13 @@ from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
 
 from dilm.errors import ModelError
+from dilm.models.attending import plain_attention, read_position, told_attention
 from dilm.models.encodings import PROBES, Batch, Encodings
 from dilm.models.heads import find_head, read_head
 from dilm.models.hub import first_layers, open_model, open_tokenizer
 from dilm.models.lean import can_be_cut, only_rows
 from dilm.models.weights import Pristine, copied, put_back, tensors
-from dilm.numerics.gradients import head_gradients
+from dilm.numerics.gradients import at_least_float32, head_gradients
 from dilm.runtime import memory
 from dilm.runtime.device import Place
 from dilm.types import Example, Task
@@ -32,6 +33,8 @@ FEW = 5000
 """Examples of which it is worth finding out what tokens they have; more have most."""
 
 MAX_TOKENS = 128
+
+Losses = Callable[[Mapping[str, Tensor]], Tensor]
 
 
 class Classifier:
@@ -127,20 +130,34 @@ class Classifier:
                 with self.place.autocast():
                     logits = self.model(**batch).logits
                 targets = self._targets([examples[position] for position in positions])
-                losses.append(nn.functional.cross_entropy(logits.float(), targets, reduction="none"))
+                losses.append(_cross_entropy(logits, targets))
                 order += positions
         return torch.cat(losses)[torch.tensor(order, device=self.place.device).argsort()]
 
     @torch.no_grad()
     def features(self, examples: Sequence[Example]) -> tuple[Tensor, Tensor]:
         """What the head sees and says, in eval mode, without a graph: n examples -> [n, d], [n, C]."""
-        features = torch.empty(len(examples), self.head.in_features, device=self.place.device)
-        logits = torch.empty(len(examples), self.head.out_features, device=self.place.device)
+        features = at_least_float32(self.head.weight.new_empty(len(examples), self.head.in_features))
+        logits = features.new_empty(len(examples), self.head.out_features)
         with self._evaluating(), self._memory(min(BATCH, len(examples))):
             for positions, batch in self.encodings.batches(examples, BATCH, self.place.device):
                 with self.place.autocast():
                     features[positions], logits[positions] = read_head(self.model, self.head, batch)
         return features, logits
+
+    def losses(self, examples: Sequence[Example], size: int) -> Iterator[tuple[list[int], Losses]]:
+        """Which examples, `size` at a time, and their losses as a function of weights by name: -> [size].
+
+        In eval mode; differentiable twice, and forward.
+        """
+        with self._evaluating(), plain_attention(self.model):
+            for positions, inputs in self.encodings.batches(examples, size, self.place.device):
+                targets = self._targets([examples[position] for position in positions])
+                yield positions, partial(self._losses, inputs, targets)
+
+    def _losses(self, inputs: Batch, targets: Tensor, weights: Mapping[str, Tensor]) -> Tensor:
+        with self.place.autocast():
+            return _cross_entropy(self.logits(inputs, weights), targets)
 
     def gradients(self, examples: Sequence[Example]) -> Tensor:
         """Gradient of each example's loss in `head_parameters`, in eval mode, by closed form: n examples -> [n, P]."""
@@ -214,42 +231,16 @@ class Classifier:
         Of all positions (`whose` is "all", q = T), or of the one that the head reads ("cls", q = 1). Raises ModelError
         for a model that does not tell its attention, or, for "cls", whose head reads several positions.
         """
-        with self._telling_attention():
+        with plain_attention(self.model):
             told = self._called({**inputs, "output_attentions": True}, weights)
-        layers = told.get("attentions") or ()
-        if not layers or any(layer is None or layer.shape != layers[0].shape for layer in layers):
-            raise ModelError(
-                f"{self.name} does not tell where each of its layers looks.",
-                "Use a transformer as learner, or learn embeddings without attention labels.",
-            )
-        attention = torch.stack(list(layers), dim=1)
+        attention = told_attention(told, self.name)
         return told.logits, attention if whose == "all" else attention[..., [self._read_position], :]
 
     @cached_property
     def _read_position(self) -> int:
-        """0 or -1: the only position of the last layer that has a say in the logits."""
-        inputs = self.embed(PROBES[1:])
+        asked = {**self.embed(PROBES[1:]), "output_hidden_states": True}
         with torch.enable_grad():
-            told = self._called({**inputs, "output_hidden_states": True}, {})
-            last = told.hidden_states[-1]
-            (say,) = torch.autograd.grad(told.logits[:, 0].sum(), last, allow_unused=True)
-        read = [] if say is None else say[0].abs().sum(-1).nonzero().flatten().tolist()
-        if read not in ([0], [last.shape[1] - 1]):
-            raise ModelError(
-                f"The head of {self.name} is not seen to read the first or the last position alone.",
-                "Use `embed.attention=all`, or another model as learner.",
-            )
-        return 0 if read == [0] else -1
-
-    @contextmanager
-    def _telling_attention(self) -> Iterator[None]:
-        """Within, attention is computed the plain way: the fast kernels never have it."""
-        before = self.model.config._attn_implementation
-        self.model.set_attn_implementation("eager")
-        try:
-            yield
-        finally:
-            self.model.set_attn_implementation(before)  # type: ignore[arg-type]
+            return read_position(self._called(asked, {}), self.name)
 
     def _called(self, inputs: Mapping[str, Any], weights: Mapping[str, Tensor]) -> Any:
         """The model's whole answer with some of its weights replaced."""
@@ -289,3 +280,8 @@ class Classifier:
             yield
         finally:
             self.model.train(training)
+
+
+def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """Of each row against its class, or the probabilities of all: [n, C] -> [n]."""
+    return nn.functional.cross_entropy(at_least_float32(logits), targets, reduction="none")

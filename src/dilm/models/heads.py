@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 
 from dilm.errors import ModelError
 from dilm.models.encodings import Batch
+from dilm.numerics.gradients import at_least_float32
 
 
 @torch.no_grad()
@@ -35,7 +36,7 @@ def find_head(model: PreTrainedModel, batch: Batch) -> nn.Linear:
 
 
 def read_head(model: PreTrainedModel, head: nn.Linear, batch: Batch) -> tuple[Tensor, Tensor]:
-    """What goes into the head and what comes out, at the pooled position: features [n, d], logits [n, C], float32.
+    """What goes into the head and comes out at the pooled position: features [n, d], logits [n, C], float32 or more.
 
     A head that runs at every position is answered with the number of each position in place of its output; the
     "logits" that the model then returns say which position it pools, exactly, for any model.
@@ -43,7 +44,7 @@ def read_head(model: PreTrainedModel, head: nn.Linear, batch: Batch) -> tuple[Te
     seen: dict[str, Tensor] = {}
 
     def watch(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
-        seen.update(features=inputs[0].float(), logits=output.float())
+        seen.update(features=at_least_float32(inputs[0]), logits=at_least_float32(output))
         if output.ndim == 2:
             return None
         numbers = torch.arange(output.shape[1], dtype=torch.float32, device=output.device)  # bf16 counts only to 256

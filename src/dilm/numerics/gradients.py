@@ -1,4 +1,4 @@
-"""Gradients of a learner's last linear layer: the closed form, and the plain autograd road that it must equal.
+"""Gradients of a learner: the last layer's in closed form, a weighted batch's, and the plain autograd road.
 
 For logits z = W h + b and cross-entropy against class y, the gradient in [W, b] of one example is
 (softmax(z) - onehot(y)) outer [h, 1]; a soft label stands in place of the onehot. So a forward pass without a graph
@@ -8,7 +8,8 @@ DESIGN: no backward pass through the learner).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -33,3 +34,34 @@ def weighted_gradient(losses: Tensor, weights: Tensor, parameters: Sequence[nn.P
     """
     pieces = torch.autograd.grad((weights * losses).sum(), parameters, create_graph=True)
     return torch.cat([piece.flatten() for piece in pieces])
+
+
+def linear_in(weights: Tensor, image: Callable[[Tensor], Tensor], adjoint: Callable[[Tensor], Tensor]) -> Tensor:
+    """A linear map of the weights whose derivative is had from its adjoint: [n] -> [P].
+
+    The gradient of a weighted batch is one: its adjoint, the slope of every example's loss along a direction, costs one
+    forward-mode pass, where autograd would keep the graph of the gradient and go back through it.
+
+    >>> matrix = torch.tensor([[1.0, 2.0, 3.0]])
+    >>> weights = torch.ones(3, requires_grad=True)
+    >>> linear_in(weights, lambda w: matrix @ w, lambda direction: matrix.T @ direction).sum().backward()
+    >>> weights.grad
+    tensor([1., 2., 3.])
+    """
+    return _Linear.apply(weights, image, adjoint)  # type: ignore[return-value]
+
+
+class _Linear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, weights: Tensor, image: Callable[[Tensor], Tensor], adjoint: Callable[[Tensor], Tensor]):
+        ctx.adjoint = adjoint
+        return image(weights.detach())
+
+    @staticmethod
+    def backward(ctx: Any, *directions: Tensor):
+        return ctx.adjoint(directions[0]).to(directions[0]), None, None
+
+
+def at_least_float32(tensor: Tensor) -> Tensor:
+    """Half precision is too coarse for a loss; double is left as it is."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))

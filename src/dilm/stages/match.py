@@ -10,13 +10,14 @@ from dilm.build import Bench, aged, peak_rate
 from dilm.coresets.kmeans_nearest import KMeansNearest
 from dilm.coresets.typical import Typical
 from dilm.distillation.generate import write_pool
-from dilm.distillation.match import ROADS, Matching, match
+from dilm.distillation.match import GradientRoad, Matching, closed_form, match
 from dilm.distillation.proposals import Refreshed, cluster_by
-from dilm.distillation.targets import Age, RandomRows, Representatives
+from dilm.distillation.targets import Age, Mean, RandomRows, Representatives, mean_gradient
 from dilm.distillation.trajectory import Fresh
 from dilm.evaluation.finetune import finetune
 from dilm.models.causal import CausalGenerator
 from dilm.models.classifier import Classifier
+from dilm.models.parts import find_part
 from dilm.numerics.metrics import score
 from dilm.protocols import Selector, Target
 from dilm.runtime.optimize import AdamW, Schedule
@@ -76,21 +77,31 @@ def _matching(bench: Bench, generator: CausalGenerator, seed: int) -> Matching:
     learner, ageing = bench.learner(), bench.ageing(seed)
     trajectory = Fresh(ageing) if wanted.trajectory == "fresh" else aged(learner, ageing, wanted.trajectories)
     clustering = cluster_by(bench.encoder, wanted.clusters)
+    road, mean = _roads(bench, learner)
     return Matching(
         learner,
         trajectory,
-        _target(bench, trajectory.age, seed),
+        _target(bench, trajectory.age, mean, seed),
         Refreshed(generator, clustering, wanted.synthetic, wanted.refresh_every, seed),
-        ROADS[wanted.gradient],
+        road,
         wanted.temperature,
     )
 
 
-def _target(bench: Bench, age: Age, seed: int) -> Target:
+def _roads(bench: Bench, learner: Classifier) -> tuple[GradientRoad, Mean]:
+    """How the gradients of synthetic and of real rows are had, in the weights that are matched."""
+    wanted = bench.recipe.match
+    part = find_part(learner, wanted.gradient)
+    if wanted.road == "autograd":
+        return part.plainly, part.mean
+    return (closed_form, mean_gradient) if wanted.gradient == "head" else (part.gradient, part.mean)
+
+
+def _target(bench: Bench, age: Age, mean: Mean, seed: int) -> Target:
     """Representative sets by k-means with different seeds, or random rows where none are wanted."""
     wanted, train = bench.recipe.match, bench.splits.train
     if not wanted.teacher_sets:
-        return RandomRows(train, wanted.real, seed)
+        return RandomRows(train, wanted.real, seed, mean)
     sets: dict[int, list] = {condition: [] for condition in train.task.conditions}
     with bar("choose the teachers", wanted.teacher_sets) as advance:
         for number in range(wanted.teacher_sets):
@@ -100,7 +111,7 @@ def _target(bench: Bench, age: Age, seed: int) -> Target:
             for condition, teachers in sets.items():
                 teachers.append(chosen.of(condition).examples)
             advance(1)
-    return Representatives(sets, age, seed)
+    return Representatives(sets, age, seed, mean)
 
 
 def _measure(bench: Bench, generator: CausalGenerator, examiner: Examiner, training: Training) -> None:
