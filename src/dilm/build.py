@@ -29,6 +29,7 @@ from dilm.models.classifier import Classifier
 from dilm.models.encoder import CachedEncoder, FeatureEncoder
 from dilm.models.hub import identity
 from dilm.models.sampling import Sampling
+from dilm.models.snapshots import Snapshots
 from dilm.numerics.probe import Probe, fit_probe
 from dilm.protocols import Selector
 from dilm.recipe import Recipe
@@ -138,30 +139,35 @@ class Bench:
         schedule = Schedule(max((wanted.ages - 1) * wanted.age_steps, 1), trial.lr, trial.warmup)
         return Ageing(self.splits.train, wanted.ages, wanted.age_steps, schedule, trial.batch, seed)
 
+    def aged(self, learner: Classifier, ageing: Ageing, lives: int) -> Cached:
+        """A bank of a learner's lives: from the user's cache, or trained now and kept there."""
+        bank = Cached(ageing, lives, bank=Snapshots(self.lives_folder(learner, ageing), learner.pristine))
+        with bar("age the learner", lives * ageing.ages) as advance:
+            bank.fill(learner, advance)
+        return bank
+
+    def lives_folder(self, learner: Classifier, ageing: Ageing) -> Path:
+        """Where what depends on this way of growing up, and on nothing else, may be found again."""
+        grown = {name: value for name, value in vars(ageing).items() if name != "train"}
+        content = [learner.identity, self.task.max_tokens, self.place.bf16, ageing.train.fingerprint, grown]
+        return cache_folder() / "lives" / VERSION / key(content)
+
     @cached_property
     def _young_learners(self) -> list[AtAge]:
         """Several learners, each trained as long as the oldest that `match` meets."""
         learner, grown = self.learner(), self.ageing(derive(self.recipe.seed, "judges"))
         ageing = replace(grown, ages=2, age_steps=(grown.ages - 1) * grown.age_steps)  # the ages between are not asked
-        return at_ages(learner, aged(learner, ageing, JUDGES), (f"{life}.1" for life in range(JUDGES)))
+        return at_ages(learner, self.aged(learner, ageing, JUDGES), (f"{life}.1" for life in range(JUDGES)))
 
     @cached_property
     def _learners_of_all_ages(self) -> list[AtAge]:
         learner, ageing = self.learner(), self.ageing(derive(self.recipe.seed, "ages"))
-        return at_ages(learner, aged(learner, ageing, 1), (f"0.{age}" for age in range(ageing.ages)))
+        return at_ages(learner, self.aged(learner, ageing, 1), (f"0.{age}" for age in range(ageing.ages)))
 
     @cached_property
     def probe(self) -> Probe:
         """What the encoder's points of all train rows say of the classes."""
         return fit_probe(self.encoder.encode(self.splits.train), np.array(self.splits.train.labels))
-
-
-def aged(learner: Classifier, ageing: Ageing, lives: int) -> Cached:
-    """A bank of a learner's lives, trained now."""
-    bank = Cached(ageing, lives)
-    with bar("age the learner", lives * ageing.ages) as advance:
-        bank.fill(learner, advance)
-    return bank
 
 
 def open_encoder(folder: str, task: Task, place: Place, lasting: Collection[str] = ()) -> CachedEncoder:

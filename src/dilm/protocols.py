@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from dilm.types import Dataset, Draft, Example, Selection, Task
 
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
     from torch import Tensor, nn
+
+
+Kept = TypeVar("Kept")
 
 
 class Generator(Protocol):
@@ -165,6 +168,16 @@ class Trajectory(Protocol):
     def __call__(self, learner: Any, step: int) -> None:
         """Put `learner` into its state for this step, a function of the step alone: a run can resume anywhere."""
         ...
+
+
+class Shelf(Protocol[Kept]):
+    """Things under names, in memory (a dict) or on disk."""
+
+    def __contains__(self, name: str, /) -> bool: ...
+
+    def __getitem__(self, name: str, /) -> Kept: ...
+
+    def __setitem__(self, name: str, thing: Kept, /) -> None: ...
 
 
 class Updater(Protocol):

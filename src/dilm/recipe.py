@@ -126,6 +126,8 @@ class Match:
     """Training steps between two ages. Paper: 20."""
     trajectories: int = 1
     """Independent trajectories in the bank (cached only)."""
+    renew_every: int = 0
+    """cached: steps after which other trajectories take their place; 0: never. At 1 every step has its own."""
     check_every: int = 20
     """Steps between dev scores; the best checkpoint is kept. A multiple of refresh_every; 0: keep the last."""
     check_sets: int = 2

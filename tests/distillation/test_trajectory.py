@@ -114,3 +114,40 @@ def test_all_states_are_drawn_about_equally_often(ageing: Ageing):
     drawn = [Cached(ageing, lives=2).age(step) for step in range(600)]
     assert set(drawn) == {f"{life}.{age}" for life in range(2) for age in range(3)}
     assert all(60 < drawn.count(state) < 140 for state in set(drawn))
+
+
+def test_renewed_lives_are_others_and_each_is_trained_once(ageing: Ageing, new_learner: Learners):
+    learner, grown = new_learner(), []
+    cached = Cached(ageing, lives=2, renew_every=5)
+    cached.fill(learner, lambda: grown.append(1))
+    for step in range(20):
+        cached(learner, step)
+        assert int(cached.age(step).partition(".")[0]) // 2 == step // 5
+    lives = {state.partition(".")[0] for state in cached.bank}
+    assert lives >= {"0", "1"} and len(cached.bank) == 3 * len(lives)
+    heads = {str(cached.bank[f"{life}.0"]["classifier.weight"].tolist()) for life in lives}
+    assert len(heads) == len(lives)
+
+
+def test_at_one_every_step_has_a_life_of_its_own(ageing: Ageing):
+    cached = Cached(ageing, lives=1, renew_every=1)
+    assert [cached.age(step).partition(".")[0] for step in range(30)] == [str(step) for step in range(30)]
+
+
+def test_a_bank_that_was_filled_before_is_not_trained_again(ageing: Ageing, new_learner: Learners):
+    learner = new_learner()
+    filled = bank(ageing, learner)
+    counted = []
+    Cached(ageing, lives=2, bank=filled.bank).fill(learner, lambda: counted.append(1))
+    assert not counted
+
+
+def test_a_life_of_which_an_age_is_missing_is_trained_again(ageing: Ageing, new_learner: Learners):
+    """A process was killed while it filled the bank."""
+    learner = new_learner()
+    whole = bank(ageing, learner).bank
+    torn = {state: whole[state] for state in whole if state != "1.2"}
+    counted = []
+    Cached(ageing, lives=2, bank=torn).fill(learner, lambda: counted.append(1))
+    assert len(counted) == 3
+    assert all(torch.equal(torn["1.2"][name], value) for name, value in whole["1.2"].items())

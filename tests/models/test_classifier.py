@@ -320,7 +320,7 @@ def test_the_first_layers_are_those_of_the_whole_model(tiny_folder, place, kind)
     short = Classifier.open(tiny_folder(kind), TASK, place, layers=1)
     kept, all_ = dict(tensors(short.model)), dict(tensors(whole.model))
     assert len(kept) < len(all_) and kept.keys() <= all_.keys()
-    random = short._pristine.fresh | whole._pristine.fresh
+    random = short.pristine.fresh | whole.pristine.fresh
     assert all(torch.equal(value, all_[name]) for name, value in kept.items() if name not in random)
 
 

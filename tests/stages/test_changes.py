@@ -13,8 +13,10 @@ from transformers import AutoTokenizer
 
 from dilm import api, pipeline
 from dilm.build import Bench
+from dilm.distillation.trajectory import Ageing
 from dilm.distilled import Distilled
 from dilm.errors import DataError, RecipeError, RunError
+from dilm.models.classifier import Classifier
 from dilm.models.endpoint import EndpointScorer
 from dilm.recipe_rules import SELECTORS
 from dilm.stages.students import enrolled, scorer
@@ -85,6 +87,40 @@ def test_both_roads_match_any_part_alike(copied: Path, part: str):
         facts = api.run_stage(api.change_settings(api.existing_run(copied), settings), "match")
         curves.append([row["similarity"] for row in facts["curve"]])
     assert curves[0] == pytest.approx(curves[1], abs=1e-4) and len(curves[0]) == 2
+
+
+def test_a_bank_that_another_run_filled_is_used_and_changes_nothing(
+    copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The lives and their teachers' gradients, from an empty cache and from a filled one."""
+    monkeypatch.setenv("DILM_CACHE", str(tmp_path / "cache"))
+    curves = []
+    for _ in range(2):
+        run = api.change_settings(api.existing_run(copied), {"match.check_every": 0})
+        curves.append(api.run_stage(run, "match")["curve"])
+        shutil.rmtree(copied / "match")
+        monkeypatch.setattr(Ageing, "grow", lambda *_: pytest.fail("trained again"))
+        monkeypatch.setattr(Classifier, "gradients", refused_for_teachers(Classifier.gradients))
+    assert curves[0] == curves[1]
+    assert len(list((tmp_path / "cache" / "lives").rglob("*.safetensors"))) > 2
+
+
+def refused_for_teachers(gradients):
+    """Teacher sets here have 8 rows of one class; so have proposals, but a synthetic text is never a real row."""
+
+    def asked(learner: Classifier, examples):
+        assert not isinstance(examples, Dataset), "a teacher's gradient was computed again"
+        return gradients(learner, examples)
+
+    return asked
+
+
+def test_lives_that_are_renewed_lead_to_another_generator(copied: Path):
+    curves = []
+    for steps in (0, 2):
+        settings = {"match.check_every": 0, "match.renew_every": steps}
+        curves.append(api.run_stage(api.change_settings(api.existing_run(copied), settings), "match")["curve"])
+    assert curves[0][0] == curves[1][0] and curves[0][1] != curves[1][1]
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dilm.distillation.trajectory import Cached
+from dilm.protocols import Shelf
 from dilm.types import Example
 
 
@@ -19,16 +20,17 @@ class AtAge:
 
     learner: Any
     """A `protocols.Learner` with `probabilities`; shared by all ages."""
-    state: dict[str, Tensor]
+    bank: Shelf[dict[str, Any]]
+    state: str
 
     def probabilities(self, examples: Sequence[Example]) -> Tensor:
         """Of every class: n examples -> [n, C]."""
-        self.learner.restore(self.state)
+        self.learner.restore(self.bank[self.state])
         return self.learner.probabilities(examples)
 
     def gradients(self, examples: Sequence[Example]) -> Tensor:
         """Gradient of each example's loss in the matched parameters: n examples -> [n, P]."""
-        self.learner.restore(self.state)
+        self.learner.restore(self.bank[self.state])
         return self.learner.gradients(examples)
 
 
@@ -43,6 +45,6 @@ class SideBySide:
         return torch.cat([age.gradients(examples).cpu() for age in self.ages], dim=1)
 
 
-def at_ages(learner: Any, bank: Cached, states: Iterable[Hashable]) -> list[AtAge]:
+def at_ages(learner: Any, bank: Cached, states: Iterable[str]) -> list[AtAge]:
     """The learner at some states of a filled bank, `life.age` each."""
-    return [AtAge(learner, bank.bank[state]) for state in states]
+    return [AtAge(learner, bank.bank, state) for state in states]

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from dilm.protocols import Learner
+from dilm.protocols import Learner, Shelf
 from dilm.runtime.seeding import derive, python_stream
 from dilm.types import Dataset, Example
 
-Age = Callable[[int], Hashable]
-"""Name of the learner's state at a step: equal names, equal weights."""
+Age = Callable[[int], str | None]
+"""Name of the learner's state at a step, equal names, equal weights; None where it will not come again."""
 Mean = Callable[[Any, Sequence[Example]], Tensor]
 """(learner, examples) -> their mean gradient in the matched weights [P], without a graph."""
 
@@ -39,15 +39,17 @@ class Representatives:
     age: Age
     seed: int
     mean: Mean = mean_gradient
-    known: dict[Hashable, Tensor] = field(default_factory=dict)
+    known: Shelf[Tensor] = field(default_factory=dict)
+    """By `age.condition.set`; it must belong to these sets, this learner and the weights whose gradient is matched."""
 
     def __call__(self, learner: Learner, condition: int, step: int) -> Tensor:
         """[P], without a graph."""
         which = derive(self.seed, "teacher", condition, step) % len(self.sets[condition])
-        state = (self.age(step), condition, which)
+        age = self.age(step)
+        if age is None:
+            return self.mean(learner, self.sets[condition][which])
+        state = f"{age}.{condition}.{which}"
         if state not in self.known:
-            if isinstance(state[0], int):  # a state that will not come again: keep only the newest
-                self.known.clear()
             self.known[state] = self.mean(learner, self.sets[condition][which])
         return self.known[state]
 

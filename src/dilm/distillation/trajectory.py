@@ -6,11 +6,11 @@ Both are functions of the step alone: a resumed run meets the same learner.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from dilm.protocols import Learner
+from dilm.protocols import Learner, Shelf
 from dilm.runtime.batches import rows_of_step
 from dilm.runtime.optimize import AdamW, Schedule
 from dilm.runtime.seeding import derive, seed_torch
@@ -65,39 +65,53 @@ class Fresh:
         self.at = step
         learner.eval()
 
-    def age(self, step: int) -> Hashable:
+    def age(self, step: int) -> None:
         """Every step has a learner of its own."""
-        return step
 
 
 @dataclass
 class Cached:
-    """A bank of a few lives, snapshots of every age; each step draws one."""
+    """A bank of a few lives, a snapshot of every age; each step draws one. The bank may have been filled before.
+
+    With `renew_every`, that many steps later other lives are drawn from, trained when they are first met: at 1, every
+    step has lives of its own.
+    """
 
     ageing: Ageing
     lives: int
-    bank: dict[Hashable, dict[str, Any]] = field(default_factory=dict)
-    current: Hashable = None
+    seed: int = 0
+    renew_every: int = 0
+    bank: Shelf[dict[str, Any]] = field(default_factory=dict)
+    current: str = ""
 
     def fill(self, learner: Learner, advance: Advance) -> None:
-        """Train every life once; `advance` is called after each age."""
+        """Train the first lives; `advance` is called after each age."""
         for life in range(self.lives):
-            update = self.ageing.start(learner, life)
-            for age in range(self.ageing.ages):
-                if age:
-                    self.ageing.grow(learner, update, life)
-                self.bank[f"{life}.{age}"] = learner.snapshot()
-                advance()
+            self._live(learner, life, advance)
 
     def __call__(self, learner: Learner, step: int) -> None:
         """Put the learner into the state drawn for this step."""
         state = self.age(step)
         if state != self.current:
+            self._live(learner, int(state.partition(".")[0]))
             learner.restore(self.bank[state])
             self.current = state
         learner.eval()
 
-    def age(self, step: int) -> Hashable:
+    def age(self, step: int) -> str:
         """`life.age`, drawn uniformly for the step."""
-        draw = derive(self.ageing.seed, "age", step)
-        return f"{draw % self.lives}.{draw // self.lives % self.ageing.ages}"
+        first = step // self.renew_every * self.lives if self.renew_every else 0
+        draw = derive(self.seed, "age", step)
+        return f"{first + draw % self.lives}.{draw // self.lives % self.ageing.ages}"
+
+    def _live(self, learner: Learner, life: int, advance: Advance = lambda: None) -> None:
+        """Train one life and keep its ages, where the bank does not have all of them."""
+        states = [f"{life}.{age}" for age in range(self.ageing.ages)]
+        if all(state in self.bank for state in states):
+            return
+        update = self.ageing.start(learner, life)
+        for age, state in enumerate(states):
+            if age:
+                self.ageing.grow(learner, update, life)
+            self.bank[state] = learner.snapshot()
+            advance()

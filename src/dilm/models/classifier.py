@@ -61,7 +61,7 @@ class Classifier:
         self.head = find_head(self.model, self.inputs(PROBES))
         mine = {id(parameter) for parameter in self.head.parameters()}
         head = {key for key, parameter in self.model.named_parameters() if id(parameter) in mine}
-        self._pristine = Pristine(self.model, head | set(fresh))
+        self.pristine = Pristine(self.model, head | set(fresh))
 
     @classmethod
     def open(cls, name: str, task: Task, place: Place, max_tokens: int = MAX_TOKENS, layers: int = 0) -> Classifier:
@@ -96,7 +96,7 @@ class Classifier:
 
     def reset(self, seed: int) -> None:
         """Every weight and buffer as it was opened, bit for bit, the head drawn anew from `seed`; eval mode."""
-        self._pristine.put_back(self.model, seed)
+        self.pristine.put_back(self.model, seed)
         self.model.eval()
 
     @contextmanager
@@ -201,9 +201,9 @@ class Classifier:
     @cached_property
     def _identity(self) -> str:
         digest = hashlib.sha256(type(self.model).__name__.encode())
-        for name, tensor in tensors(self._pristine.model).items():
+        for name, tensor in tensors(self.pristine.model).items():
             digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-            if name not in self._pristine.fresh:
+            if name not in self.pristine.fresh:
                 digest.update(tensor.detach().flatten().view(torch.uint8).numpy().data)
         return digest.hexdigest()
 

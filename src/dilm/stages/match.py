@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from dilm.build import Bench, aged, peak_rate
+from dilm.build import Bench, peak_rate
 from dilm.coresets.kmeans_nearest import KMeansNearest
 from dilm.coresets.typical import Typical
 from dilm.distillation.generate import write_pool
 from dilm.distillation.match import GradientRoad, Matching, closed_form, match
 from dilm.distillation.proposals import Refreshed, cluster_by
 from dilm.distillation.targets import Age, Mean, RandomRows, Representatives, mean_gradient
-from dilm.distillation.trajectory import Fresh
+from dilm.distillation.trajectory import Cached, Fresh
 from dilm.evaluation.finetune import finetune
 from dilm.models.causal import CausalGenerator
 from dilm.models.classifier import Classifier
 from dilm.models.parts import find_part
+from dilm.models.snapshots import Vectors
 from dilm.numerics.metrics import score
 from dilm.protocols import Selector, Target
+from dilm.runtime.hashing import key
 from dilm.runtime.optimize import AdamW, Schedule
 from dilm.runtime.progress import bar
 from dilm.runtime.seeding import derive, numpy_stream, python_stream, torch_stream
 from dilm.stages.training import Training
+from dilm.types import Dataset
 
 
 def run(bench: Bench) -> dict[str, Any]:
@@ -73,19 +77,28 @@ def _train(bench: Bench, generator: CausalGenerator, training: Training) -> None
 
 
 def _matching(bench: Bench, generator: CausalGenerator, seed: int) -> Matching:
-    wanted = bench.recipe.match
-    learner, ageing = bench.learner(), bench.ageing(seed)
-    trajectory = Fresh(ageing) if wanted.trajectory == "fresh" else aged(learner, ageing, wanted.trajectories)
+    wanted, learner = bench.recipe.match, bench.learner()
+    trajectory, lives = _trajectory(bench, learner, seed)
     clustering = cluster_by(bench.encoder, wanted.clusters)
     road, mean = _roads(bench, learner)
     return Matching(
         learner,
         trajectory,
-        _target(bench, trajectory.age, mean, seed),
+        _target(bench, trajectory.age, mean, lives),
         Refreshed(generator, clustering, wanted.synthetic, wanted.refresh_every, seed),
         road,
         wanted.temperature,
     )
+
+
+def _trajectory(bench: Bench, learner: Classifier, seed: int) -> tuple[Cached | Fresh, Path | None]:
+    """The learner's ages, and where what follows from them is kept: lives do not depend on the run's seed."""
+    wanted = bench.recipe.match
+    if wanted.trajectory == "fresh":
+        return Fresh(bench.ageing(seed)), None
+    ageing = bench.ageing(derive(0, "lives"))
+    bank = bench.aged(learner, ageing, wanted.trajectories)
+    return replace(bank, seed=seed, renew_every=wanted.renew_every), bench.lives_folder(learner, ageing)
 
 
 def _roads(bench: Bench, learner: Classifier) -> tuple[GradientRoad, Mean]:
@@ -97,21 +110,31 @@ def _roads(bench: Bench, learner: Classifier) -> tuple[GradientRoad, Mean]:
     return (closed_form, mean_gradient) if wanted.gradient == "head" else (part.gradient, part.mean)
 
 
-def _target(bench: Bench, age: Age, mean: Mean, seed: int) -> Target:
-    """Representative sets by k-means with different seeds, or random rows where none are wanted."""
-    wanted, train = bench.recipe.match, bench.splits.train
+def _target(bench: Bench, age: Age, mean: Mean, lives: Path | None) -> Target:
+    """Representative sets, whose gradients are kept beside the lives, or random rows where none are wanted."""
+    wanted, seed = bench.recipe.match, derive(bench.recipe.seed, "match")
     if not wanted.teacher_sets:
-        return RandomRows(train, wanted.real, seed, mean)
-    sets: dict[int, list] = {condition: [] for condition in train.task.conditions}
+        return RandomRows(bench.splits.train, wanted.real, seed, mean)
+    sets = _teachers(bench, seed)
+    if lives is None:
+        return Representatives(sets, age, seed, mean)
+    content = key([wanted.gradient, wanted.road, [each.fingerprint for several in sets.values() for each in several]])
+    return Representatives(sets, age, seed, mean, Vectors(lives / "teachers" / content))
+
+
+def _teachers(bench: Bench, seed: int) -> dict[int, list[Dataset]]:
+    """The representative sets of each condition, by k-means with different seeds (paper 3.3)."""
+    wanted, train = bench.recipe.match, bench.splits.train
+    sets: dict[int, list[Dataset]] = {condition: [] for condition in train.task.conditions}
     with bar("choose the teachers", wanted.teacher_sets) as advance:
         for number in range(wanted.teacher_sets):
             rng = numpy_stream(seed, "teachers", number)
             per_class = min(wanted.real, *train.counts)
             chosen = KMeansNearest(bench.encoder)(train, per_class, rng).apply(train)
             for condition, teachers in sets.items():
-                teachers.append(chosen.of(condition).examples)
+                teachers.append(chosen.of(condition))
             advance(1)
-    return Representatives(sets, age, seed, mean)
+    return sets
 
 
 def _measure(bench: Bench, generator: CausalGenerator, examiner: Examiner, training: Training) -> None:

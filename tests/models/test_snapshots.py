@@ -1,0 +1,103 @@
+"""Laws of the bank on disk: what comes back is what went in, to half precision of what training changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_models import TASK, rows
+
+from dilm.models.classifier import Classifier
+from dilm.models.snapshots import SCALE, Snapshots, TensorFiles, Vectors, expanded, pressed
+from dilm.runtime.optimize import AdamW, Schedule
+
+
+@pytest.fixture
+def learner(tiny_folder, place) -> Classifier:
+    one = Classifier.open(tiny_folder("bert"), TASK, place)
+    one.reset(3)
+    return one
+
+
+def trained(learner: Classifier, steps: int = 5) -> dict[str, torch.Tensor]:
+    update = AdamW(learner.parameters(), Schedule(steps, 1e-2))
+    for _ in range(steps):
+        update([learner.loss(rows()).mean()], 1)
+    return learner.snapshot()
+
+
+def test_a_state_comes_back_to_eleven_bits_of_what_changed(learner: Classifier, tmp_path: Path):
+    before, after, shelf = learner.snapshot(), trained(learner), Snapshots(tmp_path / "new", learner.pristine)
+    assert "0.1" not in shelf
+    shelf["0.1"] = after
+    assert "0.1" in shelf
+    found = shelf["0.1"]
+    assert found.keys() == after.keys()
+    for name, value in after.items():
+        largest = (value - before[name]).abs().max() if value.is_floating_point() else 0
+        assert (found[name] - value).abs().max() <= largest * 2**-11 + 1e-7
+
+
+def test_the_drawn_head_comes_back_bit_for_bit(learner: Classifier, tmp_path: Path):
+    shelf, after = Snapshots(tmp_path, learner.pristine), trained(learner)
+    shelf["one"] = after
+    fresh = learner.pristine.fresh
+    assert fresh and all(torch.equal(shelf["one"][name], after[name]) for name in fresh)
+
+
+def test_a_learner_that_was_put_back_answers_as_it_did(learner: Classifier, tmp_path: Path):
+    shelf, after = Snapshots(tmp_path, learner.pristine), trained(learner)
+    answers = learner.features(rows())[1]
+    shelf["one"] = after
+    learner.reset(9)
+    learner.restore(shelf["one"])
+    torch.testing.assert_close(learner.features(rows())[1], answers, atol=2e-3, rtol=0)
+
+
+def test_an_untrained_state_takes_the_place_of_its_head_alone(learner: Classifier):
+    kept = pressed(learner.snapshot(), learner.pristine)
+    assert {name for name in kept if kept[name].is_floating_point()} == learner.pristine.fresh
+
+
+def test_a_trained_state_takes_half_the_place(learner: Classifier, tmp_path: Path):
+    after = trained(learner)
+    Snapshots(tmp_path, learner.pristine)["one"] = after
+    whole = sum(value.numel() * value.element_size() for value in after.values())
+    kept = sum(v.numel() * v.element_size() for v in TensorFiles(tmp_path)["one"].values())
+    assert kept < 0.55 * whole
+
+
+@settings(max_examples=30, deadline=None)
+@given(scale=st.floats(1e-12, 1e6), seed=st.integers(0, 999))
+def test_differences_of_any_size_are_kept(scale: float, seed: int):
+    """Half precision alone would lose the smallest and overflow with the largest."""
+    pristine = FakePristine(torch.zeros(64))
+    after = {"weight": scale * torch.randn(64, generator=torch.Generator().manual_seed(seed))}
+    found = expanded(pressed(after, pristine), pristine)["weight"]
+    assert (found - after["weight"]).abs().max() <= after["weight"].abs().max() * 2**-11
+
+
+class FakePristine:
+    """One weight, not fresh."""
+
+    def __init__(self, weight: torch.Tensor) -> None:
+        self.model = torch.nn.Module()
+        self.model.weight = torch.nn.Parameter(weight)
+        self.fresh = frozenset()
+
+
+def test_pressing_what_was_pressed_changes_nothing(learner: Classifier):
+    once = expanded(pressed(trained(learner), learner.pristine), learner.pristine)
+    twice = expanded(pressed(once, learner.pristine), learner.pristine)
+    assert all(torch.allclose(once[name], twice[name], atol=1e-8) for name in once)
+    assert any(name.endswith(SCALE) for name in pressed(once, learner.pristine))
+
+
+def test_vectors_are_kept_exactly_and_written_whole(tmp_path: Path):
+    shelf, vector = Vectors(tmp_path / "teachers"), torch.randn(1000)
+    shelf["0.1.0.2"] = vector
+    assert torch.equal(shelf["0.1.0.2"], vector) and "0.1.0.3" not in shelf
+    assert [file.name for file in (tmp_path / "teachers").iterdir()] == ["0.1.0.2.safetensors"]
