@@ -30,7 +30,7 @@ from torch import Tensor
 from transformers import BertConfig, BertForMaskedLM, GPT2Config, GPT2LMHeadModel
 
 from dilm.data.load import Limits, load
-from dilm.distillation.match import ROADS, Matching, match
+from dilm.distillation.match import GradientRoad, Matching, closed_form, match
 from dilm.distillation.targets import Representatives
 from dilm.distillation.trajectory import Ageing, Cached, Fresh
 from dilm.models import scratch
@@ -157,15 +157,15 @@ def causes(table: Table) -> dict[str, float]:
     ageing = _ageing(table.train, LIFE)
     update = ageing.start(learner, 0)
 
-    def through(road: str) -> Callable[[], object]:
-        return lambda: torch.autograd.grad(ROADS[road](learner, texts, weights).square().sum(), weights)
+    def through(road: GradientRoad) -> Callable[[], object]:
+        return lambda: torch.autograd.grad(road(learner, texts, weights).square().sum(), weights)
 
     return {
         "learner_steps": _seconds(lambda: ageing.grow(learner, update, 0)),
         "plain_teacher": _seconds(lambda: by_backward(learner, rows)),
         "our_teacher": _seconds(lambda: learner.gradients(rows).mean(0)),
-        "plain_synthetic": _seconds(through("autograd")),
-        "our_synthetic": _seconds(through("closed_form")),
+        "plain_synthetic": _seconds(through(by_double_backward)),
+        "our_synthetic": _seconds(through(closed_form)),
         "generator": _seconds(lambda: table.generator.nll(texts).mean().backward()),
     }
 
@@ -178,7 +178,7 @@ def plain(table: Table) -> Matching:
         return by_backward(learner, train.of(condition).sample(REAL, python_stream(0, condition, step)).examples)
 
     trajectory = Fresh(_ageing(train, LIFE))
-    return Matching(table.learner, trajectory, target, table.proposals, ROADS["autograd"])
+    return Matching(table.learner, trajectory, target, table.proposals, by_double_backward)
 
 
 def ours(table: Table) -> Matching:
@@ -191,13 +191,19 @@ def ours(table: Table) -> Matching:
         for condition in train.task.conditions
     }
     target = Representatives(sets, trajectory.age, 0)
-    return Matching(table.learner, trajectory, target, table.proposals, ROADS["closed_form"])
+    return Matching(table.learner, trajectory, target, table.proposals, closed_form)
 
 
 def walk(table: Table, matching: Matching, steps: range) -> None:
     """These matching steps."""
     update = AdamW(table.generator.parameters(), Schedule(len(steps), 1e-6))
     list(match(table.generator, matching, update, steps, 0))
+
+
+def by_double_backward(learner: Classifier, rows: Sequence[Example], weights: Tensor) -> Tensor:
+    """The head's gradient of the weighted loss, with a graph of the whole learner behind it."""
+    learner.eval()
+    return weighted_gradient(learner.loss(rows), weights, learner.head_parameters())
 
 
 def by_backward(learner: Classifier, rows: Sequence[Example]) -> Tensor:

@@ -8,7 +8,6 @@ is right. Settings that change only speed (`runtime`) are in no key.
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -21,6 +20,7 @@ from dilm.recipe_learners import learning
 from dilm.runs import Run
 from dilm.runtime.hashing import key
 from dilm.runtime.memory import peak_mb
+from dilm.runtime.meter import spent
 from dilm.stages import embed, evaluate, fit, generate, load, match, pretrain, report, select
 from dilm.stages.generate import asks_untuned
 from dilm.version import VERSION
@@ -90,10 +90,12 @@ def run_stage(bench: Bench, name: str, **options: Any) -> dict[str, Any]:
         bench.run.stage(later).clear()
     measured = (folder.manifest or {}) if folder.is_done(wanted[name]) else {}  # what this run adds to
     continued = folder.begin(wanted[name])
-    begin = time.monotonic()
+    begin = spent()
     facts = stage.run(bench, **options)
+    took = spent() - begin
     cost = {
-        "seconds": measured.get("seconds", 0.0) + time.monotonic() - begin,
+        "seconds": measured.get("seconds", 0.0) + took.seconds,
+        "tokens": measured.get("tokens", 0) + facts.pop("tokens", took.tokens),
         "peak_mb": peak_mb(),
         "resumed": continued,
     }

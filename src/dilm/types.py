@@ -191,4 +191,6 @@ class Score:
     """Training rows."""
     seconds: float
     """Wall clock of training and scoring."""
+    tokens: int = 0
+    """Tokens that the learner read in both; 0 where nobody counted, as behind a server."""
     split: str = "test"

@@ -16,7 +16,7 @@ from dilm.models.encodings import Encodings
 from dilm.models.heads import find_head
 from dilm.models.hub import open_model, open_tokenizer
 from dilm.models.weights import tensors
-from dilm.runtime import memory
+from dilm.runtime import memory, meter
 from dilm.types import Example
 
 
@@ -327,3 +327,12 @@ def test_the_first_layers_are_those_of_the_whole_model(tiny_folder, place, kind)
 def test_no_more_layers_than_there_are(tiny_folder, place):
     with pytest.raises(ModelError, match="has 2 layers, but its first 3"):
         Classifier.open(tiny_folder("bert"), TASK, place, layers=3)
+
+
+def test_every_token_that_is_read_is_counted_and_no_padding(learner):
+    one = learner("bert")
+    lengths = [len(row["input_ids"]) for row in one.encodings.rows(rows())]
+    begin = meter.spent()
+    one.loss(rows())
+    one.predict(rows())
+    assert (meter.spent() - begin).tokens == 2 * sum(lengths)

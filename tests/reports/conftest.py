@@ -54,7 +54,7 @@ def make_findings(**changes: Any) -> Findings:
         },
         "rejected": {"dilm": {"kept": 90, "duplicate": 10}, "untuned": {"kept": 3, "odd": 1}},
         "recipe": {"seed": 7, "fit": {"steps": 100, "extra": {"lr": 1e-5}, "fields": ["review"]}},
-        "costs": (Cost("fit", 60.0, 2048.0), Cost("match", 3600.0)),
+        "costs": (Cost("fit", 60.0, 2048.0, 3_140_000), Cost("match", 3600.0)),
         "splits": {"train": 1000, "dev": 100, "test": 200},
         "notes": ("Full data was scored once.",),
     }

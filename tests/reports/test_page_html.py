@@ -104,6 +104,11 @@ def test_pairs_name_their_fields(findings):
     assert "<dt>premise</dt>" in text and "<dt>hypothesis</dt>" in text
 
 
+def test_the_cost_names_time_memory_and_tokens(findings):
+    text = Reader(page.render(findings())).text
+    assert all(word in text for word in ("1 min 0 s", "2.0 GB", "3.1 million", "not counted"))
+
+
 def test_a_bare_set_still_has_a_page_that_says_what_is_absent(findings):
     bare = findings(scores=(), bars=(), curves=None, rejected=None, recipe=None, costs=(), splits=None, notes=())
     text = Reader(page.render(bare)).text

@@ -41,6 +41,16 @@ def test_every_stage_is_complete_and_says_so(finished: Distilled):
     assert finished.provenance.parents == {name: run.stage(name).manifest["key"] for name in pipeline.NAMES[:-1]}
 
 
+def test_tokens_are_counted_where_models_work(finished: Distilled):
+    """Also those that trials read in processes of their own: they come with the scores."""
+    manifests = {name: api.existing_run(finished.run).stage(name).manifest for name in pipeline.NAMES}
+    idle = {name for name, manifest in manifests.items() if not manifest["tokens"]}
+    assert idle >= {"load", "embed"} and idle.isdisjoint({"pretrain", "fit", "match", "generate", "select", "evaluate"})
+    rows = [json.loads(line) for line in (finished.run / "scores.jsonl").read_text("utf-8").splitlines()]
+    assert all(row["tokens"] > 0 for row in rows)
+    assert manifests["evaluate"]["tokens"] == sum(row["tokens"] for row in rows)
+
+
 def test_nothing_unfinished_is_left(finished: Distilled):
     names = {file.name for file in finished.run.rglob("*")}
     assert not {name for name in names if name.endswith((".part", ".pt"))}

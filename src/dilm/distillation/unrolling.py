@@ -110,7 +110,7 @@ class Lesson(NamedTuple):
 
 
 def unroll(learner: EmbeddingLearner, lessons: Iterable[Lesson], trains: str) -> Weights:
-    """The weights after all lessons, differentiable in them; the learner itself stays as it is."""
+    """Every weight after all lessons, differentiable in them; the learner itself stays as it is."""
     weights = own_weights(learner, trains)
     for lesson in lessons:
         weights = descend(learner, weights, lesson, create_graph=True)
@@ -122,7 +122,7 @@ def train(learner: EmbeddingLearner, lessons: Iterable[Lesson], trains: str) -> 
     weights = own_weights(learner, trains)
     for lesson in lessons:
         after = descend(learner, weights, lesson, create_graph=False)
-        weights = {name: weight.detach().requires_grad_() for name, weight in after.items()}
+        weights = {name: weight.detach().requires_grad_(weight.requires_grad) for name, weight in after.items()}
     with torch.no_grad():
         for name, weight in weights.items():
             learner.model.get_parameter(name).copy_(weight)
@@ -130,12 +130,14 @@ def train(learner: EmbeddingLearner, lessons: Iterable[Lesson], trains: str) -> 
 
 def descend(learner: EmbeddingLearner, weights: Weights, lesson: Lesson, create_graph: bool) -> Weights:
     """One step of SGD. Weights that embeddings do not reach, such as the table of token embeddings, stay."""
+    trained = {name: weight for name, weight in weights.items() if weight.requires_grad}
     with sdpa_kernel(SDPBackend.MATH):  # the fast attention kernels have no second derivative
         loss = lesson_loss(learner, weights, lesson)
-        pieces = torch.autograd.grad(loss, list(weights.values()), create_graph=create_graph, allow_unused=True)
-    return {
-        name: weight if piece is None else weight - lesson.rate * piece
-        for (name, weight), piece in zip(weights.items(), pieces, strict=True)
+        pieces = torch.autograd.grad(loss, list(trained.values()), create_graph=create_graph, allow_unused=True)
+    return weights | {
+        name: weight - lesson.rate * piece
+        for (name, weight), piece in zip(trained.items(), pieces, strict=True)
+        if piece is not None
     }
 
 
@@ -150,10 +152,9 @@ def lesson_loss(learner: EmbeddingLearner, weights: Weights, lesson: Lesson) -> 
 
 
 def own_weights(learner: EmbeddingLearner, trains: str) -> Weights:
-    """The learner's trained weights by name: leaves of their own, so that its gradients stay untouched."""
+    """The learner's weights by name; trained ones are leaves of their own, so that its gradients stay untouched."""
     head = {id(parameter) for parameter in learner.head_parameters()}
     return {
-        name: parameter.detach().requires_grad_()
+        name: parameter.detach().requires_grad_(trains == "all" or id(parameter) in head)
         for name, parameter in learner.model.named_parameters()
-        if trains == "all" or id(parameter) in head
     }

@@ -8,7 +8,6 @@ same demonstrations give it for a query without content.
 from __future__ import annotations
 
 import logging
-import time
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from dilm.evaluation.prompts import BETWEEN, answers, demonstration, few_shot, q
 from dilm.evaluation.trials import Question
 from dilm.protocols import Scorer
 from dilm.runtime.hashing import key
+from dilm.runtime.meter import spent
 from dilm.types import Dataset, Example, Score, Task
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ def in_context(first: PromptTrial, scorer: Scorer, orders: int) -> list[Score]:
 
 def run_prompt_trial(trial: PromptTrial, scorer: Scorer) -> Score:
     """Ask for every row of `test` and score the answers; one that cannot be read counts as wrong."""
-    begin = time.monotonic()
+    begin = spent()
     _check_same_task(trial.rows.task, trial.test.task)
     predicted = predict(scorer, trial.rows, trial.test, trial.seed, trial.content_free)
     return trial.scored(predicted, begin)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from dilm.numerics.metrics import accuracy, macro_f1, score
 from dilm.protocols import Student
 from dilm.runtime.hashing import key
+from dilm.runtime.meter import Spent, spent
 from dilm.runtime.optimize import Schedule
 from dilm.types import Dataset, Score
 
@@ -28,9 +28,9 @@ class Question:
     rows: Dataset
     test: Dataset
 
-    def scored(self, predicted: Sequence[int], begin: float) -> Score:
-        """The answers to `test`, to a question that was put at `begin` of the monotonic clock."""
-        task, truth = self.test.task, self.test.labels
+    def scored(self, predicted: Sequence[int], begin: Spent) -> Score:
+        """The answers to `test`, to a question that was put when so much had been `spent`."""
+        task, truth, cost = self.test.task, self.test.labels, spent() - begin
         return Score(
             method=self.method,
             learner=self.learner,
@@ -41,7 +41,8 @@ class Question:
             accuracy=accuracy(predicted, truth),
             macro_f1=macro_f1(predicted, truth, len(task.labels)),
             rows=len(self.rows),
-            seconds=time.monotonic() - begin,
+            seconds=cost.seconds,
+            tokens=cost.tokens,
         )
 
 
@@ -86,6 +87,6 @@ def once_each(sets: Mapping[str, Sequence[Dataset]]) -> Iterator[Arm]:
 
 def run_trial(trial: Trial, student: Student) -> Score:
     """Train and score; the student is left trained."""
-    begin = time.monotonic()
+    begin = spent()
     student.train_on(trial.rows, trial.seed)
     return trial.scored(student.predict(trial.test), begin)

@@ -16,7 +16,7 @@ from dilm.models.encodings import longest_input
 from dilm.models.hub import open_config, open_model, open_tokenizer, quiet
 from dilm.models.sampling import Sampling, sample_tokens
 from dilm.numerics.likelihood import text_nll
-from dilm.runtime import memory
+from dilm.runtime import memory, meter
 from dilm.runtime.device import Place
 from dilm.types import Draft, Example, Task
 
@@ -96,6 +96,7 @@ class CausalGenerator:
 
     def _summed_nll(self, rows: list[list[int]]) -> Tensor:
         """Sum of the token nlls of each row: token rows -> [n]."""
+        meter.count(sum(map(len, rows)))
         tokens, mask = self._pad(rows)
         real = mask[:, 1:].bool()  # positions whose next token is text
         with self.place.autocast(), only_positions(self.model, nn.functional.pad(real, (0, 1))):
@@ -111,6 +112,7 @@ class CausalGenerator:
         ends = (self.conditions[condition], self.end)
         with self.place.autocast(), memory.guard(f"writing {self.sampling.batch} texts at once", LESS_AT_ONCE):
             rows = sample_tokens(self.model, ends, n, self.sampling, rng, banned)
+        meter.count(sum(map(len, rows)))
         return [self._draft(row) for row in rows]
 
     def _never_written(self) -> set[int]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from dilm.errors import ModelError
+from dilm.runtime import meter
 from dilm.types import Example
 
 REMEMBERED = 20_000
@@ -51,7 +52,9 @@ class Encodings:
 
     def batch(self, rows: Sequence[Row], device: torch.device) -> Batch:
         """Rows side by side, padded to the longest: input names to [n, T], with `attention_mask`."""
-        width = max(len(row["input_ids"]) for row in rows)
+        lengths = [len(row["input_ids"]) for row in rows]
+        width = max(lengths)
+        meter.count(sum(lengths))
         batch = {name: [self._pad(row[name], width, self.padding[name]) for row in rows] for name in rows[0]}
         batch["attention_mask"] = [self._pad([1] * len(row["input_ids"]), width, 0) for row in rows]
         return {name: torch.tensor(values, device=device) for name, values in batch.items()}

@@ -18,7 +18,7 @@ from dilm.errors import ModelError
 from dilm.models.causal import only_positions, open_causal_model
 from dilm.models.encodings import longest_input
 from dilm.models.hub import open_tokenizer
-from dilm.runtime import memory
+from dilm.runtime import memory, meter
 from dilm.runtime.device import Place
 
 log = logging.getLogger(__name__)
@@ -125,6 +125,7 @@ class CausalScorer:
     def _read(self, inputs: Sequence[tuple[list[int], Tail]], beginning: Beginning) -> list[Tensor]:
         """Log-probabilities of what follows a context and each token of its tail: n inputs -> n of [1 + tail, V]."""
         rows = [[*context[beginning.length :], *tail] for context, tail in inputs]
+        meter.count(sum(map(len, rows)))
         counts = [1 + len(tail) for _, tail in inputs]
         tokens, mask = self._pad(rows)
         places = torch.arange(mask.shape[1], device=mask.device)

@@ -114,6 +114,8 @@ class Cost:
     stage: str
     seconds: float
     peak_mb: float | None = None
+    tokens: int | None = None
+    """That models read and wrote."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -204,6 +204,7 @@ def environment() -> Environment:
         "count": wording.count,
         "duration": wording.duration,
         "memory": wording.memory,
+        "tokens": wording.tokens,
         "listed": _listed,
         "unbroken": _unbroken,
     }

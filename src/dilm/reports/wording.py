@@ -74,6 +74,19 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes_rest} min" if hours else f"{minutes} min {rest} s"
 
 
+def tokens(number: int | None) -> str:
+    """Tokens that models read and wrote, in the unit that matters; None is something that was not counted.
+
+    >>> tokens(812), tokens(31_740), tokens(4_210_000), tokens(None)
+    ('812', '31.7 thousand', '4.2 million', 'not counted')
+    """
+    if number is None:
+        return "not counted"
+    if number < 1000:
+        return str(number)
+    return f"{number / 1e3:.1f} thousand" if number < 1e6 else f"{number / 1e6:.1f} million"
+
+
 def memory(megabytes: float | None) -> str:
     """Peak memory; None is something that was not measured.
 

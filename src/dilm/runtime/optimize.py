@@ -56,7 +56,7 @@ class AdamW:
         self.adam.zero_grad(set_to_none=True)
         total = 0.0
         for loss in losses:
-            (loss / count).backward()
+            (loss / count).backward(inputs=self.parameters)  # and into nothing else that the loss depends on
             total += float(loss.detach())
         nn.utils.clip_grad_norm_(self.parameters, self.schedule.clip)
         for group in self.adam.param_groups:

@@ -49,13 +49,16 @@ def run(bench: Bench, also: Mapping[str, str] | None = None) -> dict[str, Any]:
     trials = [job.trial for job in jobs]
     known = measured(bench)
     missing = list({job.trial.key: job for job in jobs if job.trial.key not in known}.values())
+    tokens = 0  # those of other processes
     with bar("evaluate", len(trials), len(trials) - len(missing)) as advance:
         for job, score in _run_all(bench, missing):
+            tokens += score.tokens
             jsonl.append(scores_file(bench), {"trial": job.trial.key, **asdict(score)})
             advance(1, **{job.trial.method: score.value})
     names = ("key", "method", "learner", "per_class", "set", "seed")
     return {
         "known": len(trials) - len(missing),
+        "tokens": tokens,
         "trials": [{name: getattr(trial, name) for name in names} for trial in trials],
     }
 
@@ -171,7 +174,7 @@ def measured(bench: Bench) -> dict[str, Score]:
     file = scores_file(bench)
     names = {field.name for field in fields(Score)}
     rows = jsonl.read(file) if file.exists() else []
-    return {row["trial"]: Score(**{name: row[name] for name in names}) for row in rows}
+    return {row["trial"]: Score(**{name: row[name] for name in names if name in row}) for row in rows}
 
 
 def scores(bench: Bench, trials: list[dict[str, Any]]) -> list[Score]:

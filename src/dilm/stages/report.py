@@ -79,7 +79,10 @@ def findings(bench: Bench) -> Findings:
         curves={name: tuple(manifests[name].get("curve", ())) for name in ("fit", "match") if name in manifests},
         rejected=manifests.get("generate", {}).get("verdicts"),
         recipe=_shown(recipe),
-        costs=tuple(Cost(name, manifest["seconds"], manifest["peak_mb"]) for name, manifest in manifests.items()),
+        costs=tuple(
+            Cost(name, manifest["seconds"], manifest["peak_mb"], manifest.get("tokens"))
+            for name, manifest in manifests.items()
+        ),
         text=_text(bench),
         splits=manifests["load"]["rows"],
         notes=_notes(recipe, manifests),
