@@ -66,7 +66,7 @@ class Bench:
     @cached_property
     def place(self) -> Place:
         runtime = self.recipe.runtime
-        return choose(runtime.device, runtime.precision, runtime.threads)
+        return choose(runtime.device, runtime.precision, runtime.threads, runtime.recompute)
 
     @cached_property
     def splits(self) -> Splits:

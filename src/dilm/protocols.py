@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
@@ -40,6 +40,10 @@ class Generator(Protocol):
 
     def nll(self, examples: Sequence[Example]) -> Tensor:
         """Negative log-likelihood of each example under its own label, differentiable: n examples -> [n]."""
+        ...
+
+    def spare_memory(self) -> bool:
+        """Take likelihoods with less memory from now on; False where that is impossible."""
         ...
 
     def lengths(self, examples: Sequence[Example]) -> Tensor:
@@ -185,4 +189,8 @@ class Updater(Protocol):
 
     def __call__(self, losses: Iterable[Tensor], count: int) -> float:
         """Back-propagate the mean of `count` scalar losses, one graph at a time, step, and return that mean."""
+        ...
+
+    def on(self, loss_of: Callable[[Sequence[Any]], Tensor], rows: Sequence[Any]) -> float:
+        """One step on the mean loss of rows, in as many micro-batches as memory asks for; returns that mean."""
         ...

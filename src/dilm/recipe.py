@@ -253,6 +253,9 @@ class Runtime:
     """fp32, bf16, or auto: bf16 where the hardware multiplies it natively."""
     threads: int = 0
     """CPU threads; 0 leaves torch's choice."""
+    recompute: bool = False
+    """Generators compute activations twice instead of keeping them: much less memory, a third more time. Where memory
+    runs out it is done unasked, and training goes on in smaller micro-batches."""
     workers: int = 0
     """Processes that run trials side by side, one thread each; 0: one per core, or 1 on an accelerator."""
     engine: str = "processes"

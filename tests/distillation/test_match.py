@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
@@ -15,7 +15,7 @@ from dilm.models.causal import CausalGenerator
 from dilm.models.classifier import Classifier
 from dilm.models.parts import find_part
 from dilm.runtime.optimize import AdamW, Schedule
-from dilm.types import Dataset
+from dilm.types import Dataset, Example
 
 Generators, Learners = Callable[[], CausalGenerator], Callable[[], Classifier]
 
@@ -136,6 +136,28 @@ def test_a_match_that_is_cut_in_two_is_the_same_bit_for_bit(
     again.restore(update.state())
     assert early + list(match(second, problem, again, range(2, 5), seed=0)) == similarities
     for one, other in zip(whole.parameters(), second.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_matching_goes_on_where_memory_runs_out_and_ends_the_same(
+    new_generator: Generators, new_learner: Learners, train: Dataset, monkeypatch: pytest.MonkeyPatch
+):
+    """There is memory enough only once activations are computed again."""
+    problem, schedule = matching(new_learner(), train), Schedule(3, 1e-2)
+    roomy, tight = new_generator(), new_generator()
+    wanted = list(match(roomy, problem, AdamW(roomy.parameters(), schedule), range(3), seed=0))
+    nll = CausalGenerator.nll
+
+    def scarce(generator: CausalGenerator, examples: Sequence[Example]) -> Tensor:
+        found = nll(generator, examples)
+        if generator.model.training and not generator.recompute:
+            raise RuntimeError("CUDA out of memory.")
+        return found
+
+    monkeypatch.setattr(CausalGenerator, "nll", scarce)
+    assert list(match(tight, problem, AdamW(tight.parameters(), schedule), range(3), seed=0)) == wanted
+    assert tight.recompute and tight.chunk == roomy.chunk
+    for one, other in zip(roomy.parameters(), tight.parameters(), strict=True):
         assert torch.equal(one, other)
 
 

@@ -195,3 +195,29 @@ def test_a_model_that_cannot_write_left_to_right_is_refused(tiny_folder: Callabl
     with pytest.raises(ModelError) as told:
         open_causal_model(tiny_folder(kind))
     assert "causal" in told.value.remedy or "cannot be opened" in told.value.problem
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_activations_that_are_computed_again_change_nothing(opened: Opener, kind: str):
+    """Not a bit, with dropout: what is forgotten is drawn again."""
+    found = []
+    for recompute in (False, True):
+        generator = opened(kind)
+        generator.recompute = recompute
+        generator.train()
+        torch.manual_seed(7)
+        losses = generator.nll(many())
+        pieces = torch.autograd.grad(losses.square().sum(), list(generator.parameters()), allow_unused=True)
+        found.append((losses, [piece for piece in pieces if piece is not None]))
+    assert torch.equal(found[0][0], found[1][0])
+    assert all(torch.equal(one, other) for one, other in zip(found[0][1], found[1][1], strict=True))
+
+
+def test_memory_is_spared_step_by_step_until_one_text_runs_alone(opened: Opener):
+    generator = opened("gpt2")
+    before = generator.nll(many())
+    spared = 0
+    while generator.spare_memory():
+        spared += 1
+        torch.testing.assert_close(generator.nll(many()), before, **CLOSE)
+    assert generator.recompute and spared == 5  # then 8, 4, 2 and 1 of 16 texts

@@ -314,6 +314,25 @@ def test_too_little_memory_is_said_plainly():
     assert memory.peak_mb() > 10
 
 
+def test_reading_goes_on_in_smaller_batches_where_memory_runs_out(learner, monkeypatch):
+    one, many = learner("bert"), rows() * 30
+    answers, batch, sizes = one.features(many)[1], one.encodings.batch, []
+
+    def scarce(rows, device):
+        sizes.append(len(rows))
+        if len(rows) > 40:
+            raise RuntimeError("CUDA out of memory.")
+        return batch(rows, device)
+
+    monkeypatch.setattr(one.encodings, "batch", scarce)
+    monkeypatch.setattr(one, "appetite", memory.Appetite())
+    torch.testing.assert_close(one.features(many)[1], answers, atol=1e-5, rtol=0)
+    assert sizes[:3] == [128, 64, 32] and set(sizes[3:]) <= {32, 20}
+    monkeypatch.setattr(one.encodings, "batch", lambda rows, device: (_ for _ in ()).throw(MemoryError))
+    with pytest.raises(ResourceError, match="one example of up to"):
+        one.features(many)
+
+
 @pytest.mark.parametrize("kind", [*KINDS, "modernbert"])
 def test_the_first_layers_are_those_of_the_whole_model(tiny_folder, place, kind):
     whole = Classifier.open(tiny_folder(kind), TASK, place)

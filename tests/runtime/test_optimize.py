@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import math
+import sys
 
 import pytest
 import torch
@@ -115,3 +116,30 @@ def test_frozen_parameters_stay():
     before = model[0].weight.clone()
     AdamW(model.parameters(), Schedule(1, 0.1))([loss_of(model, 0)], 1)
     assert torch.equal(model[0].weight, before)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 5, 6])
+def test_micro_batches_step_as_one_batch_does(limit: int):
+    rows = list(torch.randn(6, 4, generator=torch.Generator().manual_seed(0)))
+    tight, roomy = net(), net()
+
+    def losses(model: nn.Module, most: int):
+        def of(part: list[Tensor]) -> Tensor:
+            if len(part) > most:
+                raise RuntimeError("CUDA out of memory.")
+            return model(torch.stack(part)).square().squeeze(1)
+
+        return of
+
+    first, second = (AdamW(model.parameters(), Schedule(3, 1e-2)) for model in (tight, roomy))
+    for _ in range(3):
+        assert first.on(losses(tight, limit), rows) == pytest.approx(second.on(losses(roomy, 6), rows), abs=1e-6)
+    for one, other in zip(weights(tight), weights(roomy), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=0)
+    assert first.step == second.step == 3 and first.appetite.rows == {1: 1, 2: 1, 5: 3, 6: sys.maxsize}[limit]
+
+
+def test_a_loss_that_depends_on_more_teaches_only_what_is_trained():
+    model, other = net(), nn.Parameter(torch.ones(1))
+    AdamW(model.parameters(), Schedule(1, 1e-2))([loss_of(model, 0) * other.squeeze()], 1)
+    assert other.grad is None and all(parameter.grad is not None for parameter in model.parameters())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
+from statistics import fmean
 
 import torch
 from torch import Tensor
@@ -36,16 +37,34 @@ def fit(generator: Generator, lessons: Lessons, update: Updater, steps: range) -
         generator.train()
         seed_torch(seed, "fit", step)  # dropout
         examples = [train[row] for row in rows_of_step(len(train), step, lessons.batch, order)]
-        if lessons.contrast:
-            others = under_another_class(examples, len(train.task.labels), python_stream(seed, "contrast", step))
-            own, other = generator.nll([*examples, *others]).chunk(2)
-            unlike = contrastive(own, other, generator.lengths(examples))
-            loss = (1 - lessons.contrast) * own.mean() + lessons.contrast * unlike.mean()
-        else:
-            own = generator.nll(examples)
-            loss = own.mean()
-        update([loss], 1)
-        yield float(own.detach().mean())
+        others = under_another_class(examples, len(train.task.labels), python_stream(seed, "contrast", step))
+        yield _descend(generator, list(zip(examples, others, strict=True)), lessons.contrast, update)
+
+
+def _descend(generator: Generator, pairs: list[tuple[Example, Example]], contrast: float, update: Updater) -> float:
+    """One step on examples, each beside itself under another class; returns their mean token nll, before the step."""
+    seen: dict[int, float] = {}
+
+    def losses(places: Sequence[int]) -> Tensor:
+        examples, others = zip(*(pairs[place] for place in places), strict=True)
+        own, loss = lesson(generator, examples, others, contrast)
+        seen.update(zip(places, own.tolist(), strict=True))
+        return loss
+
+    update.on(losses, range(len(pairs)))
+    return fmean(seen.values())
+
+
+def lesson(
+    generator: Generator, examples: Sequence[Example], others: Sequence[Example], contrast: float
+) -> tuple[Tensor, Tensor]:
+    """Mean token nll of each example, and the loss that it is learnt by: n examples, the same otherwise -> [n], [n]."""
+    if not contrast:
+        own = generator.nll(examples)
+        return own.detach(), own
+    own, other = generator.nll([*examples, *others]).chunk(2)
+    unlike = contrastive(own, other, generator.lengths(examples))
+    return own.detach(), (1 - contrast) * own + contrast * unlike
 
 
 def contrastive(own: Tensor, other: Tensor, lengths: Tensor) -> Tensor:

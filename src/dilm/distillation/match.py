@@ -10,11 +10,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from dilm.errors import ResourceError
 from dilm.numerics.likelihood import likelihood_weights
 from dilm.numerics.mismatch import cosine_mismatch
 from dilm.protocols import Generator, Learner, Proposals, Target, Trajectory, Updater
+from dilm.runtime import memory
 from dilm.runtime.seeding import seed_torch
 from dilm.types import Example
 
@@ -46,8 +49,20 @@ def match(generator: Generator, matching: Matching, update: Updater, steps: rang
         matching.trajectory(matching.learner, step)
         generator.train()
         seed_torch(seed, "match", step)  # dropout
-        losses = (condition_mismatch(generator, matching, condition, step) for condition in conditions)
-        yield 1.0 - update(losses, len(conditions))
+        yield 1.0 - _descend(generator, matching, update, step)
+
+
+def _descend(generator: Generator, matching: Matching, update: Updater, step: int) -> float:
+    """One step on the mean mismatch of all conditions; returns that. With less memory at once where it runs out."""
+    conditions, drawn = generator.task.conditions, torch.get_rng_state()
+    while True:
+        try:
+            losses = (condition_mismatch(generator, matching, condition, step) for condition in conditions)
+            return update(losses, len(conditions))
+        except (RuntimeError, MemoryError, ResourceError) as fault:
+            if not memory.is_shortage(fault) or not generator.spare_memory():
+                raise
+        memory.released(drawn)
 
 
 def condition_mismatch(generator: Generator, matching: Matching, condition: int, step: int) -> Tensor:

@@ -42,7 +42,7 @@ class Ageing:
         for step in range(update.step, update.step + self.age_steps):
             seed_torch(self.seed, "life", life, step)  # dropout
             rows = rows_of_step(len(self.train), step, self.batch, order)
-            update([learner.loss([self.train[row] for row in rows]).mean()], 1)
+            update.on(learner.loss, [self.train[row] for row in rows])
         learner.eval()
 
 

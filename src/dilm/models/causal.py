@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -39,6 +40,8 @@ class CausalGenerator:
         self.place = place
         self.sampling = Sampling(max_tokens=self.task.max_tokens)
         self.likelihood = "token"
+        self.chunk = CHUNK
+        self.recompute = place.recompute
         self.start, self.end = _start_and_end(tokenizer)
         self.conditions = _add_tokens(self.model, tokenizer, task, self.start)
         self.separator: int = tokenizer.convert_tokens_to_ids(SEPARATOR)  # type: ignore[assignment]
@@ -84,11 +87,20 @@ class CausalGenerator:
         """
         rows = [self._tokens(example) for example in examples]
         by_length = sorted(range(len(rows)), key=lambda row: len(rows[row]))
-        chunks = [by_length[first : first + CHUNK] for first in range(0, len(rows), CHUNK)]
+        chunks = [by_length[first : first + self.chunk] for first in range(0, len(rows), self.chunk)]
+        read = partial(memory.computed_again, self._summed_nll) if self.recompute else self._summed_nll
         with memory.guard(f"the likelihoods of {len(rows)} texts", LESS_AT_ONCE):
-            sums = torch.cat([self._summed_nll([rows[row] for row in chunk]) for chunk in chunks])
+            sums = torch.cat([read([rows[row] for row in chunk]) for chunk in chunks])
         places = torch.tensor(by_length, device=sums.device).argsort()
         return text_nll(sums[places], self.lengths(examples), self.likelihood)
+
+    def spare_memory(self) -> bool:
+        """Take likelihoods with less memory from now on; False where they take the least possible already."""
+        if not self.recompute:
+            self.recompute = True  # the same numbers
+            return True
+        self.chunk //= 2
+        return self.chunk > 0
 
     def lengths(self, examples: Sequence[Example]) -> Tensor:
         """Tokens that each example's likelihood is made of, the end included: n examples -> [n]."""

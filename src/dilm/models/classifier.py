@@ -54,6 +54,7 @@ class Classifier:
         self.task = task
         self.place = place
         self.encodings = encodings
+        self.appetite = memory.Appetite()
         model.config.pad_token_id = encodings.padding["input_ids"]
         model.config.use_cache = False
         self.model = model.to(place.device).eval()  # type: ignore[arg-type]
@@ -125,7 +126,7 @@ class Classifier:
         """
         losses, order = [], []
         chunk = CHUNK.get(self.place.device.type, BATCH)
-        with self._memory(len(examples)):
+        with self._memory(f"{len(examples)} examples"):
             for positions, batch in self.encodings.batches(examples, chunk, self.place.device):
                 with self.place.autocast():
                     logits = self.model(**batch).logits
@@ -137,12 +138,16 @@ class Classifier:
     @torch.no_grad()
     def features(self, examples: Sequence[Example]) -> tuple[Tensor, Tensor]:
         """What the head sees and says, in eval mode, without a graph: n examples -> [n, d], [n, C]."""
+        with self._evaluating(), self._memory("one example"):
+            return self.appetite.feed(BATCH, partial(self._features, examples))
+
+    def _features(self, examples: Sequence[Example], rows: int) -> tuple[Tensor, Tensor]:
+        """So many rows at a time."""
         features = at_least_float32(self.head.weight.new_empty(len(examples), self.head.in_features))
         logits = features.new_empty(len(examples), self.head.out_features)
-        with self._evaluating(), self._memory(min(BATCH, len(examples))):
-            for positions, batch in self.encodings.batches(examples, BATCH, self.place.device):
-                with self.place.autocast():
-                    features[positions], logits[positions] = read_head(self.model, self.head, batch)
+        for positions, batch in self.encodings.batches(examples, rows, self.place.device):
+            with self.place.autocast():
+                features[positions], logits[positions] = read_head(self.model, self.head, batch)
         return features, logits
 
     def losses(self, examples: Sequence[Example], size: int) -> Iterator[tuple[list[int], Losses]]:
@@ -266,9 +271,9 @@ class Classifier:
     def _labels(self, examples: Sequence[Example]) -> Tensor:
         return torch.tensor([example.label for example in examples], device=self.place.device, dtype=torch.long)
 
-    def _memory(self, rows: int) -> AbstractContextManager[None]:
+    def _memory(self, what: str) -> AbstractContextManager[None]:
         return memory.guard(
-            f"{rows} examples of up to {self.encodings.limit} tokens in one batch of {self.name}",
+            f"{what} of up to {self.encodings.limit} tokens in {self.name}",
             "Lower the batch size or the learner's max_tokens, or use a smaller learner.",
         )
 

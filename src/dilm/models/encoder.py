@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,7 @@ class FeatureEncoder:
         body = model.get_encoder() if model.config.is_encoder_decoder else model
         self.model = body.to(place.device).eval()  # type: ignore[arg-type]
         self.encodings = encodings
+        self.appetite = memory.Appetite()
         self.place = place
         encodings.settle_side(self._read, place.device)
 
@@ -51,10 +53,14 @@ class FeatureEncoder:
     @torch.no_grad()
     def encode(self, examples: Sequence[Example]) -> np.ndarray:
         """float32 [n, d], each row of length 1; a point does not depend on its neighbours in the batch."""
+        with memory.guard("one example in the encoder", "Lower the encoder's max_tokens, or use a smaller encoder."):
+            return self.appetite.feed(BATCH, partial(self._encode, examples))
+
+    def _encode(self, examples: Sequence[Example], rows: int) -> np.ndarray:
+        """So many rows at a time."""
         points = np.zeros((len(examples), self.model.config.hidden_size), dtype=np.float32)
-        remedy = "Lower the encoder's max_tokens, or use a smaller encoder."
-        with _progress(len(examples)) as advance, memory.guard(f"{BATCH} examples in one batch of the encoder", remedy):
-            for positions, batch in self.encodings.batches(examples, BATCH, self.place.device):
+        with _progress(len(examples)) as advance:
+            for positions, batch in self.encodings.batches(examples, rows, self.place.device):
                 with self.place.autocast():
                     points[positions] = self._read(batch).cpu().numpy()
                 advance(len(positions))

@@ -18,6 +18,8 @@ class Place:
 
     device: torch.device
     bf16: bool = False
+    recompute: bool = False
+    """Whether generators compute activations twice instead of keeping them."""
 
     def autocast(self) -> AbstractContextManager[object]:
         """The context in which forward passes run."""
@@ -26,7 +28,7 @@ class Place:
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
 
 
-def choose(device: str = "auto", precision: str = "auto", threads: int = 0) -> Place:
+def choose(device: str = "auto", precision: str = "auto", threads: int = 0, recompute: bool = False) -> Place:
     """The place that the user asked for, or the best one here; `threads` 0 leaves torch's own choice.
 
     Raises RecipeError for a device that this machine or build of torch does not have.
@@ -36,7 +38,7 @@ def choose(device: str = "auto", precision: str = "auto", threads: int = 0) -> P
     if threads:
         torch.set_num_threads(threads)
     found = _device(device)
-    return Place(found, precision == "bf16" or (precision == "auto" and bf16_is_fast(found)))
+    return Place(found, precision == "bf16" or (precision == "auto" and bf16_is_fast(found)), recompute)
 
 
 def bf16_is_fast(device: torch.device) -> bool:

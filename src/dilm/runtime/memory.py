@@ -1,15 +1,24 @@
-"""Memory: how much was used, and a plain word when there is too little."""
+"""Memory: how much was used, how to go on with less, and a plain word when there is too little."""
 
 from __future__ import annotations
 
+import logging
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from dilm.errors import ResourceError
+
+log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 SYMPTOMS = ("out of memory", "can't allocate memory")
 """What CUDA and Apple's MPS say, and what torch's CPU allocator says; all of them raise RuntimeError."""
@@ -21,9 +30,55 @@ def guard(what: str, remedy: str) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as fault:
-        if not (isinstance(fault, MemoryError) or any(symptom in str(fault) for symptom in SYMPTOMS)):
+        if not is_shortage(fault):
             raise
         raise ResourceError(f"Not enough memory for {what}.", remedy) from fault
+
+
+def is_shortage(fault: BaseException | None) -> bool:
+    """Whether memory ran out, said by torch, by Python, or by `guard`."""
+    if isinstance(fault, ResourceError):
+        return is_shortage(fault.__cause__)
+    return isinstance(fault, MemoryError) or any(symptom in str(fault) for symptom in SYMPTOMS)
+
+
+@dataclass
+class Appetite:
+    """How many rows run together: as many as asked, and half as many from each time on that memory did not suffice."""
+
+    rows: int = sys.maxsize
+
+    def feed(self, most: int, work: Callable[[int], Result]) -> Result:
+        """`work(rows)`, begun anew with fewer rows, and the same random numbers, where memory runs out.
+
+        Raises what `work` raised where that is something else, or where one row is too many.
+        """
+        drawn = torch.get_rng_state()
+        while True:
+            size = min(most, self.rows)
+            try:
+                return work(size)
+            except (RuntimeError, MemoryError, ResourceError) as fault:
+                if not is_shortage(fault) or size <= 1:
+                    raise
+            self.rows = size // 2  # outside: the fault holds on to the memory of the failed attempt
+            released(drawn)
+            log.warning("Not enough memory for %d rows at once: going on with %d.", size, self.rows)
+
+
+def released(drawn: Tensor) -> None:
+    """Before another attempt: what the failed one left is given back, and random numbers begin where it began."""
+    torch.set_rng_state(drawn)
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+
+
+def computed_again(work: Callable[..., Tensor], *inputs: object) -> Tensor:
+    """`work(*inputs)`, of which nothing is kept for gradients: they compute it a second time, with the same dropout.
+
+    Activation checkpointing (Chen et al. 2016): memory of one such piece at a time, for a third more time.
+    """
+    return checkpoint(work, *inputs, use_reentrant=False)  # type: ignore[return-value]
 
 
 def peak_mb() -> float:

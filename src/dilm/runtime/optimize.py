@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+
+from dilm.runtime.memory import Appetite
+
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class AdamW:
         self.parameters = [parameter for parameter in parameters if parameter.requires_grad]
         self.schedule = schedule
         self.step = 0
+        self.appetite = Appetite()
         decayed = [p for p in self.parameters if p.ndim >= 2]
         plain = [p for p in self.parameters if p.ndim < 2]
         groups = [{"params": decayed, "weight_decay": schedule.weight_decay}, {"params": plain, "weight_decay": 0.0}]
@@ -64,6 +69,18 @@ class AdamW:
         self.adam.step()
         self.step += 1
         return total / count
+
+    def on(self, loss_of: Callable[[Sequence[Row]], Tensor], rows: Sequence[Row]) -> float:
+        """One step on the mean loss of `rows`, given each one's, n rows -> [n]; returns that mean, before the step.
+
+        Where memory does not suffice, from then on in micro-batches: the same gradient, but for rounding and dropout.
+        """
+
+        def step(size: int) -> float:
+            parts = (rows[first : first + size] for first in range(0, len(rows), size))
+            return self((loss_of(part).sum() / len(rows) for part in parts), 1)
+
+        return self.appetite.feed(len(rows), step)
 
     def state(self) -> dict[str, Any]:
         """Everything that a resumed run needs."""

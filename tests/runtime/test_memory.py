@@ -1,0 +1,72 @@
+"""Too little memory: work goes on with fewer rows, and says so; what fits, or fails otherwise, is left alone."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dilm.errors import ResourceError
+from dilm.runtime import memory
+from dilm.runtime.memory import Appetite
+
+FULL = "[enforce fail at alloc_cpu.cpp:1] DefaultCPUAllocator: can't allocate memory: you tried"
+
+
+def fitting(limit: int):
+    """Work for which memory suffices up to so many rows; the numbers that each attempt draws."""
+    tried: list[tuple[int, float]] = []
+
+    def work(rows: int) -> int:
+        tried.append((rows, torch.rand(1).item()))
+        if rows > limit:
+            raise RuntimeError(FULL)
+        return rows
+
+    return work, tried
+
+
+@given(most=st.integers(1, 200), limit=st.integers(1, 200))
+def test_rows_are_halved_until_they_fit(most: int, limit: int):
+    work, tried = fitting(limit)
+    found = Appetite().feed(most, work)
+    assert found <= limit and [rows for rows, _ in tried] == [most >> times for times in range(len(tried))]
+    assert len({number for _, number in tried}) == 1  # every attempt draws the same
+
+
+def test_what_was_learnt_about_memory_is_kept(caplog: pytest.LogCaptureFixture):
+    work, tried = fitting(20)
+    appetite = Appetite()
+    with caplog.at_level(logging.WARNING):
+        assert [appetite.feed(most, work) for most in (64, 64, 8)] == [16, 16, 8]
+    assert [rows for rows, _ in tried] == [64, 32, 16, 16, 8]
+    assert [record.getMessage() for record in caplog.records] == [
+        "Not enough memory for 64 rows at once: going on with 32.",
+        "Not enough memory for 32 rows at once: going on with 16.",
+    ]
+
+
+def test_one_row_too_many_is_an_error():
+    with pytest.raises(RuntimeError, match="can't allocate"):
+        Appetite().feed(8, fitting(0)[0])
+
+
+def test_other_faults_are_not_tried_again():
+    tried = []
+
+    def work(rows: int) -> None:
+        tried.append(rows)
+        raise RuntimeError("shapes do not match")
+
+    with pytest.raises(RuntimeError, match="shapes"):
+        Appetite().feed(8, work)
+    assert tried == [8]
+
+
+def test_a_shortage_is_known_through_the_error_that_a_user_would_see():
+    with pytest.raises(ResourceError) as told, memory.guard("64 rows", "Take fewer."):
+        raise MemoryError
+    assert memory.is_shortage(told.value) and not memory.is_shortage(ResourceError("The disk is full.", "Empty it."))
