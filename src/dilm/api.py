@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -231,7 +232,7 @@ def findings_json(run: Run) -> dict[str, Any]:
 
 
 def plan(run: Run | Recipe, out: str | Path | None = None) -> list[dict[str, Any]]:
-    """For every stage: what it would do, whether it is done, and a rough cost in seconds on this machine."""
+    """For every stage: what it would do, whether it is done, and a rough cost in seconds and megabytes here."""
     from dilm.costs import estimate
     from dilm.pipeline import states
 
@@ -240,10 +241,7 @@ def plan(run: Run | Recipe, out: str | Path | None = None) -> list[dict[str, Any
         run = runs.existing(folder) if folder and (folder / runs.RECIPE).exists() else Run(folder or Path("."), run)
     found = states(run)
     costs = estimate(run.recipe, run)
-    return [
-        {"stage": name, "state": found[name], "detail": costs[name].detail, "seconds": costs[name].seconds}
-        for name in STAGES
-    ]
+    return [{"stage": name, "state": found[name], **asdict(costs[name])} for name in STAGES]
 
 
 def _stage(folder: str | Path, name: str) -> dict[str, Any]:

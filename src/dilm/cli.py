@@ -140,8 +140,8 @@ def plan(recipe: "Recipe", out: Out = None, as_json: Json = False) -> None:
         print_json({"stages": rows})
         return
     for row in rows:
-        seconds = "" if row["seconds"] is None else f"~{row['seconds']:.0f} s"
-        typer.echo(f"{row['stage']:<10}{row['state']:<13}{seconds:>9}  {row['detail']}")
+        cost = f"~{row['seconds']:.0f} s{row['megabytes']:>8.0f} MB"
+        typer.echo(f"{row['stage']:<10}{row['state']:<13}{cost:>19}  {row['detail']}")
 
 
 @verb

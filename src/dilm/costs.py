@@ -1,13 +1,14 @@
-"""What a run would roughly cost on this machine: counted multiplications against a measured rate, stage by stage.
+"""What a run would roughly cost on this machine, stage by stage: time and memory, counted from the models' shapes.
 
 A token costs 2 operations per weight forward, 6 with the backward pass. The rate is that of a matrix product measured
-now, times what such products reach inside a model. Expect the right order, not the right minute.
+now, times what such products reach inside a model. Memory is that of the weights, their gradients and moments, and of
+what a step keeps for its backward pass. Expect the right order, not the right minute or megabyte.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
@@ -18,6 +19,7 @@ from dilm.models.hub import open_config
 from dilm.models.scratch import named_size
 from dilm.recipe import Recipe
 from dilm.runs import Run
+from dilm.runtime.memory import peak_mb
 from dilm.stages.generate import asks_untuned
 
 FORWARD, TRAINING = 2, 6
@@ -26,6 +28,13 @@ REACHED = 0.35
 SAMPLING = 6
 """Writing a token costs this many forward passes: one row at a time, then a draw from the vocabulary."""
 TOKENS_PER_WORD = 1.4
+TRAINED_BYTES = 16
+"""A trained weight in float32: itself, its gradient, two moments."""
+KEPT_PER_LAYER = 40
+"""Floats that a layer keeps of each token for its backward pass, in multiples of its width."""
+KEPT_PER_WORD = 2.5
+"""Floats kept of each token for each word of the vocabulary: logits, their logarithms, some of their gradients."""
+MEGA = 2**20
 
 
 @dataclass(frozen=True)
@@ -34,22 +43,57 @@ class Cost:
 
     detail: str
     seconds: float
+    megabytes: float
+    """Of the largest process, with what Python and its libraries take."""
 
 
 @dataclass(frozen=True)
-class Weights:
-    """Multiplied weights per token of the two models."""
+class Shape:
+    """A transformer as far as it decides what a token costs; a vocabulary of 0 stands for a model that only reads."""
 
-    generator: float
-    learner: float
+    layers: int
+    width: int
+    vocabulary: int
+    words: int
+    """Rows of the embedding table."""
+
+    @property
+    def multiplied(self) -> float:
+        """Weights that a token is multiplied with."""
+        return 12.0 * self.layers * self.width**2 + self.vocabulary * self.width
+
+    @property
+    def weights(self) -> float:
+        """All of them; the vocabulary layer is the embedding table."""
+        return 12.0 * self.layers * self.width**2 + self.words * self.width
+
+    def training(self, tokens: float) -> float:
+        """Bytes of a training step on so many tokens."""
+        kept = KEPT_PER_LAYER * self.layers * self.width + KEPT_PER_WORD * self.vocabulary
+        return TRAINED_BYTES * self.weights + 4 * kept * tokens
+
+    def writing(self, texts: int, tokens: float) -> float:
+        """Bytes of a batch of texts that is being written: weights, keys and values, one step's logits."""
+        return 4 * (self.weights + texts * (2 * self.layers * self.width * tokens + 3 * self.vocabulary))
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """Of the two models."""
+
+    generator: Shape
+    learner: Shape
 
 
 def estimate(recipe: Recipe, run: Run) -> dict[str, Cost]:
     """Stage name to cost. Reads the data, to know how many rows and how long; opens no model."""
     bench = Bench(run)
-    count = _Count(recipe, bench, _weights(recipe))
-    rate = _measured_rate(bench) * REACHED
-    return {name: Cost(detail, work / rate) for name, (detail, work) in count.stages().items()}
+    count = _Count(recipe, bench, _shapes(recipe))
+    stages, held = count.stages(), count.held()
+    rate, now = _measured_rate(bench) * REACHED, peak_mb()  # with the data, and without any model
+    return {
+        name: Cost(detail, work / rate, now + held.get(name, 0.0) / MEGA) for name, (detail, work) in stages.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -58,7 +102,7 @@ class _Count:
 
     recipe: Recipe
     bench: Bench
-    weights: Weights
+    shapes: Shapes
 
     def stages(self) -> dict[str, tuple[str, float]]:
         recipe, splits = self.recipe, self.bench.splits
@@ -77,6 +121,27 @@ class _Count:
             "report": ("page, table, card", 0.0),
         }
 
+    def held(self) -> dict[str, float]:
+        """Bytes that a stage needs at its worst, beside data and libraries."""
+        recipe, generator, learner = self.recipe, self.shapes.generator, self.shapes.learner
+        warmed = replace(learner, vocabulary=learner.words)  # it guesses masked words
+        lessons = recipe.fit.batch * (2 if recipe.fit.contrast else 1)
+        rows = min(recipe.evaluate.batch, len(self.bench.splits.train))
+        points = 4.0 * learner.width * len(self.bench.splits.train)
+        unrolled = recipe.embed.unroll * recipe.embed.per_step * self.classes + recipe.embed.batch
+        matched = generator.training(recipe.match.synthetic * self.tokens) + learner.training(rows * self.tokens)
+        return {
+            "pretrain": warmed.training(recipe.pretrain.batch * self.tokens)
+            if is_scratch(recipe.models.learner)
+            else 0,
+            "embed": learner.training(2 * unrolled * self.tokens) if self._embeds else 0.0,
+            "fit": generator.training(lessons * self.tokens),
+            "match": matched + points,
+            "generate": generator.writing(recipe.generate.batch, self.bench.task.max_tokens),
+            "select": 4 * learner.weights + 2 * points,
+            "evaluate": learner.training(rows * self.tokens),
+        }
+
     @property
     def tokens(self) -> float:
         """Mean tokens of a text, all fields together."""
@@ -89,22 +154,22 @@ class _Count:
         return len(self.bench.task.labels)
 
     def _learnt(self, steps: int, rows: int) -> float:
-        return TRAINING * steps * rows * self.tokens * self.weights.learner
+        return TRAINING * steps * rows * self.tokens * self.shapes.learner.multiplied
 
     def _read(self, rows: int) -> float:
-        return FORWARD * rows * self.tokens * self.weights.learner
+        return FORWARD * rows * self.tokens * self.shapes.learner.multiplied
 
     def _written(self, rows: int) -> float:
-        return SAMPLING * FORWARD * rows * self.tokens * self.weights.generator
+        return SAMPLING * FORWARD * rows * self.tokens * self.shapes.generator.multiplied
 
     def _pretrain(self) -> float:
         wanted = self.recipe.pretrain
-        return self._learnt(wanted.steps, wanted.batch) if is_scratch(self.recipe.models.learner) else 0.0
+        return self._learnt(wanted.steps, wanted.batch) if self._warms else 0.0
 
     def _fit(self) -> float:
         wanted = self.recipe.fit
         texts = wanted.steps * wanted.batch * (2 if wanted.contrast else 1)
-        return TRAINING * texts * self.tokens * self.weights.generator
+        return TRAINING * texts * self.tokens * self.shapes.generator.multiplied
 
     def _checks(self) -> int:
         wanted = self.recipe.match
@@ -112,7 +177,8 @@ class _Count:
 
     def _match(self) -> float:
         wanted, texts = self.recipe.match, self.recipe.match.synthetic * self.classes
-        step = TRAINING * texts * self.tokens * self.weights.generator + self._read(texts) + self._written(texts)
+        taught = TRAINING * texts * self.tokens * self.shapes.generator.multiplied
+        step = taught + self._read(texts) + self._written(texts)
         bank = wanted.trajectories * self._learnt((wanted.ages - 1) * wanted.age_steps, self.recipe.evaluate.batch)
         small = wanted.check_per_class * self.classes
         check = self._learnt(wanted.check_steps, min(small, self.recipe.evaluate.batch)) + self._read(wanted.check_rows)
@@ -124,10 +190,18 @@ class _Count:
         pools = 1 + asks_untuned(recipe)
         return pools * recipe.select.sets * recipe.generate.oversample * recipe.per_class * self.classes
 
+    @property
+    def _warms(self) -> bool:
+        return is_scratch(self.recipe.models.learner)
+
+    @property
+    def _embeds(self) -> bool:
+        return not {"tdd", "tdd_text"}.isdisjoint(self.recipe.evaluate.baselines)
+
     def _embed(self) -> tuple[str, float]:
         """Forwards and backwards through every unrolled step: about twice a plain training of as many."""
         wanted = self.recipe.embed
-        if {"tdd", "tdd_text"}.isdisjoint(self.recipe.evaluate.baselines):
+        if not self._embeds:
             return "nothing: no baseline asks for it", 0.0
         unrolled = 2 * self._learnt(wanted.unroll, wanted.per_step * self.classes)
         return f"{wanted.steps} updates", wanted.steps * (unrolled + self._learnt(1, wanted.batch))
@@ -148,26 +222,23 @@ class _Count:
         return trials * trial + len(wanted.learners) * full
 
 
-def _weights(recipe: Recipe) -> Weights:
-    models, vocabulary = recipe.models, recipe.pretrain.vocabulary
+def _shapes(recipe: Recipe) -> Shapes:
+    models, words = recipe.models, recipe.pretrain.vocabulary
     size = models.generator.partition(":")[2] if is_scratch(models.generator) else ""
-    writer = (
-        _scratch_weights(size) + vocabulary * named_size(size).width if size else _config_weights(models.generator, 1)
-    )
-    learner = _scratch_weights(recipe.pretrain.learner_size) if is_scratch(models.learner) else 0
-    return Weights(writer, learner or _config_weights(models.learner, 0))
+    generator = _scratch(size, words) if size else _opened(models.generator)
+    learner = _scratch(recipe.pretrain.learner_size, words) if is_scratch(models.learner) else _opened(models.learner)
+    return Shapes(generator, replace(learner, vocabulary=0))
 
 
-def _scratch_weights(size: str) -> float:
+def _scratch(size: str, words: int) -> Shape:
     shape = named_size(size)
-    return 12.0 * shape.layers * shape.width**2
+    return Shape(shape.layers, shape.width, words, words)
 
 
-def _config_weights(name: str, vocabulary_layers: int) -> float:
-    """Twelve squared widths a layer, and the vocabulary layer where there is one; read from the model's config."""
-    config: Any = open_config(name)
-    width, layers = config.hidden_size, config.num_hidden_layers
-    return 12.0 * layers * width**2 + vocabulary_layers * config.vocab_size * width
+def _opened(name: str) -> Shape:
+    """Read from the model's config."""
+    config: Any = open_config(name).get_text_config()
+    return Shape(config.num_hidden_layers, config.hidden_size, config.vocab_size, config.vocab_size)
 
 
 def _measured_rate(bench: Bench, size: int = 768) -> float:

@@ -1,0 +1,65 @@
+"""What `dilm plan` foretells: more work costs more, and memory is of the order that a step really takes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from dilm import api
+from dilm.costs import Shape
+
+
+def planned(**settings: object) -> dict[str, dict]:
+    said = {name.replace("__", "."): value for name, value in settings.items()}
+    return {row["stage"]: row for row in api.plan(api.recipe_for("toy", settings=said))}
+
+
+def test_every_stage_is_foretold():
+    found = planned()
+    assert tuple(found) == api.STAGES
+    assert all(row["seconds"] >= 0 and row["megabytes"] > 50 and row["detail"] for row in found.values())
+    assert found["fit"]["state"] == "to do"
+
+
+@pytest.mark.parametrize(
+    ("stage", "more"),
+    [
+        ("fit", {"fit__batch": 640}),
+        ("match", {"match__synthetic": 3200}),
+        ("generate", {"generate__batch": 25600}),
+        ("evaluate", {"evaluate__batch": 6400}),
+        ("pretrain", {"pretrain__batch": 6400}),
+        ("embed", {"evaluate__baselines": "tdd"}),
+    ],
+)
+def test_more_at_once_needs_more_memory(stage: str, more: dict):
+    assert planned(**more)[stage]["megabytes"] > planned()[stage]["megabytes"] + 50
+
+
+def test_a_step_takes_the_memory_that_was_foretold(tmp_path):
+    """Within a factor of two and a half, in a process of its own: a generator's training step on 128 texts."""
+    words, texts, length = 4000, 128, 24
+    child = textwrap.dedent(f"""
+        from transformers import GPT2Config, GPT2LMHeadModel
+        import torch
+        from dilm.runtime.memory import peak_mb
+        torch.set_num_threads(1)
+        tokens = torch.randint({words}, ({texts}, {length}))
+        model = GPT2LMHeadModel(GPT2Config(vocab_size=1000, n_layer=1, n_embd=64, n_head=2))
+        model(input_ids=tokens[:1] % 1000, labels=tokens[:1] % 1000).loss.backward()  # libraries are loaded
+        before = peak_mb()
+        model = GPT2LMHeadModel(GPT2Config(vocab_size={words}, n_layer=4, n_embd=256, n_head=4))
+        adam = torch.optim.AdamW(model.parameters())
+        for _ in range(2):
+            adam.zero_grad()
+            model(input_ids=tokens, labels=tokens).loss.backward()
+            adam.step()
+        print(peak_mb() - before)
+    """)
+    told = subprocess.run([sys.executable, "-c", child], capture_output=True, text=True, check=True, cwd=tmp_path)
+    measured = float(told.stdout)
+    foretold = Shape(layers=4, width=256, vocabulary=words, words=words).training(texts * length) / 2**20
+    assert measured / 2.5 < foretold < 2.5 * measured
