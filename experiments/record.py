@@ -15,6 +15,7 @@ from dilm.stages.report import FOLDERS
 
 KEPT = (
     "seconds",
+    "tokens",
     "peak_mb",
     "resumed",
     "rows",

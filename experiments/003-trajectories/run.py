@@ -1,0 +1,100 @@
+"""Does a bank of learner lives teach the generator as well as lives that are always new? At the same number of steps.
+
+    .venv/bin/python experiments/003-trajectories/run.py --out runs/trajectories --source trec6
+
+For each seed one generator is fitted; from there it is matched three ways: `cached` (one life for all steps), `renewed`
+(another life every ten steps) and `fresh` (the paper's regime: the learner is trained on between any two steps). The
+last step is kept, so no dev score evens them out. Beside them `untuned`: no matching. Runs continue where they stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from statistics import median
+
+from dilm import api, leaderboard
+from dilm.build import Bench
+from dilm.evaluation.statistics import paired, summarise
+from dilm.runs import Run
+from dilm.runtime.seeding import numpy_stream
+from dilm.stages.evaluate import scores
+from dilm.types import Score
+
+HERE = Path(__file__).parent
+ARMS = {
+    "fresh": {"match.trajectory": "fresh"},
+    "renewed": {"match.trajectory": "cached", "match.renew_every": 10},
+    "cached": {"match.trajectory": "cached"},
+}
+SETTINGS = {
+    "models.generator": "scratch:mini",
+    "models.learner": "scratch",
+    "fit.steps": 600,
+    "fit.lr": 3e-3,
+    "fit.check_every": 200,
+    "match.steps": 60,
+    "match.lr": 3e-4,
+    "match.check_every": 0,
+    "generate.oversample": 50,
+    "select.sets": 10,
+    "evaluate.lr": 3e-3,
+    "evaluate.warmup": 0.1,
+    "evaluate.baselines": ["random", "untuned"],
+}
+"""As in 002; not tuned on these tasks."""
+PER_CLASS = 10
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", required=True, type=Path, help="a folder for all runs")
+    parser.add_argument("--source", default="trec6")
+    parser.add_argument("--seeds", type=int, default=3)
+    given = parser.parse_args()
+    arms = {(seed, arm): given.out / f"{given.source}-{seed}-{arm}" for seed in range(given.seeds) for arm in ARMS}
+    entries = [
+        leaderboard.Entry(
+            folder, api.recipe_for(given.source, per_class=PER_CLASS, seed=seed, settings=SETTINGS | ARMS[arm])
+        )
+        for (seed, arm), folder in arms.items()
+    ]
+    found, seconds = [], {arm: [] for arm in ARMS}
+    for (seed, arm), run in zip(arms, leaderboard.run_all(entries), strict=True):
+        found += scored(run, arm, seed)
+        seconds[arm].append(run.stage("match").manifest["seconds"])
+    record(found, seconds, given.source)
+
+
+def scored(run: Run, arm: str, seed: int) -> Iterator[Score]:
+    """The run's scores, ours under the name of the arm; sets and trainings are told apart between runs."""
+    for score in scores(Bench(run), run.stage("evaluate").manifest["trials"]):
+        name = arm if score.method == "dilm" else score.method
+        if name == arm or arm == "fresh":  # the others are the same in all arms
+            yield replace(score, method=name, set=100 * seed + score.set, seed=100 * seed + score.seed)
+
+
+def record(found: list[Score], seconds: dict[str, list[float]], source: str) -> None:
+    """The table and its rows."""
+    lines = [
+        f"{source}, {PER_CLASS} per class, {SETTINGS['match.steps']} matching steps, accuracy in percent:",
+        "",
+        "| learner's lives | mean | 95 % interval | sets | seconds of matching | ahead of fresh by |",
+        "|---|--:|--:|--:|--:|--:|",
+    ]
+    for each in summarise(found, numpy_stream(0, "statistics")):
+        spent = f"{median(seconds[each.method]):.0f}" if each.method in seconds else "-"
+        gap = paired(found, each.method, "fresh", numpy_stream(0, each.method)) if each.method != "fresh" else None
+        ahead = f"{100 * gap.mean:+.1f} ({100 * gap.low:+.1f} to {100 * gap.high:+.1f})" if gap else "-"
+        interval = f"{100 * each.low:.1f} to {100 * each.high:.1f}"
+        lines.append(f"| {each.method} | {100 * each.mean:.1f} | {interval} | {each.sets} | {spent} | {ahead} |")
+    (HERE / f"{source}.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    rows = "".join(json.dumps(asdict(score)) + "\n" for score in found)
+    (HERE / f"{source}.jsonl").write_text(rows, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
