@@ -60,6 +60,8 @@ def test_a_baseline_of_two_runs_is_that_of_the_more_trials(two_runs, findings, b
 def test_the_cost_of_a_set_leaves_scoring_out(findings):
     costs = (Cost("load", 5.0), Cost("fit", 60.0), Cost("match", 30.0), Cost("evaluate", 999.0), Cost("report", 1.0))
     assert Entrant("run", findings(costs=costs), "x").seconds == 90.0
+    told = (*costs, Cost("select", 500.0, own_seconds=7.0))
+    assert Entrant("run", findings(costs=told), "x").seconds == 97.0  # the rest went into baselines
 
 
 def test_figures_are_drawn_where_there_is_something_to_see(two_runs, findings, bar):
@@ -72,6 +74,19 @@ def test_figures_are_drawn_where_there_is_something_to_see(two_runs, findings, b
     assert "70.0" in drawn and "60.0" in drawn and "xlnet" in drawn
     (free,) = fields([Entrant("run", findings(costs=()), "x")])
     assert comparison_figures.by_cost(free) == ""
+
+
+def test_among_many_methods_only_a_few_are_named(two_runs, findings, bar):
+    """Ours, random rows, full data, and the best of each learner; the others are there, without a name."""
+    names = ["dilm", "random", "full", *(f"method{number:02}" for number in range(20))]
+    bars = tuple(bar(name, 0.3 + 0.02 * at) for at, name in enumerate(names))
+    more = tuple(replace(each, per_class=7) for each in bars)
+    (field,) = fields(
+        [Entrant("few", findings(bars=bars), "x"), Entrant("more", findings(bars=more, per_class=7), "x")]
+    )
+    drawn = comparison_figures.by_size(field)
+    named = {name for name in (*field.methods,) if name[:26] in drawn}
+    assert {"DiLM", "Random real rows", "All training rows", "method19", "method18", "method17"} == named
 
 
 def test_the_page_shows_every_run_and_escapes_its_name(two_runs):

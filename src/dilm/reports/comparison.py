@@ -35,8 +35,9 @@ class Entrant:
 
     @property
     def seconds(self) -> float:
-        """Wall-clock time of all stages that made the set."""
-        return sum(cost.seconds for cost in self.findings.costs if cost.stage in DISTILLING)
+        """Wall-clock time of all stages that made the set, without what they did for baselines."""
+        made = [cost for cost in self.findings.costs if cost.stage in DISTILLING]
+        return sum(cost.seconds if cost.own_seconds is None else cost.own_seconds for cost in made)
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dilm.reports.comparison import Cell, Field
+from dilm.reports import methods
+from dilm.reports.comparison import OWN, Cell, Field
 from dilm.reports.drawing import CEILING, OTHER, OURS, canvas, inline, legend, short, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MARKS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
-"""A mark for each method: colour only tells ours from the others."""
+"""A mark for each method that is named: colour only tells ours from the others."""
+RANDOM = methods.describe("random").title
+BEST = 3
+"""Baselines that are named for each learner, beside random rows, where there are more methods than marks."""
 
 
 def by_size(field: Field) -> str:
@@ -21,8 +25,9 @@ def by_size(field: Field) -> str:
     with style("by-size"):
         figure = canvas(2.5 * len(field.learners) + 0.6)
         panels = figure.subplots(len(field.learners), 1, sharex=True, squeeze=False)[:, 0]
+        named = _named(field)
         for axes, learner in zip(panels, field.learners, strict=True):
-            _draw_sizes(axes, field, learner)
+            _draw_sizes(axes, field, learner, named)
         panels[-1].set_xlabel("examples per class")
         legend(panels[0])
         return inline(figure, "by-size", f"Mean {field.metric} of each method at each size")
@@ -77,19 +82,37 @@ def transfer(field: Field) -> str:
         return inline(figure, "transfer", f"Mean {field.metric} of each method with each learner")
 
 
-def _draw_sizes(axes: Axes, field: Field, learner: str) -> None:
-    found = [method for method in field.methods if any(field.find(method, learner, size) for size in field.sizes)]
-    for number, method in enumerate(found):
+def _named(field: Field) -> list[str]:
+    """The methods that a figure names: all, or where they are too many ours, random rows, full data and the best."""
+    if len(field.methods) <= len(MARKS):
+        return list(field.methods)
+    size, named = max(field.sizes), {RANDOM}
+    for learner in field.learners:
+        cells = [cell for method in field.methods if (cell := field.find(method, learner, size))]
+        named |= {cell.method for cell in cells if cell.kind in ("ours", "ceiling")}
+        baselines = sorted(
+            (cell for cell in cells if cell.kind not in (*OWN, "ceiling")), key=lambda cell: -cell.bar.mean
+        )
+        named |= {cell.method for cell in baselines[:BEST]}
+    return [method for method in field.methods if method in named]
+
+
+def _draw_sizes(axes: Axes, field: Field, learner: str, named: list[str]) -> None:
+    """Named methods with marks and intervals, ours above all others; the rest as thin lines."""
+    for method in field.methods:
         cells = [(size, cell) for size in field.sizes if (cell := field.find(method, learner, size))]
-        kind = cells[0][1].kind
-        colour = {"ours": OURS, "ceiling": CEILING}.get(kind, OTHER)
         sizes, means = [size for size, _ in cells], [100 * cell.bar.mean for _, cell in cells]
-        form = "--" if kind == "ceiling" else f"{MARKS[number % len(MARKS)]}-"
-        axes.plot(sizes, means, form, color=colour, markersize=4, linewidth=1.2, label=short(method))
-        for size, cell in cells:
-            if cell.bar.interval and kind != "ceiling":
-                low, high = cell.bar.interval
-                axes.plot([size, size], [100 * low, 100 * high], color=colour, alpha=0.35, linewidth=3)
+        if method not in named:
+            axes.plot(sizes, means, "-", color=OTHER, alpha=0.3, linewidth=0.7)
+            continue
+        kind = next((cell.kind for _, cell in cells), "baseline")
+        colour = {"ours": OURS, "ceiling": CEILING}.get(kind, OTHER)
+        form = "--" if kind == "ceiling" else f"{MARKS[named.index(method) % len(MARKS)]}-"
+        above = 3 if kind == "ours" else 2
+        axes.plot(sizes, means, form, color=colour, markersize=4, linewidth=1.2, label=short(method), zorder=above)
+        for size, cell in cells if kind != "ceiling" else ():
+            low, high = cell.bar.interval or (cell.bar.mean, cell.bar.mean)
+            axes.plot([size, size], [100 * low, 100 * high], color=colour, alpha=0.35, linewidth=3)
     _logarithmic(axes)
     axes.set_xticks(field.sizes)
     axes.set_ylabel(f"{field.metric} (%)")

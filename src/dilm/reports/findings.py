@@ -116,6 +116,8 @@ class Cost:
     peak_mb: float | None = None
     tokens: int | None = None
     """That models read and wrote."""
+    own_seconds: float | None = None
+    """Without what the stage did for baselines; None where that is not told apart."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from dilm.data.jsonl import read_dataset, write_dataset
 from dilm.distillation.generate import write_pool
 from dilm.models.hub import identity
 from dilm.recipe import Recipe
+from dilm.runtime.meter import spent
 from dilm.runtime.progress import bar
 from dilm.runtime.seeding import torch_stream
 from dilm.types import Dataset
@@ -22,12 +23,13 @@ SOURCES = {"dilm": "match", "untuned": "fit"}
 
 
 def run(bench: Bench) -> dict[str, Any]:
-    """Facts: for each pool, how many texts were kept and how many rejected for which reason."""
+    """Facts: for each pool, how many texts were kept and how many rejected for which reason; what ours took."""
     recipe = bench.recipe
     names = [name for name in SOURCES if name == "dilm" or asks_untuned(recipe)]
     per_class = recipe.generate.oversample * recipe.per_class
     total = len(names) * recipe.select.sets * per_class * len(bench.task.labels)
     verdicts: dict[str, dict[str, int]] = {}
+    begin, own = spent(), 0.0
     with bar("write the pools", total) as advance:
         for name in names:
             if twin := next((other for other in verdicts if _writes_the_same(bench, other, name)), None):
@@ -36,7 +38,8 @@ def run(bench: Bench) -> dict[str, Any]:
                 advance(total // len(names))
             else:
                 verdicts[name] = _write(bench, name, per_class, advance)
-    return {"verdicts": verdicts}
+            own = (spent() - begin).seconds if name == "dilm" else own
+    return {"verdicts": verdicts, "own_seconds": own}
 
 
 def asks_untuned(recipe: Recipe) -> bool:

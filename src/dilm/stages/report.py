@@ -80,7 +80,7 @@ def findings(bench: Bench) -> Findings:
         rejected=manifests.get("generate", {}).get("verdicts"),
         recipe=_shown(recipe),
         costs=tuple(
-            Cost(name, manifest["seconds"], manifest["peak_mb"], manifest.get("tokens"))
+            Cost(name, manifest["seconds"], manifest["peak_mb"], manifest.get("tokens"), manifest.get("own_seconds"))
             for name, manifest in manifests.items()
         ),
         text=_text(bench),

@@ -14,6 +14,7 @@ from dilm.data.jsonl import read_dataset, write_dataset
 from dilm.protocols import Selector
 from dilm.recipe_rules import SELECTORS
 from dilm.runs import write_text
+from dilm.runtime.meter import spent
 from dilm.runtime.progress import bar
 from dilm.runtime.seeding import numpy_stream
 from dilm.stages.generate import SOURCES, pool, pools
@@ -26,17 +27,19 @@ UNSELECTED = "untuned_random"
 
 
 def run(bench: Bench) -> dict[str, Any]:
-    """Facts: sets of each method. The first synthetic set is the run's product."""
+    """Facts: sets of each method, and what ours took without the baselines. The first of them is the run's product."""
     recipe = bench.recipe
     baselines = recipe.evaluate.baselines
     written = {name: name for name in pools(bench)} | ({UNSELECTED: "untuned"} if UNSELECTED in baselines else {})
     coresets = [name for name in baselines if name in (*SELECTORS, NEAREST)]
+    begin, own = spent(), 0.0
     with bar("select", len(written) * recipe.select.sets + len(coresets)) as advance:
         for name, source in written.items():
             for number in range(recipe.select.sets):
                 chosen = _from_pool(bench, source, number, "random" if name == UNSELECTED else recipe.select.method)
                 write_dataset(bench.folder("select") / f"{name}-{number}.jsonl", chosen)
                 advance(1)
+            own = (spent() - begin).seconds if name == "dilm" else own
         positions = {}
         for name in coresets:
             found = _nearest(bench) if name == NEAREST else _from_real_rows(bench, name)
@@ -44,7 +47,7 @@ def run(bench: Bench) -> dict[str, Any]:
             advance(1)
     write_text(bench.folder("select") / "real-rows.json", json.dumps(positions))
     counts = {name: len(selections) for name, selections in positions.items()}
-    return {"sets": dict.fromkeys(written, recipe.select.sets) | counts}
+    return {"sets": dict.fromkeys(written, recipe.select.sets) | counts, "own_seconds": own}
 
 
 def _from_pool(bench: Bench, source: str, number: int, method: str) -> Dataset:
