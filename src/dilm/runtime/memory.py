@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -85,9 +87,13 @@ def peak_mb() -> float:
     """Most memory held so far, in MB: of the GPU where one is in use, otherwise of this process; nan where unknown."""
     if torch.cuda.is_initialized():
         return torch.cuda.max_memory_allocated() / 2**20
+    status = Path("/proc/self/status")
+    if status.exists():  # getrusage would tell of the process that started this one, too
+        found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
+        return int(found[1]) / 1024 if found else math.nan
     try:
         import resource
     except ModuleNotFoundError:  # Windows
         return math.nan
-    unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux kilobytes
+    unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, others kilobytes
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
