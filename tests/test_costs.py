@@ -5,19 +5,33 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from dilm import api
 from dilm.costs import Shape
 
+SMALL = {"data.dev_rows": 10, "data.test_rows": 10}
 
-def planned(**settings: object) -> dict[str, dict]:
-    said = {name.replace("__", "."): value for name, value in settings.items()}
-    return {row["stage"]: row for row in api.plan(api.recipe_for("toy", settings=said))}
+Planned = Callable[..., dict[str, dict]]
 
 
-def test_every_stage_is_foretold():
+@pytest.fixture
+def planned(tmp_path: Path) -> Planned:
+    """The plan for a small file."""
+    file = tmp_path / "rows.csv"
+    file.write_text("text,label\n" + "".join(f"row number {row} of many,{row % 2}\n" for row in range(90)), "utf-8")
+
+    def plan(**settings: object) -> dict[str, dict]:
+        said = {name.replace("__", "."): value for name, value in settings.items()}
+        return {row["stage"]: row for row in api.plan(api.recipe_for(str(file), settings=SMALL | said))}
+
+    return plan
+
+
+def test_every_stage_is_foretold(planned: Planned):
     found = planned()
     assert tuple(found) == api.STAGES
     assert all(row["seconds"] >= 0 and row["megabytes"] > 50 and row["detail"] for row in found.values())
@@ -30,12 +44,12 @@ def test_every_stage_is_foretold():
         ("fit", {"fit__batch": 640}),
         ("match", {"match__synthetic": 3200}),
         ("generate", {"generate__batch": 25600}),
-        ("evaluate", {"evaluate__batch": 6400}),
+        ("evaluate", {"pretrain__learner_size": "base"}),
         ("pretrain", {"pretrain__batch": 6400}),
         ("embed", {"evaluate__baselines": "tdd"}),
     ],
 )
-def test_more_at_once_needs_more_memory(stage: str, more: dict):
+def test_more_at_once_needs_more_memory(planned: Planned, stage: str, more: dict):
 
     def beside_libraries(found: dict[str, dict]) -> float:
         return found[stage]["megabytes"] - found["load"]["megabytes"]
