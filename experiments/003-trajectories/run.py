@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -25,27 +26,21 @@ from dilm.stages.evaluate import scores
 from dilm.types import Score
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+
+from small_models import SMALL_MODELS  # noqa: E402
+
 ARMS = {
     "fresh": {"match.trajectory": "fresh"},
     "renewed": {"match.trajectory": "cached", "match.renew_every": 10},
     "cached": {"match.trajectory": "cached"},
 }
-SETTINGS = {
-    "models.generator": "scratch:mini",
-    "models.learner": "scratch",
-    "fit.steps": 600,
-    "fit.lr": 3e-3,
-    "fit.check_every": 200,
+SETTINGS = SMALL_MODELS | {
     "match.steps": 60,
-    "match.lr": 3e-4,
     "match.check_every": 0,
-    "generate.oversample": 50,
     "select.sets": 10,
-    "evaluate.lr": 3e-3,
-    "evaluate.warmup": 0.1,
     "evaluate.baselines": ["random", "untuned"],
 }
-"""As in 002; not tuned on these tasks."""
 PER_CLASS = 10
 
 

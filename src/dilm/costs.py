@@ -20,6 +20,7 @@ from dilm.models.scratch import named_size
 from dilm.recipe import Recipe
 from dilm.runs import Run
 from dilm.runtime.memory import peak_mb
+from dilm.stages import embed
 from dilm.stages.generate import asks_untuned
 
 FORWARD, TRAINING = 2, 6
@@ -131,10 +132,8 @@ class _Count:
         unrolled = recipe.embed.unroll * recipe.embed.per_step * self.classes + recipe.embed.batch
         matched = generator.training(recipe.match.synthetic * self.tokens) + learner.training(rows * self.tokens)
         return {
-            "pretrain": warmed.training(recipe.pretrain.batch * self.tokens)
-            if is_scratch(recipe.models.learner)
-            else 0,
-            "embed": learner.training(2 * unrolled * self.tokens) if self._embeds else 0.0,
+            "pretrain": warmed.training(recipe.pretrain.batch * self.tokens) if self._warms else 0.0,
+            "embed": learner.training(2 * unrolled * self.tokens) if embed.wanted(recipe) else 0.0,
             "fit": generator.training(lessons * self.tokens),
             "match": matched + points,
             "generate": generator.writing(recipe.generate.batch, self.bench.task.max_tokens),
@@ -194,14 +193,10 @@ class _Count:
     def _warms(self) -> bool:
         return is_scratch(self.recipe.models.learner)
 
-    @property
-    def _embeds(self) -> bool:
-        return not {"tdd", "tdd_text"}.isdisjoint(self.recipe.evaluate.baselines)
-
     def _embed(self) -> tuple[str, float]:
         """Forwards and backwards through every unrolled step: about twice a plain training of as many."""
         wanted = self.recipe.embed
-        if not self._embeds:
+        if not embed.wanted(self.recipe):
             return "nothing: no baseline asks for it", 0.0
         unrolled = 2 * self._learnt(wanted.unroll, wanted.per_step * self.classes)
         return f"{wanted.steps} updates", wanted.steps * (unrolled + self._learnt(1, wanted.batch))

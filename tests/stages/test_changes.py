@@ -236,17 +236,12 @@ def test_another_language_model_tells_the_perplexity_of_the_texts(copied: Path):
 def test_trials_on_a_ray_cluster_score_as_in_processes(copied: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     pytest.importorskip("ray")
     monkeypatch.setenv("DILM_CACHE", str(tmp_path))  # where scores of other runs are known
-    before = values_by_trial(copied)
+    before = scores_of(copied)
     (copied / "scores.jsonl").unlink()
     shutil.rmtree(copied / "evaluate")
     run = api.change_settings(api.existing_run(copied), {"runtime.engine": "ray"})
     api.run_stage(run, "evaluate")
-    assert values_by_trial(copied) == before
-
-
-def values_by_trial(folder: Path) -> dict[str, float]:
-    rows = [json.loads(line) for line in (folder / "scores.jsonl").read_text("utf-8").splitlines()]
-    return {row["trial"]: row["value"] for row in rows}
+    assert scores_of(copied) == before
 
 
 def test_the_report_says_how_near_the_pool_is_or_how_many_texts_that_takes(copied: Path):

@@ -10,10 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from dilm.errors import ResourceError
 from dilm.numerics.likelihood import likelihood_weights
 from dilm.numerics.mismatch import cosine_mismatch
 from dilm.protocols import Generator, Learner, Proposals, Target, Trajectory, Updater
@@ -54,15 +52,13 @@ def match(generator: Generator, matching: Matching, update: Updater, steps: rang
 
 def _descend(generator: Generator, matching: Matching, update: Updater, step: int) -> float:
     """One step on the mean mismatch of all conditions; returns that. With less memory at once where it runs out."""
-    conditions, drawn = generator.task.conditions, torch.get_rng_state()
-    while True:
-        try:
-            losses = (condition_mismatch(generator, matching, condition, step) for condition in conditions)
-            return update(losses, len(conditions))
-        except (RuntimeError, MemoryError, ResourceError) as fault:
-            if not memory.is_shortage(fault) or not generator.spare_memory():
-                raise
-        memory.released(drawn)
+    conditions = generator.task.conditions
+
+    def once() -> float:
+        losses = (condition_mismatch(generator, matching, condition, step) for condition in conditions)
+        return update(losses, len(conditions))
+
+    return memory.with_less(once, generator.spare_memory)
 
 
 def condition_mismatch(generator: Generator, matching: Matching, condition: int, step: int) -> Tensor:

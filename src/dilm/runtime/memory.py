@@ -55,24 +55,33 @@ class Appetite:
 
         Raises what `work` raised where that is something else, or where one row is too many.
         """
-        drawn = torch.get_rng_state()
-        while True:
+
+        def fewer() -> bool:
             size = min(most, self.rows)
-            try:
-                return work(size)
-            except (RuntimeError, MemoryError, ResourceError) as fault:
-                if not is_shortage(fault) or size <= 1:
-                    raise
-            self.rows = size // 2  # outside: the fault holds on to the memory of the failed attempt
-            released(drawn)
+            if size <= 1:
+                return False
+            self.rows = size // 2
             log.warning("Not enough memory for %d rows at once: going on with %d.", size, self.rows)
+            return True
+
+        return with_less(lambda: work(min(most, self.rows)), fewer)
 
 
-def released(drawn: Tensor) -> None:
-    """Before another attempt: what the failed one left is given back, and random numbers begin where it began."""
-    torch.set_rng_state(drawn)
-    if torch.cuda.is_initialized():
-        torch.cuda.empty_cache()
+def with_less(work: Callable[[], Result], spare: Callable[[], bool]) -> Result:
+    """`work()`, begun anew with the same random numbers each time that memory ran out and `spare()` could ask for less.
+
+    Raises what `work` raised where that is something else, or where nothing more can be spared.
+    """
+    drawn = torch.get_rng_state()
+    while True:
+        try:
+            return work()
+        except (RuntimeError, MemoryError, ResourceError) as fault:
+            if not is_shortage(fault) or not spare():
+                raise
+        torch.set_rng_state(drawn)  # outside: the fault holds on to the memory of the failed attempt
+        if torch.cuda.is_initialized():
+            torch.cuda.empty_cache()
 
 
 def computed_again(work: Callable[..., Tensor], *inputs: object) -> Tensor:

@@ -49,7 +49,7 @@ def run(bench: Bench, also: Mapping[str, str] | None = None) -> dict[str, Any]:
     trials = [job.trial for job in jobs]
     known = measured(bench)
     missing = list({job.trial.key: job for job in jobs if job.trial.key not in known}.values())
-    tokens = 0  # those of other processes
+    tokens = 0
     with bar("evaluate", len(trials), len(trials) - len(missing)) as advance:
         for job, score in _run_all(bench, missing):
             tokens += score.tokens
