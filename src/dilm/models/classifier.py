@@ -18,16 +18,12 @@ from dilm.models.encodings import PROBES, Batch, Encodings
 from dilm.models.heads import find_head, read_head
 from dilm.models.hub import first_layers, open_model, open_tokenizer
 from dilm.models.lean import can_be_cut, only_rows
+from dilm.models.pieces import tokens_at_once
 from dilm.models.weights import Pristine, copied, put_back, tensors
 from dilm.numerics.gradients import at_least_float32, head_gradients
 from dilm.runtime import memory
 from dilm.runtime.device import Place
 from dilm.types import Example, Task
-
-BATCH = 128
-"""Rows of a forward pass without a graph, and of a training step where `CHUNK` says nothing else."""
-CHUNK = {"cpu": 8}
-"""Rows of a training step that run together: few on a CPU, where padding costs more than small matrix products."""
 
 FEW = 5000
 """Examples of which it is worth finding out what tokens they have; more have most."""
@@ -54,7 +50,8 @@ class Classifier:
         self.task = task
         self.place = place
         self.encodings = encodings
-        self.appetite = memory.Appetite()
+        self.tokens_at_once = tokens_at_once(place.device)
+        self.appetite = memory.Appetite("tokens", least=encodings.limit)
         model.config.pad_token_id = encodings.padding["input_ids"]
         model.config.use_cache = False
         self.model = model.to(place.device).eval()  # type: ignore[arg-type]
@@ -125,9 +122,8 @@ class Classifier:
         Texts of like length run together, so that short ones are not padded to the longest.
         """
         losses, order = [], []
-        chunk = CHUNK.get(self.place.device.type, BATCH)
         with self._memory(f"{len(examples)} examples"):
-            for positions, batch in self.encodings.batches(examples, chunk, self.place.device):
+            for positions, batch in self.encodings.batches(examples, self.tokens_at_once, self.place.device):
                 with self.place.autocast():
                     logits = self.model(**batch).logits
                 targets = self._targets([examples[position] for position in positions])
@@ -139,24 +135,24 @@ class Classifier:
     def features(self, examples: Sequence[Example]) -> tuple[Tensor, Tensor]:
         """What the head sees and says, in eval mode, without a graph: n examples -> [n, d], [n, C]."""
         with self._evaluating(), self._memory("one example"):
-            return self.appetite.feed(BATCH, partial(self._features, examples))
+            return self.appetite.feed(self.tokens_at_once, partial(self._features, examples))
 
-    def _features(self, examples: Sequence[Example], rows: int) -> tuple[Tensor, Tensor]:
-        """So many rows at a time."""
+    def _features(self, examples: Sequence[Example], tokens: int) -> tuple[Tensor, Tensor]:
+        """So many tokens at a time."""
         features = at_least_float32(self.head.weight.new_empty(len(examples), self.head.in_features))
         logits = features.new_empty(len(examples), self.head.out_features)
-        for positions, batch in self.encodings.batches(examples, rows, self.place.device):
+        for positions, batch in self.encodings.batches(examples, tokens, self.place.device):
             with self.place.autocast():
                 features[positions], logits[positions] = read_head(self.model, self.head, batch)
         return features, logits
 
-    def losses(self, examples: Sequence[Example], size: int) -> Iterator[tuple[list[int], Losses]]:
-        """Which examples, `size` at a time, and their losses as a function of weights by name: -> [size].
+    def losses(self, examples: Sequence[Example]) -> Iterator[tuple[list[int], Losses]]:
+        """Which of n examples, some at a time, and their losses as a function of weights by name: -> [some].
 
         In eval mode; differentiable twice, and forward.
         """
         with self._evaluating(), plain_attention(self.model):
-            for positions, inputs in self.encodings.batches(examples, size, self.place.device):
+            for positions, inputs in self.encodings.batches(examples, self.tokens_at_once, self.place.device):
                 targets = self._targets([examples[position] for position in positions])
                 yield positions, partial(self._losses, inputs, targets)
 

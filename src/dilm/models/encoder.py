@@ -15,13 +15,13 @@ from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 
 from dilm.models.encodings import Batch, Encodings
 from dilm.models.hub import open_model, open_tokenizer
+from dilm.models.pieces import tokens_at_once
 from dilm.protocols import Encoder
 from dilm.runtime import memory
 from dilm.runtime.device import Place
 from dilm.runtime.progress import Advance, bar
 from dilm.types import Dataset, Example
 
-BATCH = 128
 MAX_TOKENS = 128
 MANY = 2000
 """Rows above which progress is shown, and points are worth keeping on disk."""
@@ -34,7 +34,7 @@ class FeatureEncoder:
         body = model.get_encoder() if model.config.is_encoder_decoder else model
         self.model = body.to(place.device).eval()  # type: ignore[arg-type]
         self.encodings = encodings
-        self.appetite = memory.Appetite()
+        self.appetite = memory.Appetite("tokens", least=encodings.limit)
         self.place = place
         encodings.settle_side(self._read, place.device)
 
@@ -54,13 +54,13 @@ class FeatureEncoder:
     def encode(self, examples: Sequence[Example]) -> np.ndarray:
         """float32 [n, d], each row of length 1; a point does not depend on its neighbours in the batch."""
         with memory.guard("one example in the encoder", "Lower the encoder's max_tokens, or use a smaller encoder."):
-            return self.appetite.feed(BATCH, partial(self._encode, examples))
+            return self.appetite.feed(tokens_at_once(self.place.device), partial(self._encode, examples))
 
-    def _encode(self, examples: Sequence[Example], rows: int) -> np.ndarray:
-        """So many rows at a time."""
+    def _encode(self, examples: Sequence[Example], tokens: int) -> np.ndarray:
+        """So many tokens at a time."""
         points = np.zeros((len(examples), self.model.config.hidden_size), dtype=np.float32)
         with _progress(len(examples)) as advance:
-            for positions, batch in self.encodings.batches(examples, rows, self.place.device):
+            for positions, batch in self.encodings.batches(examples, tokens, self.place.device):
                 with self.place.autocast():
                     points[positions] = self._read(batch).cpu().numpy()
                 advance(len(positions))

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from dilm.errors import ModelError
+from dilm.models.pieces import pieces
 from dilm.runtime import meter
 from dilm.types import Example
 
@@ -60,13 +61,12 @@ class Encodings:
         return {name: torch.tensor(values, device=device) for name, values in batch.items()}
 
     def batches(
-        self, examples: Sequence[Example], size: int, device: torch.device
+        self, examples: Sequence[Example], tokens: int, device: torch.device
     ) -> Iterator[tuple[list[int], Batch]]:
-        """(positions, batch) over all examples, longest first: little padding, and too little memory shows at once."""
+        """(positions, batch) over all examples, longest first, with at most so many `tokens`, or one example."""
         rows = self.rows(examples)
-        order = sorted(range(len(rows)), key=lambda position: -len(rows[position]["input_ids"]))
-        for start in range(0, len(order), size):
-            positions = order[start : start + size]
+        lengths = [len(row["input_ids"]) for row in rows]
+        for positions in pieces(lengths, tokens):
             yield positions, self.batch([rows[position] for position in positions], device)
 
     @torch.no_grad()

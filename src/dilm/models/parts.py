@@ -24,8 +24,6 @@ from dilm.numerics.gradients import linear_in, weighted_gradient
 from dilm.runtime.seeding import torch_stream
 from dilm.types import Example
 
-ROWS = 32
-"""Examples that run together."""
 RANK = 8
 """Of the adapters where none is named."""
 
@@ -72,7 +70,7 @@ class Part:
         """[P], without a graph."""
         total = torch.zeros((), device=weights.device)
         fixed = {name: parameter.detach() for name, parameter in learner.model.named_parameters()}
-        for positions, losses in learner.losses(examples, ROWS):
+        for positions, losses in learner.losses(examples):
             at = {name: parameter.detach().requires_grad_() for name, parameter in self._parameters(learner).items()}
             with torch.enable_grad():
                 loss = losses(fixed | at)
@@ -86,7 +84,7 @@ class Part:
         fixed = {name: parameter.detach() for name, parameter in learner.model.named_parameters()}
         at = {name: fixed[name] for name in self.names}
         tangents = self._lifted(learner, direction)
-        for positions, losses in learner.losses(examples, ROWS):
+        for positions, losses in learner.losses(examples):
             told = torch.func.jvp(lambda part, run=losses: run(fixed | part), (at,), (tangents,))
             found[positions] = told[1].to(found.dtype)
         return found

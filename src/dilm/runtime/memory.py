@@ -46,25 +46,28 @@ def is_shortage(fault: BaseException | None) -> bool:
 
 @dataclass
 class Appetite:
-    """How many rows run together: as many as asked, and half as many from each time on that memory did not suffice."""
+    """How much runs together: as much as asked, and half as much from each time on that memory did not suffice."""
 
-    rows: int = sys.maxsize
+    unit: str = "rows"
+    least: int = 1
+    """Of which half would not help."""
+    amount: int = sys.maxsize
 
     def feed(self, most: int, work: Callable[[int], Result]) -> Result:
-        """`work(rows)`, begun anew with fewer rows, and the same random numbers, where memory runs out.
+        """`work(amount)`, begun anew with half of it, and the same random numbers, where memory runs out.
 
-        Raises what `work` raised where that is something else, or where one row is too many.
+        Raises what `work` raised where that is something else, or where even the least is too much.
         """
 
         def fewer() -> bool:
-            size = min(most, self.rows)
-            if size <= 1:
+            tried = min(most, self.amount)
+            if tried <= self.least:
                 return False
-            self.rows = size // 2
-            log.warning("Not enough memory for %d rows at once: going on with %d.", size, self.rows)
+            self.amount = tried // 2
+            log.warning("Not enough memory for %d %s at once: going on with %d.", tried, self.unit, self.amount)
             return True
 
-        return with_less(lambda: work(min(most, self.rows)), fewer)
+        return with_less(lambda: work(min(most, self.amount)), fewer)
 
 
 def with_less(work: Callable[[], Result], spare: Callable[[], bool]) -> Result:
