@@ -1,6 +1,7 @@
 """Tokens per second of our sampler against `generate` of transformers: the same model, top-p 0.95, the same lengths.
 
     .venv/bin/python benchmarks/sampling.py --json
+    .venv/bin/python benchmarks/sampling.py --roads ring growing --texts 1 4
 
 The model has random weights, and a bias of the end token that gives texts the lengths of short sentences. Tokens after
 a text's end are not counted. Rounds alternate; the figure is the median of the ratios within a round.
@@ -10,10 +11,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
@@ -23,68 +26,77 @@ from dilm.models.sampling import Sampling, sample_tokens
 VOCABULARY = 8000
 LONGEST, MEAN_LENGTH = 48, 16
 ROUNDS = 5
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 SHAPES = {"tiny": (2, 128), "small": (6, 384), "base": (12, 768)}
 """Layers and width."""
 START, END = 1, 2
 
 
 @dataclass(frozen=True)
-class Road:
-    """One way to write `batch` texts: returns how many tokens they have."""
+class Job:
+    """`texts` texts, at most `batch` of them at once."""
 
-    name: str
-    write: Callable[[int], int]
+    model: GPT2LMHeadModel
+    batch: int
+    texts: int
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", choices=SHAPES, default="small")
     parser.add_argument("--batches", type=int, nargs="+", default=[64, 512])
+    parser.add_argument("--texts", type=int, nargs="+", default=[1, 4], help="texts asked for, in batches")
+    parser.add_argument("--roads", choices=ROADS, nargs=2, default=["ours", "generate"], help="the first is rated")
+    parser.add_argument("--clock", choices=CLOCKS, default="wall", help="cpu: on a busy machine, with one thread")
     parser.add_argument("--json", action="store_true", help="one line with the figures, nothing else")
     given = parser.parse_args()
-    found = [measured(given.size, batch) for batch in given.batches]
+    model = ending(given.size)
+    jobs = [Job(model, batch, times * batch) for batch in given.batches for times in given.texts]
+    found = [measured(job, given.roads, CLOCKS[given.clock]) for job in jobs]
     if given.json:
-        print(json.dumps({"size": given.size, "threads": torch.get_num_threads(), "batches": found}))
+        facts = {"size": given.size, "threads": torch.get_num_threads(), "load": round(os.getloadavg()[0], 1), "clock": given.clock}
+        print(json.dumps({**facts, "batches": found}))
         return
-    print("| batch | ours, tokens/s | generate, tokens/s | speedup |\n|--:|--:|--:|--:|")
+    one, other = given.roads
+    print(f"| batch | texts | {one}, tokens/s | {other}, tokens/s | speedup |\n|--:|--:|--:|--:|--:|")
     for row in found:
-        print(f"| {row['batch']} | {row['ours']:.0f} | {row['generate']:.0f} | {row['speedup']} |")
+        print(f"| {row['batch']} | {row['texts']} | {row[one]:.0f} | {row[other]:.0f} | {row['speedup']} |")
 
 
-def measured(size: str, batch: int) -> dict[str, float]:
+def measured(job: Job, names: list[str], clock: Callable[[], float]) -> dict[str, float]:
     """Medians over alternating rounds."""
-    model = ending(size)
-    roads = (
-        Road("ours", lambda seed: ours(model, batch, seed)),
-        Road("generate", lambda seed: theirs(model, batch, seed)),
-    )
-    rates: dict[str, list[float]] = {road.name: [] for road in roads}
+    rates: dict[str, list[float]] = {name: [] for name in names}
     for seed in range(ROUNDS + 1):
-        for road in roads:
-            begin = time.perf_counter()
-            tokens = road.write(seed)
-            rates[road.name].append(tokens / (time.perf_counter() - begin))
-    ours_rates, their_rates = rates["ours"][1:], rates["generate"][1:]  # the first warms up
-    ratios = [one / other for one, other in zip(ours_rates, their_rates, strict=True)]
+        for name in names[:: 1 if seed % 2 else -1]:
+            begin = clock()
+            tokens = ROADS[name](job, seed)
+            rates[name].append(tokens / (clock() - begin))
+    first, second = (rates[name][1:] for name in names)  # the first round warms up
+    ratios = [one / other for one, other in zip(first, second, strict=True)]
     return {
-        "batch": batch,
-        "ours": round(statistics.median(ours_rates), 1),
-        "generate": round(statistics.median(their_rates), 1),
+        "batch": job.batch,
+        "texts": job.texts,
+        names[0]: round(statistics.median(first), 1),
+        names[1]: round(statistics.median(second), 1),
         "speedup": round(statistics.median(ratios), 2),
         "least": round(min(ratios), 2),
         "most": round(max(ratios), 2),
     }
 
 
-def ours(model: GPT2LMHeadModel, batch: int, seed: int) -> int:
-    settings = Sampling(top_p=0.95, max_tokens=LONGEST - 1, batch=batch)
+def ours(job: Job, seed: int, road: str = "") -> int:
+    settings = Sampling(top_p=0.95, max_tokens=LONGEST - 1, batch=job.batch, road=road)
     rng = torch.Generator().manual_seed(seed)
-    texts = sample_tokens(model, (START, END), batch, settings, rng, torch.tensor([START, 0]))
+    texts = sample_tokens(job.model, (START, END), job.texts, settings, rng, torch.tensor([START, 0]))
     return sum(map(len, texts))
 
 
-def theirs(model: GPT2LMHeadModel, batch: int, seed: int) -> int:
+def theirs(job: Job, seed: int) -> int:
     torch.manual_seed(seed)
+    return sum(generated(job.model, min(job.batch, job.texts - done)) for done in range(0, job.texts, job.batch))
+
+
+def generated(model: GPT2LMHeadModel, batch: int) -> int:
     written = model.generate(
         torch.full((batch, 1), START),
         attention_mask=torch.ones(batch, 1, dtype=torch.long),
@@ -98,6 +110,15 @@ def theirs(model: GPT2LMHeadModel, batch: int, seed: int) -> int:
     )[:, 1:]
     ended = (written == END).cumsum(1)
     return int(((ended == 0) | ((written == END) & (ended == 1))).sum())
+
+
+ROADS: dict[str, Callable[[Job, int], int]] = {
+    "ours": ours,
+    "ring": partial(ours, road="ring"),
+    "growing": partial(ours, road="growing"),
+    "generate": theirs,
+}
+"""Ways to write the texts of a job: each returns how many tokens they have."""
 
 
 def ending(size: str) -> GPT2LMHeadModel:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import torch
 from scipy.stats import chisquare
-from tiny_models import PAIRS
+from tiny_models import PAIRS, rough
 from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel
 
@@ -33,14 +33,6 @@ def letters() -> PreTrainedModel:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.4 * torch.randn(parameter.shape))
-    return model.eval()
-
-
-def rough(model: PreTrainedModel) -> PreTrainedModel:
-    torch.manual_seed(3)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.3 * torch.randn(parameter.shape))
     return model.eval()
 
 

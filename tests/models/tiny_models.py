@@ -68,3 +68,12 @@ def tiny_model(kind: str, tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel
     config = transformers.AutoConfig.for_model(kind, vocab_size=len(tokenizer), **marks, **SHAPES[kind])
     torch.manual_seed(0)
     return transformers.AutoModel.from_config(config)
+
+
+def rough(model: PreTrainedModel) -> PreTrainedModel:
+    """With weights large enough that a mistake shows."""
+    torch.manual_seed(3)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.3 * torch.randn(parameter.shape))
+    return model.eval()

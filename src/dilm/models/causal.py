@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import torch
@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokeni
 
 from dilm.errors import ModelError
 from dilm.models.encodings import longest_input
+from dilm.models.form import Form
 from dilm.models.hub import open_config, open_model, open_tokenizer, quiet
 from dilm.models.pieces import pieces, tokens_at_once
 from dilm.models.sampling import Sampling, sample_tokens
@@ -118,14 +119,24 @@ class CausalGenerator:
         return torch.zeros(len(rows), device=tokens.device).index_add(0, owner, token_nll)
 
     def sample(self, condition: int, n: int, rng: torch.Generator) -> list[Draft]:
-        """`n` texts of one class as the model wrote them, unjudged; leaves the model in eval mode."""
+        """`n` texts of one class, unjudged: none has an empty field, nor, where it is finished, too many or too few.
+
+        Leaves the model in eval mode.
+        """
         self.model.eval()
         banned = torch.tensor(sorted(self._never_written()), device=self.model.device)
-        ends = (self.conditions[condition], self.end)
+        form = Form(self.conditions[condition], self.end, self.separator, len(self.task.fields), self._blank)
         with self.place.autocast(), memory.guard(f"writing {self.sampling.batch} texts at once", LESS_AT_ONCE):
-            rows = sample_tokens(self.model, ends, n, self.sampling, rng, banned)
+            rows = sample_tokens(self.model, form, n, self.sampling, rng, banned)
         meter.count(sum(map(len, rows)))
         return [self._draft(row) for row in rows]
+
+    @cached_property
+    def _blank(self) -> Tensor:
+        """Tokens that show nothing: white space, and rows of the embeddings beyond the tokenizer."""
+        rows = self.model.get_input_embeddings().weight.shape[0]  # type: ignore[index]
+        shown = self.tokenizer.batch_decode([[token] for token in range(rows)])
+        return torch.tensor([token for token, text in enumerate(shown) if not text.strip()], dtype=torch.long)
 
     def _never_written(self) -> set[int]:
         """Special tokens other than the end and, where there are several fields, the separator."""

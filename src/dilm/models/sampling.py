@@ -1,13 +1,19 @@
-"""Sampling token by token with a key/value cache: finished rows leave the batch, so short texts never wait."""
+"""Sampling token by token with a key/value cache: a row whose text ends takes another text or leaves the batch."""
 
 from __future__ import annotations
 
+import logging
+from collections import deque
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
-from transformers.cache_utils import DynamicCache
+
+from dilm.models.form import Form, Progress
+from dilm.models.roads import Growing, Ring, Road, positions_begin
+
+log = logging.getLogger(__name__)
 
 BLOCK = 256
 """Tokens summed together before one is drawn: a running sum over the whole vocabulary is several times slower."""
@@ -23,45 +29,109 @@ class Sampling:
     temperature: float = 1.0
     max_tokens: int = 64
     batch: int = 256
+    road: str = ""
+    """`growing` or `ring`; empty: what is quicker here."""
 
 
 @torch.no_grad()
 def sample_tokens(
-    model: PreTrainedModel, ends: tuple[int, int], n: int, sampling: Sampling, rng: torch.Generator, banned: Tensor
+    model: PreTrainedModel,
+    form: Form | tuple[int, int],
+    n: int,
+    sampling: Sampling,
+    rng: torch.Generator,
+    banned: Tensor,
 ) -> list[list[int]]:
-    """`n` token sequences between the two `ends`: each without its start token, with its end token where it has one.
+    """`n` token sequences of one `form`: each without its start token, with its end token where it has one.
 
-    `banned` [b] are token numbers that are never written. The draws depend on `rng` and `sampling.batch` only.
+    `banned` [b] are token numbers that are never written. The draws depend on `rng`, `sampling` and the road only.
     """
     local = torch.Generator(model.device).manual_seed(int(torch.randint(2**31, (1,), generator=rng)))
+    writer = Writer(Form(*form), sampling, local, banned)
+    first = _first_position(model, n, sampling)
+    if first is not None:
+        rows = min(n, sampling.batch)
+        return writer.write(Ring(model, rows, sampling.max_tokens + 1, first), rows, n)
     texts: list[list[int]] = []
-    for first in range(0, n, sampling.batch):
-        size = min(sampling.batch, n - first)
-        texts += _sample_batch(model, (*ends, size), sampling, local, banned)
+    for begun in range(0, n, sampling.batch):
+        rows = min(sampling.batch, n - begun)
+        texts += writer.write(Growing(model), rows, rows)
     return texts
 
 
-def _sample_batch(
-    model: PreTrainedModel, job: tuple[int, int, int], sampling: Sampling, rng: torch.Generator, banned: Tensor
-) -> list[list[int]]:
-    start, end, size = job
-    cache = DynamicCache(config=model.config)
-    texts: list[list[int]] = [[] for _ in range(size)]
-    rows = torch.arange(size)  # which text each row of the batch writes
-    tokens = torch.full((size,), start, device=model.device)
-    for _ in range(sampling.max_tokens + 1):  # one more for the end token
-        logits = model(input_ids=tokens[:, None], past_key_values=cache, use_cache=True).logits[:, -1].float()
-        logits[:, banned] = -torch.inf
-        tokens = draw(logits, sampling, rng)
-        for row, token in zip(rows.tolist(), tokens.tolist(), strict=True):
-            texts[row].append(token)
-        alive = (tokens != end).nonzero().squeeze(1)
-        if len(alive) == 0:
-            break
-        if len(alive) < len(tokens):
-            cache.batch_select_indices(alive)
-            rows, tokens = rows[alive.cpu()], tokens[alive]
-    return texts
+def _first_position(model: PreTrainedModel, n: int, sampling: Sampling) -> int | None:
+    """Where the ring's positions begin; None: the growing road."""
+    wanted = sampling.road or "ring"
+    first = positions_begin(model, sampling.max_tokens + 1) if wanted == "ring" else None
+    log.info("%d texts by the %s road", n, "growing" if first is None else "ring")
+    return first
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Writes texts of one form on any road."""
+
+    form: Form
+    sampling: Sampling
+    rng: torch.Generator
+    banned: Tensor
+
+    def write(self, road: Road, rows: int, n: int) -> list[list[int]]:
+        """`n` texts on `rows` rows: a row whose text ends takes the next text that waits, or else leaves."""
+        start = torch.full((rows,), self.form.start, device=self.rng.device)
+        batch = Batch(road, Progress(self.form, rows, self.rng.device), list(range(rows)), start)
+        waiting = deque(range(rows, n))
+        texts: list[list[int]] = [[] for _ in range(n)]
+        while batch.owners:
+            self._go_on(batch)
+            for owner, token in zip(batch.owners, batch.tokens.tolist(), strict=True):
+                texts[owner].append(token)
+            over = [row for row, owner in enumerate(batch.owners) if self._is_over(texts[owner])]
+            renewed, leaving = over[: len(waiting)], set(over[len(waiting) :])
+            if renewed:
+                batch.renew(renewed, [waiting.popleft() for _ in renewed], self.form.start)
+            if leaving:
+                batch.keep([row for row in range(len(batch.owners)) if row not in leaving])
+        return texts
+
+    def _go_on(self, batch: Batch) -> None:
+        logits = batch.road.read(batch.tokens)
+        logits[:, self.banned] = -torch.inf
+        batch.progress.forbid(logits)
+        batch.tokens = draw(logits, self.sampling, self.rng)
+        batch.progress.note(batch.tokens)
+
+    def _is_over(self, text: list[int]) -> bool:
+        return text[-1] == self.form.end or len(text) > self.sampling.max_tokens  # one more for the end token
+
+
+@dataclass
+class Batch:
+    """What is being written side by side."""
+
+    road: Road
+    progress: Progress
+    owners: list[int]
+    """The text that each row writes."""
+    tokens: Tensor
+    """What each row reads next: [rows]."""
+
+    def renew(self, rows: list[int], owners: list[int], start: int) -> None:
+        """These rows begin these texts."""
+        for row, owner in zip(rows, owners, strict=True):
+            self.owners[row] = owner
+        where = torch.tensor(rows, device=self.tokens.device)
+        self.tokens[where] = start
+        self.road.renew(where)
+        self.progress.renew(where)
+
+    def keep(self, rows: list[int]) -> None:
+        """Only these rows go on."""
+        self.owners = [self.owners[row] for row in rows]
+        where = torch.tensor(rows, dtype=torch.long, device=self.tokens.device)
+        self.tokens = self.tokens[where]
+        self.road.keep(where)
+        self.progress.keep(where)
 
 
 def draw(logits: Tensor, sampling: Sampling, rng: torch.Generator) -> Tensor:
