@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -14,7 +15,9 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel
 
 from dilm.models import causal
 from dilm.models.causal import CausalGenerator, open_causal_model
-from dilm.models.sampling import Sampling, draw, sample_tokens
+from dilm.models.form import Form
+from dilm.models.roads import positions_begin
+from dilm.models.sampling import Sampling, Writer, draw, sample_tokens
 from dilm.runtime.device import Place
 
 START, END = ENDS = (0, 1)
@@ -59,18 +62,21 @@ def likeliest(model: PreTrainedModel, start: int, end: int, longest: int) -> lis
     return text[1:]
 
 
+@pytest.mark.parametrize("road", ["growing", "ring"])
 @pytest.mark.parametrize("kind", ["gpt2", "bert", "roberta", "llama"])
-def test_the_cache_changes_no_token_at_the_greedy_limit(tiny_folder: Callable[[str], str], kind: str):
+def test_the_cache_changes_no_token_at_the_greedy_limit(tiny_folder: Callable[[str], str], kind: str, road: str):
     model = rough(open_causal_model(tiny_folder(kind)))
-    greedy = sample_tokens(model, (5, 7), 3, Sampling(top_k=1, max_tokens=20), stream(), NONE)
-    assert greedy == [likeliest(model, 5, 7, longest=21)] * 3
+    greedy = sample_tokens(model, (5, 7), 5, Sampling(top_k=1, max_tokens=20, batch=2, road=road), stream(), NONE)
+    assert road == "growing" or positions_begin(model, 21) is not None
+    assert greedy == [likeliest(model, 5, 7, longest=21)] * 5
     assert len(greedy[0]) > 3
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "bert", "llama"])  # generate() gives RoBERTa positions without their offset
-def test_the_greedy_limit_is_what_transformers_writes(tiny_folder: Callable[[str], str], kind: str):
+@pytest.mark.parametrize("road", ["growing", "ring"])
+def test_the_greedy_limit_is_what_transformers_writes(tiny_folder: Callable[[str], str], kind: str, road: str):
     model = rough(open_causal_model(tiny_folder(kind)))
-    greedy = sample_tokens(model, (5, 7), 3, Sampling(top_k=1, max_tokens=20), stream(), NONE)
+    greedy = sample_tokens(model, (5, 7), 3, Sampling(top_k=1, max_tokens=20, batch=2, road=road), stream(), NONE)
     settings = {"do_sample": False, "max_new_tokens": 21, "eos_token_id": 7, "pad_token_id": 0}
     theirs = model.generate(torch.tensor([[5]]), attention_mask=torch.ones(1, 1, dtype=torch.long), **settings)
     assert greedy == [theirs[0, 1:].tolist()] * 3
@@ -171,15 +177,85 @@ def test_a_generator_writes_no_condition_and_no_special_token(tiny_folder, place
     assert {generator.end, generator.separator} <= written and len(written) > 100
 
 
-def test_finished_rows_leave_the_batch(letters: PreTrainedModel):
+@contextmanager
+def counted_rows(model: PreTrainedModel) -> Iterator[list[int]]:
+    """Rows of each forward pass within."""
     sizes: list[int] = []
-    hook = letters.register_forward_pre_hook(
+    hook = model.register_forward_pre_hook(
         lambda _, args, inputs: sizes.append(len(inputs["input_ids"])), with_kwargs=True
     )
-    texts = sample_tokens(letters, ENDS, 40, Sampling(top_p=1.0, max_tokens=9), stream(), NONE)
+    yield sizes
     hook.remove()
+
+
+def test_finished_rows_leave_the_batch(letters: PreTrainedModel):
+    with counted_rows(letters) as sizes:
+        growing = Sampling(top_p=1.0, max_tokens=9, road="growing")
+        texts = sample_tokens(letters, ENDS, 40, growing, stream(), NONE)
     assert sizes == [sum(len(text) > step for text in texts) for step in range(len(sizes))]
     assert len(set(sizes)) > 3
     for text in texts:
         assert END not in text[:-1]
         assert text[-1] == END or len(text) == 10
+
+
+def test_finished_rows_of_the_ring_take_the_texts_that_wait(letters: PreTrainedModel):
+    ring = Sampling(top_p=1.0, max_tokens=9, batch=8, road="ring")
+    sample_tokens(letters, ENDS, 1, ring, stream(), NONE)  # the probe is run and remembered
+    with counted_rows(letters) as sizes:
+        texts = sample_tokens(letters, ENDS, 60, ring, stream(), NONE)
+    full = sizes.count(8)
+    assert sizes[:full] == [8] * full and len(sizes) - full <= 10  # one text at most after the last was begun
+    assert sum(sizes) <= 1.2 * sum(map(len, texts))
+
+
+@pytest.mark.parametrize("road", ["growing", "ring"])
+@pytest.mark.parametrize(("n", "batch"), [(1, 8), (7, 7), (9, 7), (40, 3), (13, 1)])
+def test_every_text_is_written_once_and_to_its_end(letters: PreTrainedModel, n: int, batch: int, road: str):
+    sampling = Sampling(top_p=1.0, max_tokens=6, batch=batch, road=road)
+    texts = sample_tokens(letters, ENDS, n, sampling, stream(), NONE)
+    assert len(texts) == n
+    assert texts == sample_tokens(letters, ENDS, n, sampling, stream(), NONE)
+    for text in texts:
+        assert END not in text[:-1]
+        assert text[-1] == END or len(text) == 7
+
+
+class Numbers:
+    """A road without a model: the text in row r, begun at the k-th renewal, is k + 3, as often as its row says, and
+    then the end."""
+
+    def __init__(self, rows: int) -> None:
+        self.begun = rows
+        self.texts, self.left = torch.arange(rows) + 3, torch.arange(rows) % 4 + 1
+
+    def read(self, tokens: Tensor) -> Tensor:
+        self.left -= 1
+        said = torch.where(self.left < 0, END, self.texts)
+        return torch.full((len(said), 60), -100.0).scatter(1, said[:, None], 100.0)
+
+    def renew(self, rows: Tensor) -> None:
+        for row in rows.tolist():
+            self.texts[row], self.left[row] = self.begun + 3, self.begun * 7 % 5 + 1
+            self.begun += 1
+
+    def keep(self, rows: Tensor) -> None:
+        self.texts, self.left = self.texts[rows], self.left[rows]
+
+
+def test_texts_stand_in_the_order_in_which_they_were_begun():
+    writer = Writer(Form(*ENDS), Sampling(max_tokens=8), stream(), NONE)
+    texts = writer.write(Numbers(6), 6, 50)
+    assert [text[0] for text in texts] == list(range(3, 53))
+    assert all(set(text[:-1]) == {text[0]} and text[-1] == END for text in texts)
+    assert {len(text) for text in texts} == {2, 3, 4, 5, 6}
+
+
+def test_texts_from_refilled_rows_come_as_often_as_the_model_says(letters: PreTrainedModel):
+    count, odds = 6000, sentences(letters, longest=4)
+    ring = Sampling(top_p=1.0, max_tokens=3, batch=700, road="ring")
+    drawn = Counter(map(tuple, sample_tokens(letters, ENDS, count, ring, stream(), NONE)))
+    common = [text for text, share in odds.items() if share * count >= 5]
+    seen = [drawn[text] for text in common] + [count - sum(drawn[text] for text in common)]
+    wanted = [odds[text] * count for text in common] + [count * (1 - sum(odds[text] for text in common))]
+    assert chisquare(seen, wanted).pvalue > 1e-3
