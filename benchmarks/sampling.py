@@ -54,8 +54,8 @@ def main() -> None:
     jobs = [Job(model, batch, times * batch) for batch in given.batches for times in given.texts]
     found = [measured(job, given.roads, CLOCKS[given.clock]) for job in jobs]
     if given.json:
-        facts = {"size": given.size, "threads": torch.get_num_threads(), "load": round(os.getloadavg()[0], 1), "clock": given.clock}
-        print(json.dumps({**facts, "batches": found}))
+        machine = {"threads": torch.get_num_threads(), "load": round(os.getloadavg()[0], 1)}
+        print(json.dumps({"size": given.size, **machine, "clock": given.clock, "batches": found}))
         return
     one, other = given.roads
     print(f"| batch | texts | {one}, tokens/s | {other}, tokens/s | speedup |\n|--:|--:|--:|--:|--:|")

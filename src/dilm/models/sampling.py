@@ -30,7 +30,7 @@ class Sampling:
     max_tokens: int = 64
     batch: int = 256
     road: str = ""
-    """`growing` or `ring`; empty: what is quicker here."""
+    """`growing` or `ring`; empty: the ring where texts wait for a row, because refilling is what it gains by."""
 
 
 @torch.no_grad()
@@ -61,9 +61,9 @@ def sample_tokens(
 
 def _first_position(model: PreTrainedModel, n: int, sampling: Sampling) -> int | None:
     """Where the ring's positions begin; None: the growing road."""
-    wanted = sampling.road or "ring"
+    wanted = sampling.road or ("ring" if n > sampling.batch else "growing")
     first = positions_begin(model, sampling.max_tokens + 1) if wanted == "ring" else None
-    log.info("%d texts by the %s road", n, "growing" if first is None else "ring")
+    log.info("%d texts, %d at once, by the %s road", n, sampling.batch, "growing" if first is None else "ring")
     return first
 
 
