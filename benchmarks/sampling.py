@@ -21,6 +21,7 @@ from functools import partial
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from dilm.models.form import Form
 from dilm.models.sampling import Sampling, sample_tokens
 
 VOCABULARY = 8000
@@ -47,12 +48,13 @@ def main() -> None:
     parser.add_argument("--batches", type=int, nargs="+", default=[64, 512])
     parser.add_argument("--texts", type=int, nargs="+", default=[1, 4], help="texts asked for, in batches")
     parser.add_argument("--roads", choices=ROADS, nargs=2, default=["ours", "generate"], help="the first is rated")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="after one that warms up")
     parser.add_argument("--clock", choices=CLOCKS, default="wall", help="cpu: on a busy machine, with one thread")
     parser.add_argument("--json", action="store_true", help="one line with the figures, nothing else")
     given = parser.parse_args()
     model = ending(given.size)
     jobs = [Job(model, batch, times * batch) for batch in given.batches for times in given.texts]
-    found = [measured(job, given.roads, CLOCKS[given.clock]) for job in jobs]
+    found = [measured(job, given.roads, CLOCKS[given.clock], given.rounds) for job in jobs]
     if given.json:
         machine = {"threads": torch.get_num_threads(), "load": round(os.getloadavg()[0], 1)}
         print(json.dumps({"size": given.size, **machine, "clock": given.clock, "batches": found}))
@@ -63,10 +65,10 @@ def main() -> None:
         print(f"| {row['batch']} | {row['texts']} | {row[one]:.0f} | {row[other]:.0f} | {row['speedup']} |")
 
 
-def measured(job: Job, names: list[str], clock: Callable[[], float]) -> dict[str, float]:
+def measured(job: Job, names: list[str], clock: Callable[[], float], rounds: int) -> dict[str, float]:
     """Medians over alternating rounds."""
     rates: dict[str, list[float]] = {name: [] for name in names}
-    for seed in range(ROUNDS + 1):
+    for seed in range(rounds + 1):
         for name in names[:: 1 if seed % 2 else -1]:
             begin = clock()
             tokens = ROADS[name](job, seed)
@@ -87,7 +89,7 @@ def measured(job: Job, names: list[str], clock: Callable[[], float]) -> dict[str
 def ours(job: Job, seed: int, road: str = "") -> int:
     settings = Sampling(top_p=0.95, max_tokens=LONGEST - 1, batch=job.batch, road=road)
     rng = torch.Generator().manual_seed(seed)
-    texts = sample_tokens(job.model, (START, END), job.texts, settings, rng, torch.tensor([START, 0]))
+    texts = sample_tokens(job.model, Form(START, END), job.texts, settings, rng, torch.tensor([START, 0]))
     return sum(map(len, texts))
 
 

@@ -79,7 +79,7 @@ def test_texts_of_two_fields_come_as_often_as_the_model_says(letters: PreTrained
 
 
 def test_without_a_form_the_model_breaks_it(letters: PreTrainedModel):
-    texts = sample_tokens(letters, (START, END), 300, Sampling(top_p=1.0, max_tokens=6), stream(), NONE)
+    texts = sample_tokens(letters, Form(START, END), 300, Sampling(top_p=1.0, max_tokens=6), stream(), NONE)
     assert any(not may_follow(tuple(text[:at]), text[at]) for text in texts for at in range(len(text)))
 
 

@@ -20,7 +20,8 @@ from dilm.models.roads import positions_begin
 from dilm.models.sampling import Sampling, Writer, draw, sample_tokens
 from dilm.runtime.device import Place
 
-START, END = ENDS = (0, 1)
+START, END = 0, 1
+ENDS = Form(START, END)
 NONE = torch.tensor([], dtype=torch.long)
 
 
@@ -66,7 +67,7 @@ def likeliest(model: PreTrainedModel, start: int, end: int, longest: int) -> lis
 @pytest.mark.parametrize("kind", ["gpt2", "bert", "roberta", "llama"])
 def test_the_cache_changes_no_token_at_the_greedy_limit(tiny_folder: Callable[[str], str], kind: str, road: str):
     model = rough(open_causal_model(tiny_folder(kind)))
-    greedy = sample_tokens(model, (5, 7), 5, Sampling(top_k=1, max_tokens=20, batch=2, road=road), stream(), NONE)
+    greedy = sample_tokens(model, Form(5, 7), 5, Sampling(top_k=1, max_tokens=20, batch=2, road=road), stream(), NONE)
     assert road == "growing" or positions_begin(model, 21) is not None
     assert greedy == [likeliest(model, 5, 7, longest=21)] * 5
     assert len(greedy[0]) > 3
@@ -76,7 +77,7 @@ def test_the_cache_changes_no_token_at_the_greedy_limit(tiny_folder: Callable[[s
 @pytest.mark.parametrize("road", ["growing", "ring"])
 def test_the_greedy_limit_is_what_transformers_writes(tiny_folder: Callable[[str], str], kind: str, road: str):
     model = rough(open_causal_model(tiny_folder(kind)))
-    greedy = sample_tokens(model, (5, 7), 3, Sampling(top_k=1, max_tokens=20, batch=2, road=road), stream(), NONE)
+    greedy = sample_tokens(model, Form(5, 7), 3, Sampling(top_k=1, max_tokens=20, batch=2, road=road), stream(), NONE)
     settings = {"do_sample": False, "max_new_tokens": 21, "eos_token_id": 7, "pad_token_id": 0}
     theirs = model.generate(torch.tensor([[5]]), attention_mask=torch.ones(1, 1, dtype=torch.long), **settings)
     assert greedy == [theirs[0, 1:].tolist()] * 3
@@ -244,7 +245,7 @@ class Numbers:
 
 
 def test_texts_stand_in_the_order_in_which_they_were_begun():
-    writer = Writer(Form(*ENDS), Sampling(max_tokens=8), stream(), NONE)
+    writer = Writer(ENDS, Sampling(max_tokens=8), stream(), NONE)
     texts = writer.write(Numbers(6), 6, 50)
     assert [text[0] for text in texts] == list(range(3, 53))
     assert all(set(text[:-1]) == {text[0]} and text[-1] == END for text in texts)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class Form(NamedTuple):
-    """The tokens that frame a text, and the fields that it must have; `(start, end)` alone asks for nothing."""
+    """The tokens that frame a text, and the fields that it must have."""
 
     start: int
     end: int

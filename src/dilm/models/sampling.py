@@ -35,19 +35,14 @@ class Sampling:
 
 @torch.no_grad()
 def sample_tokens(
-    model: PreTrainedModel,
-    form: Form | tuple[int, int],
-    n: int,
-    sampling: Sampling,
-    rng: torch.Generator,
-    banned: Tensor,
+    model: PreTrainedModel, form: Form, n: int, sampling: Sampling, rng: torch.Generator, banned: Tensor
 ) -> list[list[int]]:
     """`n` token sequences of one `form`: each without its start token, with its end token where it has one.
 
     `banned` [b] are token numbers that are never written. The draws depend on `rng`, `sampling` and the road only.
     """
     local = torch.Generator(model.device).manual_seed(int(torch.randint(2**31, (1,), generator=rng)))
-    writer = Writer(Form(*form), sampling, local, banned)
+    writer = Writer(form, sampling, local, banned)
     first = _first_position(model, n, sampling)
     if first is not None:
         rows = min(n, sampling.batch)
