@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 import pytest
@@ -11,7 +12,9 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from dilm.models.causal import open_causal_model
+from dilm.models.form import Form
 from dilm.models.roads import Growing, Ring, positions_begin
+from dilm.models.sampling import Sampling, sample_tokens
 
 WIDTH = 12
 SHAPE = {
@@ -126,3 +129,16 @@ def test_a_model_that_does_not_feel_positions_yet_is_not_trusted():
         for layer in model.model.layers:
             layer.self_attn.q_proj.weight.zero_()
     assert positions_begin(model, WIDTH) is None
+
+
+def test_what_the_ring_does_not_suit_takes_the_growing_road_and_the_log_says_so(caplog: pytest.LogCaptureFixture):
+    model, none = made("bloom"), torch.tensor([], dtype=torch.long)
+    caplog.set_level(logging.INFO)
+    written = {
+        road: sample_tokens(
+            model, Form(1, 2), 9, Sampling(max_tokens=8, batch=4, road=road), torch.Generator().manual_seed(0), none
+        )
+        for road in ("growing", "ring")
+    }
+    assert written["growing"] == written["ring"]
+    assert "The ring does not suit BloomForCausalLM" in caplog.text and "by the growing road" in caplog.messages[-1]
