@@ -10,10 +10,13 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from dilm.errors import ResourceError
 from dilm.runtime.memory import Appetite
 from dilm.runtime.processes import ALONE, Crew
 
 Row = TypeVar("Row")
+
+LESS = "Continue the run with a smaller batch (`fit.batch`, `match.synthetic`) or `runtime.recompute=true`."
 
 
 @dataclass(frozen=True)
@@ -71,13 +74,16 @@ class AdamW:
         for loss in losses:
             (loss / count).backward(inputs=self.parameters)  # and into nothing else that the loss depends on
             total += float(loss.detach())
+        steps, totals = zip(*self.crew.gathered((self.step, total)), strict=True)
+        if len(set(steps)) > 1:  # a step was begun anew here for want of memory after it was finished elsewhere
+            raise ResourceError("Memory ran out in the middle of a step of several processes.", LESS)
         self.crew.add_gradients(self.parameters)
         nn.utils.clip_grad_norm_(self.parameters, self.schedule.clip)
         for group in self.adam.param_groups:
             group["lr"] = self.schedule.rate(self.step)
         self.adam.step()
         self.step += 1
-        return sum(self.crew.gathered(total)) / count
+        return sum(totals) / count
 
     def on(self, loss_of: Callable[[Sequence[Row]], Tensor], rows: Sequence[Row]) -> float:
         """One step on the mean loss of `rows`, given each one's, n rows -> [n]; returns that mean, before the step.
