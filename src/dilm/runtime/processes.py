@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from functools import cache
+from statistics import fmean
 from typing import TYPE_CHECKING, TypeVar
 
 from dilm.errors import DilmError
@@ -44,7 +45,11 @@ class Crew:
     @property
     def size(self) -> int:
         """How many share the work at hand; within `told` the first is alone."""
-        return 1 if self.wire is None or self._working_alone else self.wire.size
+        return self._others.size if self._others else 1
+
+    @property
+    def _others(self) -> Wire | None:
+        return None if self._working_alone else self.wire
 
     def share(self, items: Sequence[Item]) -> Sequence[Item]:
         """This process's part; all parts together are the items, each once. May be empty.
@@ -56,10 +61,11 @@ class Crew:
 
     def told(self, work: Callable[[], Result]) -> Result:
         """What `work()` returns or what fault it meets in the first process; the others wait until they are told."""
-        if self.wire is None or self._working_alone:
+        others = self._others
+        if others is None:
             return work()
         if self.rank:
-            answer, fault = self.wire.from_first(None)
+            answer, fault = others.from_first(None)
             if fault:
                 raise fault from Elsewhere()
             return answer
@@ -67,29 +73,29 @@ class Crew:
         try:
             answer = work()
         except DilmError as fault:
-            self.wire.from_first((None, fault))
+            others.from_first((None, fault))
             raise
         finally:
             self._working_alone = False
-        self.wire.from_first((answer, None))
+        others.from_first((answer, None))
         return answer
 
     def gathered(self, value: Item) -> list[Item]:
         """Everybody's value, by rank."""
-        return [value] if self.wire is None or self._working_alone else self.wire.gathered(value)
+        return self._others.gathered(value) if self._others else [value]
 
     def mean(self, values: Sequence[float]) -> float:
-        """The mean of everybody's values, of which a process may have none.
+        """The mean of everybody's values, of which a process may have none; the same whoever has which.
 
         >>> ALONE.mean([1.0, 2.0])
         1.5
         """
-        total, count = map(sum, zip(*self.gathered((sum(values), len(values))), strict=True))
-        return total / count
+        return fmean(value for several in self.gathered(values) for value in several)
 
     def add_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
         """Put the sum of everybody's gradients in the place of each one's; what nobody has a gradient of keeps none."""
-        if self.wire is None or self._working_alone:
+        others = self._others
+        if others is None:
             return
         import torch
 
@@ -97,12 +103,12 @@ class Crew:
         for parameter, has_one in zip(parameters, zip(*has, strict=True), strict=True):
             if parameter.grad is None and any(has_one):
                 parameter.grad = torch.zeros_like(parameter)
-        self.wire.add_up([parameter.grad for parameter in parameters if parameter.grad is not None])
+        others.add_up([parameter.grad for parameter in parameters if parameter.grad is not None])
 
     def start_alike(self, model: nn.Module) -> None:
         """Give everybody the first's weights: what a model file lacks, each process has drawn for itself."""
-        if self.wire is not None and not self._working_alone:
-            self.wire.copy_from_first(list(model.state_dict().values()))
+        if self._others:
+            self._others.copy_from_first(list(model.state_dict().values()))
 
     def draw_apart(self) -> None:
         """Let torch's global generators draw other numbers in every process, as functions of the seed set last."""
