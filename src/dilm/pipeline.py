@@ -97,6 +97,7 @@ def run_stage(bench: Bench, name: str, **options: Any) -> dict[str, Any]:
         "tokens": measured.get("tokens", 0) + facts.pop("tokens", tokens),
         "peak_mb": peak_mb(),
         "resumed": continued,
+        "processes": bench.crew.size,
     }
     manifest = {"stage": name, "key": wanted[name], "code": VERSION, **cost, **facts}
     bench.crew.told(lambda: folder.finish(manifest))

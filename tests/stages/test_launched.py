@@ -56,6 +56,11 @@ def test_two_processes_train_the_generator_that_one_trains(both: tuple[Path, Pat
         assert row == pytest.approx(other, abs=1e-5)
 
 
+def test_a_manifest_tells_how_many_worked(both: tuple[Path, Path]):
+    found = [(api.existing_run(run).stage("match").manifest or {})["processes"] for run in both]
+    assert found == [1, 2]
+
+
 def test_each_stage_has_moved_the_weights(both: tuple[Path, Path]):
     """Else the test above would say little."""
     fitted, matched = (weights(both[0], stage)["transformer.wte.weight"] for stage in ("fit", "match"))
