@@ -54,6 +54,7 @@ def telling(as_json: bool) -> Iterator[None]:
         if crew().tells(fault):
             with _aloud():
                 typer.echo(f"\nStopped. What was finished is kept; continue with:\n  {_again()}", err=True)
+            crew().leave_word(None)
         raise typer.Exit(130) from fault
 
 
