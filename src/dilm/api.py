@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from dilm import recipe_book, runs
 from dilm.recipe import Recipe
 from dilm.runs import Run
+from dilm.runtime.processes import crew
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -120,8 +121,11 @@ def write_comparison(fields: Sequence[Field], html: str | Path) -> None:
     """The page of a comparison."""
     from dilm.reports.comparison_page import render
 
-    Path(html).parent.mkdir(parents=True, exist_ok=True)
-    runs.write_text(Path(html), render(fields))
+    def write() -> None:
+        Path(html).parent.mkdir(parents=True, exist_ok=True)
+        runs.write_text(Path(html), render(fields))
+
+    crew().told(write)
 
 
 def benchmark(suite: str = "small", out: str | Path = "dilm-benchmark", **options: Any) -> Path:
@@ -180,7 +184,7 @@ def open_run(recipe: Recipe, out: str | Path | None = None, resume: bool = False
     """The run folder for a recipe: `out`, or one under `dilm-runs` named after source and size."""
     name = re.sub(r"[^\w.-]+", "-", Path(recipe.data.source).stem or "run")
     folder = Path(out) if out else Path("dilm-runs") / f"{name}-{recipe.per_class}-seed{recipe.seed}"
-    return runs.create(folder, recipe, resume)
+    return crew().told(lambda: runs.create(folder, recipe, resume))
 
 
 def existing_run(folder: str | Path) -> Run:
@@ -194,15 +198,15 @@ def change_settings(run: Run, settings: Mapping[str, Any]) -> Run:
         return run
     changed = recipe_book.override(run.recipe, settings)
     recipe_book.check(changed)
-    return run.with_recipe(changed)
+    return crew().told(lambda: run.with_recipe(changed))
 
 
 def run_stage(run: Run, name: str, **options: Any) -> dict[str, Any]:
     """Run one stage of a run; returns its manifest. A stage that is complete is not run again."""
     from dilm import pipeline
 
-    with run.locked():
-        return pipeline.run_stage(_bench(run), name, **options)
+    with pipeline.at_work(run) as bench:
+        return pipeline.run_stage(bench, name, **options)
 
 
 def distill_run(run: Run) -> Distilled:
@@ -210,8 +214,7 @@ def distill_run(run: Run) -> Distilled:
     from dilm import pipeline
     from dilm.stages.report import distilled
 
-    with run.locked():
-        bench = _bench(run)
+    with pipeline.at_work(run) as bench:
         pipeline.run_all(bench)
         return distilled(bench)
 

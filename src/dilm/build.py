@@ -34,7 +34,8 @@ from dilm.numerics.probe import Probe, fit_probe
 from dilm.protocols import Selector
 from dilm.recipe import Recipe
 from dilm.runs import Run, cache_folder
-from dilm.runtime.device import Place, choose
+from dilm.runtime import processes
+from dilm.runtime.device import Place, choose, one_each
 from dilm.runtime.hashing import key
 from dilm.runtime.optimize import Schedule
 from dilm.runtime.progress import bar
@@ -62,11 +63,13 @@ class Bench:
     def __init__(self, run: Run) -> None:
         self.run = run
         self.recipe = run.recipe
+        self.crew = processes.crew()
 
     @cached_property
     def place(self) -> Place:
         runtime = self.recipe.runtime
-        return choose(runtime.device, runtime.precision, runtime.threads, runtime.recompute)
+        device = one_each(runtime.device, self.crew)
+        return choose(device, runtime.precision, runtime.threads, runtime.recompute)
 
     @cached_property
     def splits(self) -> Splits:
@@ -143,7 +146,7 @@ class Bench:
         """A bank of a learner's lives: from the user's cache, or trained now and kept there."""
         bank = Cached(ageing, lives, bank=Snapshots(self.lives_folder(learner, ageing), learner.pristine))
         with bar("age the learner", lives * ageing.ages) as advance:
-            bank.fill(learner, advance)
+            self.crew.told(lambda: bank.fill(learner, advance))
         return bank
 
     def lives_folder(self, learner: Classifier, ageing: Ageing) -> Path:

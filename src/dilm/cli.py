@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dilm.errors import RecipeError
-from dilm.voice import print_facts, print_json, print_table, telling, terminal_width
+from dilm.voice import one_voice, print_facts, print_json, print_table, telling, terminal_width
 
 if TYPE_CHECKING:
     from dilm.recipe import Recipe
@@ -29,9 +29,7 @@ Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any setting, as `dilm show default` names it.")
 ]
 Engine = Annotated[str | None, typer.Option(help="Where trials run: processes, or ray (a cluster).")]
-Also = Annotated[
-    list[str] | None, typer.Option(metavar="NAME=FILE", help="Score a set of your own in the same trials.")
-]
+Also = Annotated[list[str] | None, typer.Option(metavar="NAME=FILE", help="Score a set of yours in the same trials.")]
 RunFolder = Annotated[
     Path, typer.Argument(metavar="RUN", help="A run folder, as made by `dilm load` or `dilm distill`.")
 ]
@@ -39,7 +37,8 @@ RunFolder = Annotated[
 
 def main() -> None:
     """The entry point of `dilm`."""
-    app()
+    with one_voice():
+        app()
 
 
 def verb(command: Callable[..., None]) -> Callable[..., None]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,13 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked
 
 from dilm import pipeline, runs
-from dilm.build import Bench
 from dilm.compared import compared
 from dilm.errors import RecipeError, did_you_mean
 from dilm.recipe import Recipe
 from dilm.reports import comparison_page
+from dilm.reports.comparison import Field
 from dilm.runs import Run
+from dilm.runtime.processes import crew
 
 BUNDLED = Path(__file__).parent / "suites"
 PAGE, TABLE = "leaderboard.html", "leaderboard.md"
@@ -79,11 +81,11 @@ def run_all(found: Sequence[Entry]) -> Iterator[Run]:
     """Run what is missing of each entry; yields the finished runs."""
     done: list[Run] = []
     for entry in found:
-        run = runs.create(entry.folder, entry.recipe, resume=True)
-        with run.locked():
+        run = crew().told(partial(runs.create, entry.folder, entry.recipe, resume=True))
+        with pipeline.at_work(run) as bench:
             for earlier in done:
-                share(earlier, run)
-            pipeline.run_all(Bench(run))
+                bench.crew.told(partial(share, earlier, run))
+            pipeline.run_all(bench)
         done.append(run)
         yield run
 
@@ -106,7 +108,10 @@ def share(source: Run, target: Run) -> list[str]:
 
 def write(finished: Sequence[Run], out: Path) -> tuple[Path, Path]:
     """Write the page and the table of what the runs scored; returns both paths."""
-    fields = compared(finished)
+    return crew().told(lambda: _write(compared(finished), out))
+
+
+def _write(fields: Sequence[Field], out: Path) -> tuple[Path, Path]:
     runs.write_text(out / PAGE, comparison_page.render(fields))
     runs.write_text(out / TABLE, comparison_page.markdown(fields))
     return out / PAGE, out / TABLE

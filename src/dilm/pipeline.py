@@ -3,12 +3,15 @@
 A stage's key is a hash of its part of the recipe, the keys of the stages that it builds on and the code's version. A
 finished stage with the right key is never run again; any other is, and what it left unfinished is continued if its key
 is right. Settings that change only speed (`runtime`) are in no key.
+
+Of several processes the first decides, and keeps the books; a stage is its work alone unless it is `SHARED`.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -50,6 +53,8 @@ STAGES = (
     Stage("report", report.run, lambda r: [_reader(r)], ("evaluate",)),
 )
 NAMES = tuple(stage.name for stage in STAGES)
+SHARED = ("fit", "match", "generate")
+"""Stages in which all processes take part."""
 
 
 def keys(recipe: Recipe) -> dict[str, str]:
@@ -75,42 +80,76 @@ def run_stage(bench: Bench, name: str, **options: Any) -> dict[str, Any]:
     what it measured before it knows.
     """
     wanted = keys(bench.recipe)
-    for before in needed(name):
-        if STAGES[NAMES.index(before)].idle(bench.recipe) and not bench.run.stage(before).is_done(wanted[before]):
-            run_stage(bench, before)
-        if not bench.run.stage(before).is_done(wanted[before]):
-            raise RunError(
-                f"Stage {name!r} needs {before!r}, which is not complete in {bench.run.folder}.",
-                f"Run `dilm {before} {bench.run.folder}` first.",
-            )
-    folder, stage = bench.run.stage(name), STAGES[NAMES.index(name)]
-    if folder.is_done(wanted[name]) and not options:
-        return folder.manifest or {}
-    for later in NAMES[NAMES.index(name) + 1 :] if options else ():
-        bench.run.stage(later).clear()
-    measured = (folder.manifest or {}) if folder.is_done(wanted[name]) else {}  # what this run adds to
-    continued = folder.begin(wanted[name])
+    for before in bench.crew.told(lambda: _idle_before(bench.run, name, wanted)):
+        run_stage(bench, before)
+    folder, again = bench.run.stage(name), bool(options)
+    done = bench.crew.told(lambda: folder.manifest if folder.is_done(wanted[name]) else None)
+    if done and not again:
+        return done
+    continued = bench.crew.told(lambda: _begin(bench.run, name, wanted[name], again))
     begin = spent()
-    facts = stage.run(bench, **options)
+    facts = _work(bench, STAGES[NAMES.index(name)], options)
     took = spent() - begin
+    tokens = sum(bench.crew.gathered(took.tokens))
+    measured = done or {}  # what this run adds to
     cost = {
         "seconds": measured.get("seconds", 0.0) + took.seconds,
-        "tokens": measured.get("tokens", 0) + facts.pop("tokens", took.tokens),
+        "tokens": measured.get("tokens", 0) + facts.pop("tokens", tokens),
         "peak_mb": peak_mb(),
         "resumed": continued,
+        "processes": bench.crew.size,
     }
     manifest = {"stage": name, "key": wanted[name], "code": VERSION, **cost, **facts}
-    folder.finish(manifest)
+    bench.crew.told(lambda: folder.finish(manifest))
     return manifest
+
+
+def _begin(run: Run, name: str, key: str, again: bool) -> bool:
+    """Make a stage's folder ready, and the later stages undone where it is done again; whether work is continued."""
+    for later in NAMES[NAMES.index(name) + 1 :] if again else ():
+        run.stage(later).clear()
+    return run.stage(name).begin(key)
+
+
+def _work(bench: Bench, stage: Stage, options: dict[str, Any]) -> dict[str, Any]:
+    """The stage's facts."""
+    if stage.name in SHARED:
+        return stage.run(bench, **options)
+    return bench.crew.told(lambda: stage.run(bench, **options))
 
 
 def run_all(bench: Bench) -> None:
     """Every stage in order; what is complete is only named."""
     wanted = keys(bench.recipe)
     for stage in STAGES:
-        done = bench.run.stage(stage.name).is_done(wanted[stage.name])
-        print(f"{stage.name}: {'done already' if done else '...'}", file=sys.stderr, flush=True)
+        bench.crew.told(lambda stage=stage: _name(bench.run, stage.name, wanted[stage.name]))
         run_stage(bench, stage.name)
+
+
+def _name(run: Run, name: str, key: str) -> None:
+    done = run.stage(name).is_done(key)
+    print(f"{name}: {'done already' if done else '...'}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def at_work(run: Run) -> Iterator[Bench]:
+    """The bench of a run in whose folder no one else works; of several processes the first holds the lock for all."""
+    with ExitStack() as held:
+        bench = Bench(run)
+        bench.crew.told(lambda: held.enter_context(run.locked()))
+        yield bench
+
+
+def _idle_before(run: Run, name: str, wanted: Mapping[str, str]) -> list[str]:
+    """What this stage needs, is not complete, and has nothing to do. Raises RunError where it has."""
+    missing = [before for before in needed(name) if not run.stage(before).is_done(wanted[before])]
+    for before in missing:
+        if not STAGES[NAMES.index(before)].idle(run.recipe):
+            raise RunError(
+                f"Stage {name!r} needs {before!r}, which is not complete in {run.folder}.",
+                f"Run `dilm {before} {run.folder}` first.",
+            )
+    return missing
 
 
 def states(run: Run) -> dict[str, str]:

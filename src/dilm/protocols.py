@@ -185,12 +185,24 @@ class Shelf(Protocol[Kept]):
 
 
 class Updater(Protocol):
-    """One optimisation step from the losses of one batch."""
+    """One optimisation step from the losses of one batch, which several processes may share."""
 
     def __call__(self, losses: Iterable[Tensor], count: int) -> float:
-        """Back-propagate the mean of `count` scalar losses, one graph at a time, step, and return that mean."""
+        """Back-propagate the mean of `count` scalar losses, one graph at a time, step, and return that mean.
+
+        `losses` are those of this process's share, `count` is how many all shares have."""
         ...
 
     def on(self, loss_of: Callable[[Sequence[Any]], Tensor], rows: Sequence[Any]) -> float:
-        """One step on the mean loss of rows, in as many micro-batches as memory asks for; returns that mean."""
+        """One step on the mean loss of rows, in as many micro-batches as memory asks for; returns that mean.
+
+        `loss_of` is asked for this process's share of the rows."""
+        ...
+
+    def share(self, items: Sequence[Any]) -> Sequence[Any]:
+        """The part of the items that this process answers for."""
+        ...
+
+    def mean(self, values: Sequence[float]) -> float:
+        """The mean of what all shares gave."""
         ...

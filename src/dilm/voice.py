@@ -3,18 +3,42 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from dilm.errors import DilmError
+from dilm.runtime.processes import crew
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+
+@contextmanager
+def one_voice() -> Iterator[None]:
+    """Of several processes the first alone is heard, or the one that tells why they end; it tells before any ends."""
+    if crew().wire is None:
+        yield
+        return
+    with ExitStack() as hushed:
+        if crew().rank:
+            nowhere = hushed.enter_context(open(os.devnull, "w", encoding="utf-8"))
+            hushed.enter_context(redirect_stdout(nowhere))
+            hushed.enter_context(redirect_stderr(nowhere))
+        try:
+            yield
+        except SystemExit as end:
+            if end.code:
+                crew().part()
+            raise
+        except BaseException:
+            crew().leave_word(None)
+            raise
 
 
 @contextmanager
@@ -23,14 +47,34 @@ def telling(as_json: bool) -> Iterator[None]:
     try:
         yield
     except DilmError as fault:
+        if crew().tells(fault):
+            _tell(fault, as_json)
+        raise typer.Exit(2) from fault
+    except KeyboardInterrupt as fault:
+        if crew().tells(fault):
+            with _aloud():
+                typer.echo(f"\nStopped. What was finished is kept; continue with:\n  {_again()}", err=True)
+            crew().leave_word(None)
+        raise typer.Exit(130) from fault
+
+
+def _tell(fault: DilmError, as_json: bool) -> None:
+    with _aloud():
         typer.secho("Error: ", fg="red", bold=True, nl=False, err=True)
         typer.echo(str(fault), err=True)
         if as_json:
             typer.echo(json.dumps({"error": fault.problem, "remedy": fault.remedy}, ensure_ascii=False))
-        raise typer.Exit(2) from fault
-    except KeyboardInterrupt as fault:
-        typer.echo(f"\nStopped. What was finished is kept; continue with:\n  {_again()}", err=True)
-        raise typer.Exit(130) from fault
+    crew().leave_word(fault)
+
+
+@contextmanager
+def _aloud() -> Iterator[None]:
+    """Within, a process that `one_voice` keeps quiet is heard."""
+    with ExitStack() as heard:
+        if crew().rank and sys.__stdout__ and sys.__stderr__:
+            heard.enter_context(redirect_stdout(sys.__stdout__))
+            heard.enter_context(redirect_stderr(sys.__stderr__))
+        yield
 
 
 def _again() -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import pytest
@@ -137,6 +137,32 @@ def test_a_match_that_is_cut_in_two_is_the_same_bit_for_bit(
     assert early + list(match(second, problem, again, range(2, 5), seed=0)) == similarities
     for one, other in zip(whole.parameters(), second.parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+class Bringer:
+    """A process that answers for some classes; it takes down their losses, and steps nowhere."""
+
+    def __init__(self, *conditions: int) -> None:
+        self.conditions, self.brought = conditions, list[float]()
+
+    def share(self, items: Sequence[int]) -> Sequence[int]:
+        return [item for item in items if item in self.conditions]
+
+    def __call__(self, losses: Iterable[Tensor], count: int) -> float:
+        assert count == 2
+        self.brought += [loss.item() for loss in losses]
+        return 0.0
+
+
+def test_a_class_brings_the_same_to_a_step_in_whichever_process(
+    new_generator: Generators, new_learner: Learners, train: Dataset
+):
+    """Dropout included."""
+    generator, problem = new_generator(), matching(new_learner(), train)
+    alone, first, second = Bringer(0, 1), Bringer(0), Bringer(1)
+    for bringer in (alone, first, second):
+        list(match(generator, problem, bringer, range(1), seed=0))  # type: ignore[arg-type]
+    assert alone.brought == first.brought + second.brought and len(alone.brought) == 2
 
 
 def test_matching_goes_on_where_memory_runs_out_and_ends_the_same(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
-from statistics import fmean
 
 import torch
 from torch import Tensor
@@ -52,7 +51,7 @@ def _descend(generator: Generator, pairs: list[tuple[Example, Example]], contras
         return loss
 
     update.on(losses, range(len(pairs)))
-    return fmean(seen.values())
+    return update.mean(list(seen.values()))
 
 
 def lesson(

@@ -40,25 +40,24 @@ class Matching:
 
 def match(generator: Generator, matching: Matching, update: Updater, steps: range, seed: int) -> Iterator[float]:
     """Fine-tune the generator; yields the cosine similarity of each step, mean over conditions, after the step."""
-    conditions = generator.task.conditions
     for step in steps:
-        for condition in conditions:
+        for condition in update.share(generator.task.conditions):
             matching.proposals(condition, step)  # refresh first: sampling puts the generator in eval mode
         matching.trajectory(matching.learner, step)
         generator.train()
-        seed_torch(seed, "match", step)  # dropout
-        yield 1.0 - _descend(generator, matching, update, step)
+        yield 1.0 - _descend(generator, matching, update, step, seed)
 
 
-def _descend(generator: Generator, matching: Matching, update: Updater, step: int) -> float:
+def _descend(generator: Generator, matching: Matching, update: Updater, step: int, seed: int) -> float:
     """One step on the mean mismatch of all conditions; returns that. With less memory at once where it runs out."""
     conditions = generator.task.conditions
 
-    def once() -> float:
-        losses = (condition_mismatch(generator, matching, condition, step) for condition in conditions)
-        return update(losses, len(conditions))
+    def losses() -> Iterator[Tensor]:
+        for condition in update.share(conditions):
+            seed_torch(seed, "match", step, condition)  # dropout: the same in whichever process
+            yield condition_mismatch(generator, matching, condition, step)
 
-    return memory.with_less(once, generator.spare_memory)
+    return memory.with_less(lambda: update(losses(), len(conditions)), generator.spare_memory)
 
 
 def condition_mismatch(generator: Generator, matching: Matching, condition: int, step: int) -> Tensor:

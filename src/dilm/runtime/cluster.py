@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from dilm.errors import ResourceError
+from dilm.runtime import processes
 from dilm.runtime.workers import one_thread
 
 Job = TypeVar("Job")
@@ -46,6 +47,7 @@ def run(work: Callable[[Job], Result], jobs: Iterable[Job], address: str = "") -
 def _alone(work: Callable[[Job], Result], job: Job) -> Result:
     """What a node does."""
     os.environ["DILM_PROGRESS"] = "none"
+    processes.forget()
     with one_thread():
         return work(job)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from dilm.errors import RecipeError
+from dilm.runtime.processes import ALONE, Crew
 
 PRECISIONS = ("auto", "fp32", "bf16")
 
@@ -39,6 +40,24 @@ def choose(device: str = "auto", precision: str = "auto", threads: int = 0, reco
         torch.set_num_threads(threads)
     found = _device(device)
     return Place(found, precision == "bf16" or (precision == "auto" and bf16_is_fast(found)), recompute)
+
+
+def one_each(name: str, crew: Crew) -> str:
+    """The device of this process among those on its machine: GPUs are dealt out, a CPU is shared.
+
+    Raises RecipeError where all are to use the same GPU, or where there are too few.
+    """
+    if crew is ALONE or not (name.startswith("cuda") or (name == "auto" and torch.cuda.is_available())):
+        return name
+    if name.startswith("cuda:"):
+        raise RecipeError(f"Several processes cannot share {name!r}.", "Use `--device cuda`, or start one process.")
+    if crew.machine_rank >= torch.cuda.device_count():
+        raise RecipeError(
+            f"There are more processes than GPUs on this machine: {torch.cuda.device_count()}.",
+            "Start one process for each GPU, or use `--device cpu`.",
+        )
+    torch.cuda.set_device(crew.machine_rank)
+    return f"cuda:{crew.machine_rank}"
 
 
 def bf16_is_fast(device: torch.device) -> bool:

@@ -10,9 +10,13 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from dilm.errors import ResourceError
 from dilm.runtime.memory import Appetite
+from dilm.runtime.processes import ALONE, Crew
 
 Row = TypeVar("Row")
+
+LESS = "Continue the run with a smaller batch (`fit.batch`, `match.synthetic`) or `runtime.recompute=true`."
 
 
 @dataclass(frozen=True)
@@ -44,11 +48,15 @@ class Schedule:
 
 
 class AdamW:
-    """The default `Updater`: its step count is its only memory besides torch's own optimiser state."""
+    """The default `Updater`: its step count is its only memory besides torch's own optimiser state.
 
-    def __init__(self, parameters: Iterable[nn.Parameter], schedule: Schedule) -> None:
+    Processes of a crew begin with equal weights and keep them: the gradient is the sum of their shares everywhere.
+    """
+
+    def __init__(self, parameters: Iterable[nn.Parameter], schedule: Schedule, crew: Crew = ALONE) -> None:
         self.parameters = [parameter for parameter in parameters if parameter.requires_grad]
         self.schedule = schedule
+        self.crew = crew
         self.step = 0
         self.appetite = Appetite()
         decayed = [p for p in self.parameters if p.ndim >= 2]
@@ -57,30 +65,48 @@ class AdamW:
         self.adam = torch.optim.AdamW(groups, lr=schedule.lr, fused=True)
 
     def __call__(self, losses: Iterable[Tensor], count: int) -> float:
-        """Back-propagate the mean of `count` scalar losses one graph at a time, then step; returns the mean."""
+        """Back-propagate the mean of `count` scalar losses one graph at a time, then step; returns the mean.
+
+        Of several processes each brings the losses of its share, and `count` is that of all.
+        """
         self.adam.zero_grad(set_to_none=True)
         total = 0.0
         for loss in losses:
             (loss / count).backward(inputs=self.parameters)  # and into nothing else that the loss depends on
             total += float(loss.detach())
+        steps, totals = zip(*self.crew.gathered((self.step, total)), strict=True)
+        if len(set(steps)) > 1:  # a step was begun anew here for want of memory after it was finished elsewhere
+            raise ResourceError("Memory ran out in the middle of a step of several processes.", LESS)
+        self.crew.add_gradients(self.parameters)
         nn.utils.clip_grad_norm_(self.parameters, self.schedule.clip)
         for group in self.adam.param_groups:
             group["lr"] = self.schedule.rate(self.step)
         self.adam.step()
         self.step += 1
-        return total / count
+        return sum(totals) / count
 
     def on(self, loss_of: Callable[[Sequence[Row]], Tensor], rows: Sequence[Row]) -> float:
         """One step on the mean loss of `rows`, given each one's, n rows -> [n]; returns that mean, before the step.
 
-        Where memory does not suffice, from then on in micro-batches: the same gradient, but for rounding and dropout.
+        Where memory does not suffice, from then on in micro-batches; of several processes each takes its share of the
+        rows. The same gradient, but for rounding and dropout.
         """
+        own = self.share(rows)
+        self.crew.draw_apart()
 
         def step(size: int) -> float:
-            parts = (rows[first : first + size] for first in range(0, len(rows), size))
+            parts = (own[first : first + size] for first in range(0, len(own), size))
             return self((loss_of(part).sum() / len(rows) for part in parts), 1)
 
-        return self.appetite.feed(len(rows), step)
+        return self.appetite.feed(max(len(own), 1), step)
+
+    def share(self, items: Sequence[Row]) -> Sequence[Row]:
+        """The part of the items whose losses this process brings to a step."""
+        return self.crew.share(items)
+
+    def mean(self, values: Sequence[float]) -> float:
+        """The mean over all parts."""
+        return self.crew.mean(values)
 
     def state(self) -> dict[str, Any]:
         """Everything that a resumed run needs."""

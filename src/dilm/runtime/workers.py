@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import TypeVar
 
+from dilm.runtime import processes
+
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
@@ -63,12 +65,13 @@ def one_thread() -> Iterator[None]:
 
 
 def _begin_worker(parent: int) -> None:
-    """One thread, no bars of its own, and an end when the parent is killed or somebody presses Ctrl-C."""
+    """One thread, no bars and no rank of its own, and an end when the parent is killed or somebody presses Ctrl-C."""
     import torch
 
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # at once and without a word: the parent tells what happened
     torch.set_num_threads(1)
     os.environ["DILM_PROGRESS"] = "none"
+    processes.forget()
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 

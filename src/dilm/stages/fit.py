@@ -7,6 +7,7 @@ from typing import Any
 
 from dilm.build import Bench, peak_rate
 from dilm.distillation.fit import Lessons, fit, held_out_nll, told_apart
+from dilm.models.causal import CausalGenerator
 from dilm.runtime.optimize import AdamW, Schedule
 from dilm.runtime.progress import bar
 from dilm.runtime.seeding import python_stream
@@ -23,9 +24,8 @@ def run(bench: Bench) -> dict[str, Any]:
     if wanted.name_classes:
         generator.name_classes()
     rate = peak_rate(wanted.lr, bench.recipe.models.generator, scratch=1e-3, pretrained=3e-4)
-    update = AdamW(
-        generator.parameters(), Schedule(wanted.steps, rate, wanted.warmup, wanted.weight_decay, wanted.clip)
-    )
+    schedule = Schedule(wanted.steps, rate, wanted.warmup, wanted.weight_decay, wanted.clip)
+    update = AdamW(generator.parameters(), schedule, bench.crew)
     lessons = Lessons(bench.splits.train, wanted.batch, wanted.contrast, seed)
     training = Training(bench.folder("fit"), generator.model, update)
     training.resume()
@@ -36,13 +36,17 @@ def run(bench: Bench) -> dict[str, Any]:
             for loss in fit(generator, lessons, update, chunk):
                 losses.append(loss)
                 advance(1, nll=loss)
-            dev_nll = held_out_nll(generator, bench.splits.dev)
+            dev_nll = bench.crew.told(lambda: held_out_nll(generator, bench.splits.dev))
             training.rows.append({"step": training.step, "train_nll": fmean(losses), "dev_nll": dev_nll})
             training.measured(-dev_nll)
             training.checkpoint()
+    return bench.crew.told(lambda: _finish(bench, generator, training))
+
+
+def _finish(bench: Bench, generator: CausalGenerator, training: Training) -> dict[str, Any]:
     training.finish()
     generator.save(bench.folder("fit") / "model")
     training.clean()
-    asked = bench.splits.dev.sample(TOLD_APART_ROWS, python_stream(seed, "told apart"))
+    asked = bench.splits.dev.sample(TOLD_APART_ROWS, python_stream(bench.recipe.seed, "told apart"))
     known = told_apart(generator, asked)
     return {"curve": training.rows, "steps": training.step, "dev_nll": -(training.best or 0.0), "told_apart": known}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +28,15 @@ def run(bench: Bench) -> dict[str, Any]:
     recipe = bench.recipe
     names = [name for name in SOURCES if name == "dilm" or asks_untuned(recipe)]
     per_class = recipe.generate.oversample * recipe.per_class
-    total = len(names) * recipe.select.sets * per_class * len(bench.task.labels)
+    own_sets = bench.crew.share(range(recipe.select.sets))
+    total = len(names) * len(own_sets) * per_class * len(bench.task.labels)
     verdicts: dict[str, dict[str, int]] = {}
     begin, own = spent(), 0.0
     with bar("write the pools", total) as advance:
         for name in names:
             if twin := next((other for other in verdicts if _writes_the_same(bench, other, name)), None):
                 verdicts[name] = verdicts[twin]
-                _copy(bench, twin, name)
+                bench.crew.told(partial(_copy, bench, twin, name))
                 advance(total // len(names))
             else:
                 verdicts[name] = _write(bench, name, per_class, advance)
@@ -58,14 +60,20 @@ def pool(bench: Bench, name: str, number: int) -> Dataset:
 
 
 def _write(bench: Bench, name: str, per_class: int, advance: Callable[[int], None]) -> dict[str, int]:
+    """Processes share the sets, whose draws do not depend on each other, and all know the verdicts."""
     recipe, generator = bench.recipe, bench.generator(SOURCES[name])
-    verdicts = Counter[str]()
-    for number in range(recipe.select.sets):
+    own: dict[int, tuple[Dataset, Counter[str]]] = {}
+    for number in bench.crew.share(range(recipe.select.sets)):
         rng = torch_stream(recipe.seed, "pool", number)
-        texts, counted = write_pool(generator, per_class, recipe.generate.attempts, rng, advance)
+        own[number] = write_pool(generator, per_class, recipe.generate.attempts, rng, advance)
+    pools = [pool for several in bench.crew.gathered(own) for pool in several.items()]
+    bench.crew.told(lambda: _keep(bench, name, {number: texts for number, (texts, _) in pools}))
+    return dict(sum((counted for _, (_, counted) in pools), Counter[str]()))
+
+
+def _keep(bench: Bench, name: str, pools: Mapping[int, Dataset]) -> None:
+    for number, texts in pools.items():
         write_dataset(_file(bench, name, number), texts)
-        verdicts += counted
-    return dict(verdicts)
 
 
 def _writes_the_same(bench: Bench, one: str, other: str) -> bool:

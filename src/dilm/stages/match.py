@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
+
+import numpy as np
 
 from dilm.build import Bench, peak_rate
 from dilm.coresets.kmeans_nearest import KMeansNearest
@@ -27,7 +30,7 @@ from dilm.runtime.optimize import AdamW, Schedule
 from dilm.runtime.progress import bar
 from dilm.runtime.seeding import derive, numpy_stream, python_stream, torch_stream
 from dilm.stages.training import Training
-from dilm.types import Dataset
+from dilm.types import Dataset, Selection
 
 
 def run(bench: Bench) -> dict[str, Any]:
@@ -36,13 +39,16 @@ def run(bench: Bench) -> dict[str, Any]:
     generator = bench.generator("fit")
     generator.likelihood = wanted.likelihood
     rate = peak_rate(wanted.lr, bench.recipe.models.generator, scratch=1e-4, pretrained=3e-5)
-    update = AdamW(
-        generator.parameters(), Schedule(wanted.steps, rate, wanted.warmup, wanted.weight_decay, wanted.clip)
-    )
+    schedule = Schedule(wanted.steps, rate, wanted.warmup, wanted.weight_decay, wanted.clip)
+    update = AdamW(generator.parameters(), schedule, bench.crew)
     training = Training(bench.folder("match"), generator.model, update)
     training.resume()
     if training.step < wanted.steps:
         _train(bench, generator, training)
+    return bench.crew.told(lambda: _finish(bench, generator, training))
+
+
+def _finish(bench: Bench, generator: CausalGenerator, training: Training) -> dict[str, Any]:
     training.finish()
     generator.save(bench.folder("match") / "model")
     training.clean()
@@ -128,29 +134,36 @@ def _teachers(bench: Bench, seed: int) -> dict[int, list[Dataset]]:
     sets: dict[int, list[Dataset]] = {condition: [] for condition in train.task.conditions}
     with bar("choose the teachers", wanted.teacher_sets) as advance:
         for number in range(wanted.teacher_sets):
-            rng = numpy_stream(seed, "teachers", number)
-            per_class = min(wanted.real, *train.counts)
-            chosen = KMeansNearest(bench.encoder)(train, per_class, rng).apply(train)
+            chosen = bench.crew.told(partial(_choose, bench, numpy_stream(seed, "teachers", number))).apply(train)
             for condition, teachers in sets.items():
                 teachers.append(chosen.of(condition))
             advance(1)
     return sets
 
 
+def _choose(bench: Bench, rng: np.random.Generator) -> Selection:
+    train = bench.splits.train
+    return KMeansNearest(bench.encoder)(train, min(bench.recipe.match.real, *train.counts), rng)
+
+
 def _measure(bench: Bench, generator: CausalGenerator, examiner: Examiner, training: Training) -> None:
-    """Dev score of what the generator would deliver now: pools, selections, and a training on each."""
+    """Dev score of what the generator would deliver now: pools, selections, and a training on each.
+
+    The sets are shared among processes: the draws for one do not depend on who takes it.
+    """
     wanted, seed = bench.recipe.match, derive(bench.recipe.seed, "check")
     dev = bench.splits.dev.sample(wanted.check_rows, python_stream(seed, "dev"))
     schedule = Schedule(wanted.check_steps, bench.recipe.evaluate.lr, bench.recipe.evaluate.warmup)
     learner, scores = examiner.learner, []
-    for number in range(wanted.check_sets):
+    for number in bench.crew.share(range(wanted.check_sets)):
         wanted_texts = wanted.check_per_class * wanted.check_oversample
         pool, _ = write_pool(generator, wanted_texts, 4, torch_stream(seed, "pool", number), lambda _: None)
         chosen = examiner.select(pool, wanted.check_per_class, numpy_stream(seed, "select", number)).apply(pool)
         finetune(learner, chosen, schedule, bench.recipe.evaluate.batch, derive(seed, number))
         scores.append(score(dev.task.metric, learner.predict(dev), dev.labels, len(dev.task.labels)))
-    training.rows.append({"step": training.step, "dev_score": fmean(scores)})
-    training.measured(fmean(scores))
+    dev_score = bench.crew.mean(scores)
+    training.rows.append({"step": training.step, "dev_score": dev_score})
+    training.measured(dev_score)
 
 
 def _check_selector(bench: Bench) -> Selector:

@@ -15,7 +15,10 @@ from dilm.runtime.optimize import AdamW
 
 @dataclass
 class Training:
-    """State of one optimisation. `better` values are higher; `rows` is the curve that the report draws."""
+    """State of one optimisation. `better` values are higher; `rows` is the curve that the report draws.
+
+    Of several processes all know all of it, and the first writes.
+    """
 
     folder: Path
     model: nn.Module
@@ -30,9 +33,13 @@ class Training:
         return self.update.step
 
     def resume(self) -> None:
-        """Continue from the checkpoint, if there is one."""
-        if not self._file.exists():
-            return
+        """Continue from the checkpoint, if there is one; all processes with the same weights."""
+        crew = self.update.crew
+        if crew.told(self._file.exists):
+            self._restore()
+        crew.start_alike(self.model)
+
+    def _restore(self) -> None:
         state = torch.load(self._file, map_location=next(self.model.parameters()).device, weights_only=True)
         self.model.load_state_dict(state["model"])
         self.update.restore(state["update"])
@@ -42,14 +49,14 @@ class Training:
         """Take note of a measurement; its weights are kept when it is the best so far."""
         if self.best is None or value > self.best:
             self.best, self.stale = value, 0
-            _save(self.model.state_dict(), self.folder / "best.pt")
+            self._save(self.model.state_dict(), self.folder / "best.pt")
         else:
             self.stale += 1
 
     def checkpoint(self) -> None:
         """A kill from here on loses only what follows."""
         state: dict[str, Any] = {"model": self.model.state_dict(), "update": self.update.state()}
-        _save(state | {"rows": self.rows, "best": self.best, "stale": self.stale}, self._file)
+        self._save(state | {"rows": self.rows, "best": self.best, "stale": self.stale}, self._file)
 
     def finish(self) -> None:
         """Put the best weights into the model, the last ones where nothing was measured."""
@@ -65,8 +72,9 @@ class Training:
     def _file(self) -> Path:
         return self.folder / "checkpoint.pt"
 
-
-def _save(state: Any, path: Path) -> None:
-    unfinished = path.with_suffix(".part")
-    torch.save(state, unfinished)
-    os.replace(unfinished, path)
+    def _save(self, state: Any, path: Path) -> None:
+        if self.update.crew.rank:
+            return
+        unfinished = path.with_suffix(".part")
+        torch.save(state, unfinished)
+        os.replace(unfinished, path)

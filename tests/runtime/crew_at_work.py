@@ -1,0 +1,89 @@
+"""What each of a few processes finds when they work together; printed as one JSON object. Run by test_processes."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import torch
+from torch import Tensor, nn
+
+from dilm.errors import RecipeError
+from dilm.runtime import processes
+from dilm.runtime.optimize import AdamW, Schedule
+
+STEPS = 4
+
+
+def net(inputs: int = 3) -> nn.Module:
+    """Two layers, and one that no loss ever touches."""
+    torch.manual_seed(0)
+    return nn.ModuleDict({"first": nn.Linear(inputs, 5), "last": nn.Linear(5, 1), "idle": nn.Linear(2, 2)})
+
+
+def batch(rows: int) -> list[Tensor]:
+    return list(torch.randn(rows, 3, generator=torch.Generator().manual_seed(rows)))
+
+
+def trained(crew: processes.Crew, rows: int) -> list[float]:
+    """What weights and losses some steps on so many rows lead to: rows by `on`, then their losses one by one."""
+    model = net()
+    update = AdamW(model.parameters(), Schedule(2 * STEPS, 1e-2), crew)
+
+    def losses(part: list[Tensor]) -> Tensor:
+        return model["last"](model["first"](torch.stack(part)).tanh()).square().squeeze(1)
+
+    told = [update.on(losses, batch(rows)) for _ in range(STEPS)]
+    told += [update((losses([row]).sum() for row in update.share(batch(rows))), rows) for _ in range(STEPS)]
+    assert all(parameter.grad is None for parameter in model["idle"].parameters())
+    return [*told, *nn.utils.parameters_to_vector(model.parameters()).tolist()]
+
+
+def relayed(crew: processes.Crew) -> str:
+    """How a fault of the first reaches this process."""
+
+    def fail() -> None:
+        assert crew.size == 1 and crew.share("ab") == "ab" and crew.told(lambda: 7) == 7 and crew.mean([2.0]) == 2.0
+        raise RecipeError("wrong", "mend it")
+
+    try:
+        crew.told(fail)
+    except RecipeError as fault:
+        return f"{fault}; {type(fault.__cause__).__name__}"
+    return "nothing"
+
+
+def drawn(crew: processes.Crew) -> float:
+    torch.manual_seed(5)
+    crew.draw_apart()
+    return torch.rand(1).item()
+
+
+def alike(crew: processes.Crew) -> list[float]:
+    model = nn.Linear(2, 2)
+    nn.init.constant_(model.weight, float(crew.rank + 1))
+    crew.start_alike(model)
+    return model.weight.flatten().tolist()
+
+
+def main() -> None:
+    crew = processes.crew()
+    found = {
+        "rank": crew.rank,
+        "size": crew.size,
+        "share": list(crew.share(range(7))),
+        "empty": list(crew.share(range(1))),
+        "told": crew.told(os.getpid),
+        "gathered": crew.gathered(crew.rank),
+        "mean": crew.mean([1.0, 2.0, 6.0][crew.rank :: crew.size]),
+        "trained": {rows: trained(crew, rows) for rows in (1, 5)},
+        "relayed": relayed(crew),
+        "drawn": drawn(crew),
+        "alike": alike(crew),
+        "tells": crew.tells(RecipeError("wrong", "mend it")),
+    }
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
