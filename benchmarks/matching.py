@@ -1,17 +1,21 @@
-"""Seconds and memory of a matching step: the plain published method against ours, same models, same rows.
+"""Seconds and memory of a matching stage: the plain published method against ours, same models, same rows.
 
     .venv/bin/python benchmarks/matching.py --size tiny --json
 
-The plain road is the published one (paper 3.2 and its configurations): 20 learner steps of 64 real rows before every
-matching step, gradients of 200 real rows by a backward pass through the learner, and those of the synthetic texts by
-one that keeps its graph. Ours is `dilm match`: a few learner lives trained once, teacher gradients remembered, head
-gradients in closed form. Writing the proposals is the same for both and left out. Models have random weights.
+The plain road (`plain_method.py`) is the published one on transformers alone: 20 learner steps of 64 real rows before
+every matching step, gradients of 200 real rows by a backward pass through the learner, those of the synthetic texts by
+one that keeps its graph, texts padded to the longest of their batch and written by `generate`. Ours is `dilm match`: a
+bank of learner lives on disk, teacher gradients remembered, head gradients in closed form, its own sampler. Models have
+random weights. Texts to be matched are real rows, since random models write random lengths; what writing takes is
+measured apart, on a model that ends its texts (`sampling.py`).
 
-Rounds alternate between the roads; the figures are medians over rounds of ratios within a round. `speedup` is that of
-a stage of 40 steps which trains its bank of learner lives first; `speedup_bank_known` that of one which finds it in the
-user's cache, as every later run on the same rows does; `bound` that of a road on which nothing but the generator's own
-training takes time: no matching can be faster. Memory is the highest resident size of a process that walks one road,
-less what it held when the models were open.
+`speedup` is that of the paper's stage: 20,000 steps, for ours 10 lives of 10 ages, for both 10 teacher sets. It is put
+together from the measured seconds of a step, of writing its texts, of growing by one age and of a teacher gradient,
+each as often as the stage needs it. `speedup_short` is the same for the recipe's default, 40 steps and a bank of one
+life from nothing; `speedup_step` that of one step whose learner and teachers are known, without writing; `bound` that
+of a road on which nothing but the generator's own training takes time. Rounds alternate between the roads; the figures
+are medians over rounds of ratios within a round. Memory is the highest resident size of a process that walks one road,
+less what it held when the models were open; `frugal` is ours with activations computed again (`runtime.recompute`).
 """
 
 from __future__ import annotations
@@ -24,33 +28,33 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from plain_method import BATCH, LEARNER_STEPS, REAL, SYNTHETIC, PlainMethod, Rows
+from sampling import Job, ending
+from sampling import ours as write_ours
+from sampling import theirs as write_plainly
 from transformers import BertConfig, BertForMaskedLM, GPT2Config, GPT2LMHeadModel
 
 from dilm.data.load import Limits, load
-from dilm.distillation.match import GradientRoad, Matching, closed_form, match
-from dilm.distillation.targets import Representatives
-from dilm.distillation.trajectory import Ageing, Cached, Fresh
+from dilm.distillation.match import Matching, closed_form, match
+from dilm.distillation.targets import Representatives, mean_gradient
+from dilm.distillation.trajectory import Ageing, Cached
 from dilm.models import scratch
 from dilm.models.causal import CausalGenerator
 from dilm.models.classifier import Classifier
-from dilm.numerics.gradients import weighted_gradient
+from dilm.models.snapshots import Snapshots
 from dilm.runtime.device import choose
 from dilm.runtime.memory import peak_mb
 from dilm.runtime.optimize import AdamW, Schedule
 from dilm.runtime.seeding import python_stream
 from dilm.types import Dataset, Example
 
-LIFE, AGE_STEPS, BATCH = 10, 20, 64
-"""Matching steps of one learner, its training steps between them, rows in each of these (paper 1.7)."""
-REAL, SYNTHETIC, TEACHER_SETS = 200, 64, 3
-LIVES, AGES, STAGE = 1, 5, 40
-"""Our defaults: of the bank, and matching steps of a stage."""
+SETS = 3
+"""Teacher sets that are really made here; what one costs does not depend on their number."""
 
 
 @dataclass(frozen=True)
@@ -61,15 +65,37 @@ class Shape:
     learner: tuple[int, int, int]
     plain_steps: int
     our_steps: int
+    written: int
+    """Texts that are written at once; the paper's 512 where that does not take minutes."""
     rounds: int
 
 
 SHAPES = {
-    "tiny": Shape((2, 128, 4000), (2, 128, 4000), plain_steps=2, our_steps=10, rounds=3),
-    "small": Shape((6, 384, 30522), (6, 384, 30522), plain_steps=1, our_steps=5, rounds=3),
-    "base": Shape((12, 768, 50257), (12, 768, 30522), plain_steps=1, our_steps=3, rounds=3),
+    "tiny": Shape((2, 128, 4000), (2, 128, 4000), plain_steps=2, our_steps=10, written=512, rounds=5),
+    "small": Shape((6, 384, 30522), (6, 384, 30522), plain_steps=1, our_steps=5, written=128, rounds=3),
+    "base": Shape((12, 768, 50257), (12, 768, 30522), plain_steps=1, our_steps=3, written=64, rounds=3),
 }
 """`tiny` as in the demo, `small` like MiniLM-L6, `base` like GPT-2 and BERT-base."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """How often a stage does what is done once."""
+
+    steps: int
+    lives: int
+    ages: int
+    sets: int
+
+    def seconds(self, part: dict[str, float]) -> float:
+        """Of a step of ours, with its share of the bank and of the teachers' gradients."""
+        states = self.lives * self.ages * self.sets
+        met = states * (1 - (1 - 1 / states) ** self.steps)  # of those drawn again and again, the expected number
+        once = self.lives * (self.ages - 1) * part["our_age"] + met * part["our_teachers"]
+        return part["our_step"] + part["our_writing"] + once / self.steps
+
+
+PAPER, SHORT = Stage(20_000, 10, 10, 10), Stage(40, 1, 5, 3)
 
 
 @dataclass(frozen=True)
@@ -79,9 +105,10 @@ class Table:
     generator: CausalGenerator
     learner: Classifier
     train: Dataset
+    folder: Path
 
     def proposals(self, condition: int, step: int) -> list[Example]:
-        """Real rows stand in for written ones: their lengths are alike, and both roads read the same."""
+        """Real rows in place of written ones."""
         return list(self.train.of(condition).sample(SYNTHETIC, python_stream(1, condition, step)))
 
 
@@ -90,7 +117,7 @@ def main() -> None:
     parser.add_argument("--size", choices=SHAPES, default="tiny")
     parser.add_argument("--json", action="store_true", help="one line with the figures, nothing else")
     parser.add_argument("--threads", type=int, default=0, help="torch threads; 0: torch's choice")
-    parser.add_argument("--memory-of", choices=("plain", "ours"), help=argparse.SUPPRESS)
+    parser.add_argument("--memory-of", choices=("plain", "ours", "frugal"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.threads:
         torch.set_num_threads(given.threads)
@@ -106,30 +133,42 @@ def measured(size: str, threads: int) -> dict[str, object]:
     shape = SHAPES[size]
     with tempfile.TemporaryDirectory() as folder:
         table = opened(shape, Path(folder))
-        rounds = [{**causes(table), **stages(table, shape)} for _ in range(shape.rounds)]
-    megabytes = {road: _memory_in_a_process(road, size, threads) for road in ("plain", "ours")}
-    ratios = {
-        name: [each[f"plain_{name}"] / each[f"our_{name}"] for each in rounds]
-        for name in ("stage", "step", "teacher", "synthetic")
-    }
-    bound = [each["plain_step"] / each["generator_step"] for each in rounds]
-    medians = {name: statistics.median(each[name] for each in rounds) for name in rounds[0]}
+        rounds = [parts(table, size, number) for number in range(shape.rounds)]
+    megabytes = {road: _memory_in_a_process(road, size, threads) for road in ("plain", "ours", "frugal")}
+    paper = [ratio(each, PAPER.seconds(each)) for each in rounds]
     return {
         "size": size,
-        "speedup": round(statistics.median(ratios["stage"]), 2),
-        "speedup_range": [round(min(ratios["stage"]), 2), round(max(ratios["stage"]), 2)],
-        "speedup_bank_known": round(statistics.median(ratios["step"]), 2),
-        "bound": round(statistics.median(bound), 2),
+        "speedup": round(statistics.median(paper), 2),
+        "speedup_range": [round(min(paper), 2), round(max(paper), 2)],
+        "speedup_short": _median(ratio(each, SHORT.seconds(each)) for each in rounds),
+        "speedup_step": _median(each["plain_step"] / each["our_step"] for each in rounds),
+        "bound": _median(each["plain_step"] / each["generator_step"] for each in rounds),
         "memory_ratio": round(megabytes["ours"] / megabytes["plain"], 3),
-        "causes": {
-            "teacher gradient, closed form, each time": round(statistics.median(ratios["teacher"]), 2),
-            "synthetic gradient, closed form": round(statistics.median(ratios["synthetic"]), 2),
-        },
-        "milliseconds": {name: round(1000 * value, 1) for name, value in medians.items()},
+        "memory_ratio_frugal": round(megabytes["frugal"] / megabytes["plain"], 3),
+        "causes": {name: _median(each[name] for each in map(causes, rounds)) for name in causes(rounds[0])},
+        "milliseconds": {name: round(1000 * statistics.median(r[name] for r in rounds), 1) for name in rounds[0]},
         "megabytes": megabytes,
         "rounds": shape.rounds,
         "threads": torch.get_num_threads(),
     }
+
+
+def ratio(part: dict[str, float], ours: float) -> float:
+    """Of the plain stage to ours, for a step: nothing of the plain one is done once."""
+    return (part["plain_step"] + part["plain_writing"]) / ours
+
+
+def causes(part: dict[str, float]) -> dict[str, float]:
+    """How much of a plain step each difference saves, as a share of it: they add up to what the paper's stage saves."""
+    whole = part["plain_step"] + part["plain_writing"]
+    teachers = part["plain_teachers"] + part["plain_synthetic"] - part["our_synthetic"]
+    saved = {
+        "learner lives trained once": part["plain_learner"],
+        "head gradients in closed form, teachers' remembered": teachers,
+        "likelihoods without padding": part["plain_likelihoods"] - part["generator_step"],
+        "a sampler of our own": part["plain_writing"] - part["our_writing"],
+    }
+    return {name: seconds / whole for name, seconds in saved.items()}
 
 
 def told(found: dict[str, object]) -> str:
@@ -141,21 +180,52 @@ def told(found: dict[str, object]) -> str:
     return "\n".join(lines)
 
 
-def stages(table: Table, shape: Shape) -> dict[str, float]:
-    """Seconds of a step of the whole stage, on either road; ours with its share of the bank, and without."""
-    step, begin = _plain_seconds(table, shape.plain_steps), time.perf_counter()
-    matching = ours(table)
-    bank = time.perf_counter() - begin
-    walk(table, matching, range(1))
-    mine = _seconds(lambda: walk(table, matching, range(1, 1 + shape.our_steps))) / shape.our_steps
+def parts(table: Table, size: str, number: int) -> dict[str, float]:
+    """Seconds of everything that a stage of either road is made of, measured in turn."""
+    shape, road = SHAPES[size], plain(table)
+    plain_step = _mean_seconds(lambda step: road.step(step, _texts(table, step)), shape.plain_steps)
+    bank, grown = _filled(table, number)
+    matching = ours(table, bank)
+    steps = range(shape.our_steps)
+    walk(table, matching, steps)  # now every teacher of these steps is known
+    our_step = _seconds(lambda: walk(table, matching, steps)) / len(steps)
+    known = [examples for several in matching.target.sets.values() for examples in several]  # type: ignore[attr-defined]
     return {
-        "plain_stage": step,
-        "plain_step": step,
-        "bank": bank,
-        "our_step": mine,
-        "our_stage": mine + bank / STAGE,
-        "generator_step": _seconds(lambda: _generator_steps(table, shape.our_steps)) / shape.our_steps,
+        "plain_step": plain_step,
+        **_of_the_plain_step(table, road),
+        "our_step": our_step,
+        "our_age": grown,
+        "our_teachers": _mean_seconds(lambda which: mean_gradient(table.learner, known[which]), 2) * 2,
+        "our_synthetic": 2 * _seconds(lambda: table.learner.gradients(table.proposals(0, 0))),
+        "generator_step": _seconds(lambda: _generator_steps(table, len(steps))) / len(steps),
+        **_writing(table, size),
     }
+
+
+def _of_the_plain_step(table: Table, road: PlainMethod) -> dict[str, float]:
+    """What its time goes into, both classes together."""
+    texts = _texts(table, 0)[0]
+    weights = torch.full((SYNTHETIC,), 1 / SYNTHETIC, requires_grad=True)
+    rng = python_stream(2)
+    return {
+        "plain_learner": _seconds(lambda: road.train_learner(rng)),
+        "plain_teachers": 2 * _seconds(lambda: road.real_gradient(rng.sample(road.rows.of[0], REAL), 0)),
+        "plain_synthetic": 2 * _seconds(lambda: road.synthetic_gradient(texts, 0, weights).sum().backward()),
+        "plain_likelihoods": 2 * _seconds(lambda: road.nll(texts, 0).mean().backward()),
+    }
+
+
+def _writing(table: Table, size: str) -> dict[str, float]:
+    """Seconds for the texts of a step, from those of a full batch."""
+    job = Job(ending(size), SHAPES[size].written, SHAPES[size].written)
+    lengths = table.generator.lengths([each for condition in (0, 1) for each in table.proposals(condition, 0)])
+    found = {}
+    for name, write in (("plain_writing", write_plainly), ("our_writing", write_ours)):
+        with torch.no_grad():
+            begin = time.perf_counter()
+            tokens = write(job, 0)
+        found[name] = (time.perf_counter() - begin) / tokens * int(lengths.sum())
+    return found
 
 
 def _generator_steps(table: Table, steps: int) -> None:
@@ -168,55 +238,38 @@ def _generator_steps(table: Table, steps: int) -> None:
         update(losses, len(conditions))
 
 
-def _plain_seconds(table: Table, steps: int) -> float:
-    """Of a step, after the first, before which the learner is not trained."""
-    matching = plain(table)
-    walk(table, matching, range(1))
-    return _seconds(lambda: walk(table, matching, range(1, 1 + steps))) / steps
+def plain(table: Table) -> PlainMethod:
+    """The published road, on the models of ours."""
+    rows = Rows([[row.texts[0] for row in table.train.of(condition)] for condition in table.train.task.conditions])
+    generator, learner = table.generator, table.learner
+    return PlainMethod(
+        (generator.model, generator.tokenizer), (learner.model, learner.encodings.tokenizer), generator.conditions, rows
+    )
 
 
-def causes(table: Table) -> dict[str, float]:
-    """Seconds of the parts that a step is made of, one condition."""
-    learner, rows, texts = table.learner, list(table.train.of(0).examples[:REAL]), table.proposals(0, 0)
-    weights = torch.full((SYNTHETIC,), 1 / SYNTHETIC, requires_grad=True)
-    ageing = _ageing(table.train, LIFE)
-    update = ageing.start(learner, 0)
-
-    def through(road: GradientRoad) -> Callable[[], object]:
-        return lambda: torch.autograd.grad(road(learner, texts, weights).square().sum(), weights)
-
-    return {
-        "learner_steps": _seconds(lambda: ageing.grow(learner, update, 0)),
-        "plain_teacher": _seconds(lambda: by_backward(learner, rows)),
-        "our_teacher": _seconds(lambda: learner.gradients(rows).mean(0)),
-        "plain_synthetic": _seconds(through(by_double_backward)),
-        "our_synthetic": _seconds(through(closed_form)),
-        "generator": _seconds(lambda: table.generator.nll(texts).mean().backward()),
-    }
+def _texts(table: Table, step: int) -> list[list[str]]:
+    conditions = table.train.task.conditions
+    return [[row.texts[0] for row in table.proposals(condition, step)] for condition in conditions]
 
 
-def plain(table: Table) -> Matching:
-    """The published road."""
+def _filled(table: Table, number: int) -> tuple[Cached, float]:
+    """A bank of our default on disk, and seconds for one age of a life."""
+    ageing = Ageing(
+        table.train, SHORT.ages, LEARNER_STEPS, Schedule(SHORT.ages * LEARNER_STEPS, 1e-4, 0.5), BATCH, number
+    )
+    bank = Cached(ageing, SHORT.lives, bank=Snapshots(table.folder / f"lives-{number}", table.learner.pristine))
+    seconds = _seconds(lambda: bank.fill(table.learner, lambda: None))
+    return bank, seconds / (SHORT.lives * (SHORT.ages - 1))
+
+
+def ours(table: Table, bank: Cached) -> Matching:
+    """What `dilm match` does."""
     train = table.train
-
-    def target(learner: Classifier, condition: int, step: int) -> Tensor:
-        return by_backward(learner, train.of(condition).sample(REAL, python_stream(0, condition, step)).examples)
-
-    trajectory = Fresh(_ageing(train, LIFE))
-    return Matching(table.learner, trajectory, target, table.proposals, by_double_backward)
-
-
-def ours(table: Table) -> Matching:
-    """What `dilm match` does, the bank still to be filled."""
-    train = table.train
-    trajectory = Cached(_ageing(train, AGES), LIVES)
-    trajectory.fill(table.learner, lambda: None)
     sets = {
-        condition: [train.of(condition).sample(REAL, python_stream(0, which)).examples for which in range(TEACHER_SETS)]
+        condition: [train.of(condition).sample(REAL, python_stream(0, which)).examples for which in range(SETS)]
         for condition in train.task.conditions
     }
-    target = Representatives(sets, trajectory.age, 0)
-    return Matching(table.learner, trajectory, target, table.proposals, closed_form)
+    return Matching(table.learner, bank, Representatives(sets, bank.age, 0), table.proposals, closed_form)
 
 
 def walk(table: Table, matching: Matching, steps: range) -> None:
@@ -225,25 +278,14 @@ def walk(table: Table, matching: Matching, steps: range) -> None:
     list(match(table.generator, matching, update, steps, 0))
 
 
-def by_double_backward(learner: Classifier, rows: Sequence[Example], weights: Tensor) -> Tensor:
-    """The head's gradient of the weighted loss, with a graph of the whole learner behind it."""
-    learner.eval()
-    return weighted_gradient(learner.loss(rows), weights, learner.head_parameters())
-
-
-def by_backward(learner: Classifier, rows: Sequence[Example]) -> Tensor:
-    """The mean gradient of the head with a graph of the whole learner, as the published code has it."""
-    weights = torch.full((len(rows),), 1 / len(rows))
-    return weighted_gradient(learner.loss(rows), weights, learner.head_parameters()).detach()
-
-
 def opened(shape: Shape, folder: Path) -> Table:
     """Models with random weights, in ordinary folders, and the toy reviews."""
     train = load("toy", limits=Limits(dev_rows=100, test_rows=100)).train
     texts = [row.texts[0] for row in train]
     layers, width, vocabulary = shape.generator
     causal = scratch.train_tokenizer(texts, 4000)
-    gpt2 = GPT2Config(vocab_size=vocabulary, n_positions=512, n_layer=layers, n_embd=width, n_head=width // 32)
+    ends = {f"{role}_token_id": getattr(causal, f"{role}_token_id") for role in ("pad", "bos", "eos")}
+    gpt2 = GPT2Config(vocab_size=vocabulary, n_positions=512, n_layer=layers, n_embd=width, n_head=width // 32, **ends)
     scratch.save(GPT2LMHeadModel(gpt2), causal, folder / "generator")
     layers, width, vocabulary = shape.learner
     masked = scratch.train_tokenizer(texts, 4000, kind="masked")
@@ -257,15 +299,21 @@ def opened(shape: Shape, folder: Path) -> Table:
     scratch.save(BertForMaskedLM(bert), masked, folder / "learner")
     place = choose("cpu", "fp32")
     generator = CausalGenerator.open(str(folder / "generator"), train.task, place)
-    return Table(generator, Classifier.open(str(folder / "learner"), train.task, place), train)
+    return Table(generator, Classifier.open(str(folder / "learner"), train.task, place), train, folder)
 
 
 def memory_of(road: str, size: str) -> float:
     """Megabytes that this process needs for a few steps beyond the opened models."""
     with tempfile.TemporaryDirectory() as folder:
         table = opened(SHAPES[size], Path(folder))
+        table.generator.recompute = road == "frugal"
         before = peak_mb()
-        walk(table, {"plain": plain, "ours": ours}[road](table), range(2))
+        if road == "plain":
+            method = plain(table)
+            for step in range(2):
+                method.step(step, _texts(table, step))
+        else:
+            walk(table, ours(table, _filled(table, 0)[0]), range(4))
     return round(peak_mb() - before, 1)
 
 
@@ -275,14 +323,20 @@ def _memory_in_a_process(road: str, size: str, threads: int) -> float:
     return float(told.stdout.split()[-1])
 
 
-def _ageing(train: Dataset, ages: int) -> Ageing:
-    return Ageing(train, ages, AGE_STEPS, Schedule(ages * AGE_STEPS, 1e-4, 0.5), BATCH, 0)
+def _mean_seconds(work: Callable[[int], object], times: int) -> float:
+    """Of several calls, each with its number, after one that warms up."""
+    work(0)
+    return _seconds(lambda: [work(1 + number) for number in range(times)]) / times
 
 
 def _seconds(work: Callable[[], object]) -> float:
     begin = time.perf_counter()
     work()
     return time.perf_counter() - begin
+
+
+def _median(values: object) -> float:
+    return round(statistics.median(values), 3)  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":
