@@ -2,11 +2,12 @@
 
     .venv/bin/python benchmarks/selection.py --rows 400000 --dimensions 384 --json
 
-Points are made up: clusters of two classes, and some rows that nearly repeat another one of their class. An encoder that
-has the points already stands for the model, so that only what follows encoding is timed. Every part at a quarter of the
-rows and at all of them, with the exponent of its growth between: 1 is linear. Seconds are those of the clock and, on
-a machine with other work the better figure, of the processor. Megabytes are the most that the process ever held, the
-points themselves included. `--inertia` compares k-means with all of Lloyd's iterations, which takes minutes.
+Points are made up: clusters of two classes, and some rows that nearly repeat another one of their class. An encoder
+that has the points already stands for the model, so that only what follows encoding is timed. Every part is timed at a
+quarter of the rows and at all of them, with the exponent of its growth between: 1 is linear. Seconds are those of the
+clock and of the processor, the better figure on a machine with other work: nearly all of it is done by one thread.
+Megabytes are the most that the process ever held, the points included. `--inertia` compares k-means with all of Lloyd's
+iterations, which takes minutes.
 """
 
 from __future__ import annotations
