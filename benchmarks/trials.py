@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import statistics
 import sys
@@ -94,7 +95,10 @@ class Spent:
 def timed(work: Callable[[], object]) -> Spent:
     begin, busy = time.perf_counter(), sum(os.times()[:4])
     work()
-    return Spent(time.perf_counter() - begin, sum(os.times()[:4]) - busy)
+    clock = time.perf_counter() - begin
+    for process in multiprocessing.active_children():
+        process.join()  # only then is its time known
+    return Spent(clock, sum(os.times()[:4]) - busy)
 
 
 def compared(rounds: Sequence[dict[str, Spent]], road: str, trials: int) -> dict[str, object]:

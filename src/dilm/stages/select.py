@@ -68,7 +68,7 @@ def _from_real_rows(bench: Bench, name: str) -> list[Selection]:
     return [select(bench.splits.train, recipe.per_class, rng) for rng in streams]
 
 
-def _selector(bench: Bench, method: str, generator: CausalGenerator | None = None) -> Selector:
+def _selector(bench: Bench, method: str, generator: CausalGenerator | None = None) -> Selector | Distinct:
     """By name; the recipe's own method without near-duplicates where they are unwanted, from real rows too."""
     select, wanted = bench.selector(method, generator), bench.recipe.select
     if method != wanted.method or wanted.duplicates == 1:
