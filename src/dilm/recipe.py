@@ -201,6 +201,9 @@ class Select:
     """typical: share of the longest texts of a class that stay in the choice."""
     sure: float = 0.1
     """typical: share of a class that stays in the choice after that, the surest."""
+    duplicates: float = 1.0
+    """Cosine of the encoder's points from which on a text is a near-duplicate of an earlier one of its class, and left
+    out before the choice; so is a real row where the same method is a baseline. 1: only the very same text is."""
     sets: int = 3
     """Independent pools and selections; the first is the one delivered. Paper: 20."""
 

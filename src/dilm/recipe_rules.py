@@ -83,7 +83,11 @@ RANGES = (
         "from 0 to 1",
         lambda value: 0 <= value <= 1,
     ),
-    Range("generate.top_p select.long select.sure", "above 0 and at most 1", lambda value: 0 < value <= 1),
+    Range(
+        "generate.top_p select.long select.sure select.duplicates",
+        "above 0 and at most 1",
+        lambda value: 0 < value <= 1,
+    ),
     # Every byte is a token of its own, so that no text is unknown.
     Range("pretrain.vocabulary", "at least 300", lambda value: value >= 300),
 )

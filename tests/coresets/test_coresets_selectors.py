@@ -12,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dilm.coresets.distinct import Distinct
 from dilm.coresets.el2n import EL2N
 from dilm.coresets.facility_location import FacilityLocation
 from dilm.coresets.farthest_first import FarthestFirst
@@ -85,6 +86,7 @@ METHODS: dict[str, Callable[[], Selector]] = {
     "gradient_matching": lambda: GradientMatching(Slope()),
     "moderate": lambda: Moderate(Plane()),
     "el2n": lambda: EL2N([Slope()]),
+    "distinct": lambda: Distinct(Plane(), Random(), 0.9999),
 }
 every_method = pytest.mark.parametrize("make", METHODS.values(), ids=METHODS.keys())
 indifferent = pytest.mark.parametrize("make", [METHODS["herding"], METHODS["likeliest"]], ids=["herding", "likeliest"])
@@ -302,3 +304,19 @@ def test_validated_sets_teach_more_than_their_draws():
     select = Validated(Plane(), Random(), dev, draws=10, swaps=60)
     found = [right(select(pool, 3, np.random.default_rng(seed)).apply(pool), test) for seed in range(3)]
     assert min(found) > 0.93 > np.mean(drawn) + 0.05
+
+
+def test_distinct_leaves_the_choice_to_one_row_of_each_direction():
+    pool = pool_of(*[(f"{x} {label}", label) for label in (0, 1) for x in (1, 1.01, 1.02, -1, -1.01, 2)])
+    kept = Distinct(Plane(), Random(), 0.9999).kept(pool, 2)
+    assert [pool[row].texts[0] for row in kept] == ["1 0", "-1 0", "1 1", "-1 1", "2 1"]
+
+
+def test_distinct_compares_within_a_class_only():
+    pool = pool_of(("1 0", 0), ("0 1", 0), ("2 0", 1), ("0 2", 1), ("3 0", 1))
+    assert Distinct(Plane(), Random(), 0.9).kept(pool, 1) == [0, 1, 2, 3]
+
+
+def test_distinct_leaves_a_class_whole_that_has_too_few_different_rows():
+    pool = pool_of(("1 0", 0), ("2 0", 0), ("3 0", 0), ("1 0", 1), ("2 0", 1), ("0 1", 1))
+    assert Distinct(Plane(), Random(), 0.9).kept(pool, 2) == [0, 1, 2, 3, 5]

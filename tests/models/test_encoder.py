@@ -115,9 +115,12 @@ def test_points_of_many_rows_are_found_again_by_another_process(tmp_path):
     many = numbers(module.MANY + 1)
     first, later = Tally(), Tally()
     points = CachedEncoder(first, tmp_path / "points", [many.fingerprint]).encode(many)
-    again = CachedEncoder(later, tmp_path / "points").encode(many)
-    assert (first.asked, later.asked) == (len(many), 0)
+    both = CachedEncoder(later, tmp_path / "points")
+    again = both.encode(many)
     np.testing.assert_array_equal(points, again)
+    some = many.take(range(3, len(many), 2))  # of known rows only
+    np.testing.assert_array_equal(both.encode(some), points[3::2])
+    assert (first.asked, later.asked) == (len(many), 0)
     with pytest.raises(ValueError, match="read-only"):
         again[0] = 1
 

@@ -88,3 +88,10 @@ def test_mini_batches_cluster_nearly_as_well(monkeypatch):
 def test_more_rows_than_points_are_refused():
     with pytest.raises(DataError, match="4 distinct rows cannot be chosen among 3 points"):
         kmeans_nearest(np.eye(3, dtype=np.float32), 4, seed=0)
+
+
+def test_many_centres_are_served_in_turn_as_one_by_one(monkeypatch):
+    points = np.random.default_rng(0).normal(size=(300, 6)).astype(np.float32)
+    together = kmeans_nearest(points, 40, seed=0)
+    monkeypatch.setattr(clustering, "TOGETHER", 1)
+    assert kmeans_nearest(points, 40, seed=0).tolist() == together.tolist()

@@ -15,5 +15,6 @@
 | `validated.Validated` | the set from which quick learners do best on held-out rows | an encoder, held-out rows | yes |
 | `el2n.EL2N` | the rows that briefly trained learners get most wrong; poor at few rows | such learners | no |
 
+`distinct.Distinct` puts any of them to work without near-duplicates.
 What all of them share (a class at a time, no text twice, too small a class is an error) is in `classwise`.
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -99,7 +99,9 @@ class CachedEncoder:
             return self._assemble(examples)
         file = self.folder / f"{examples.fingerprint}.npy"
         if file.exists():
-            return np.load(file, mmap_mode="r")
+            points = np.load(file, mmap_mode="r")
+            self._remember(examples, np.asarray(points))  # some of these rows may be asked for on their own
+            return points
         points = self._assemble(examples)
         if examples.fingerprint not in self.lasting:
             return points
@@ -113,10 +115,13 @@ class CachedEncoder:
         new = list({example.texts: example for example in examples if example.texts not in self._points}.values())
         if new or not examples:
             points = self.encoder.encode(new)
-            self._points.update((example.texts, point) for example, point in zip(new, points, strict=True))
+            self._remember(new, points)
         found = np.stack([self._points[example.texts] for example in examples]) if examples else points
         found.flags.writeable = False
         return found
+
+    def _remember(self, examples: Iterable[Example], points: np.ndarray) -> None:
+        self._points.update((example.texts, point) for example, point in zip(examples, points, strict=True))
 
 
 def mean_direction(states: Tensor, mask: Tensor) -> Tensor:

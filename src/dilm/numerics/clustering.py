@@ -11,6 +11,8 @@ from dilm.numerics.geometry import require_rows
 LARGE = 20_000
 """Rows above which k-means learns from mini-batches: seconds instead of minutes, for centres nearly as good."""
 BATCH = 4096
+TOGETHER = 16
+"""Centres whose nearest rows are looked for in one reading of the points."""
 
 
 def kmeans_nearest(points: np.ndarray, k: int, seed: int) -> np.ndarray:
@@ -20,10 +22,31 @@ def kmeans_nearest(points: np.ndarray, k: int, seed: int) -> np.ndarray:
     [1, 4]
     """
     require_rows(points, k)
-    if k == len(points):
-        return np.arange(k)
-    _, centres = _kmeans(points, k, seed)
-    return _distinct_nearest(points, centres)
+    return np.arange(k) if k == len(points) else _distinct_nearest(points, kmeans_centres(points, k, seed))
+
+
+def kmeans_centres(points: np.ndarray, k: int, seed: int) -> np.ndarray:
+    """Of k clusters: [n, d] -> [k, d]."""
+    require_rows(points, k)
+    return _kmeans(points, k, seed)[1]
+
+
+def inertia(points: np.ndarray, centres: np.ndarray) -> float:
+    """Sum of the squared distances to the nearest centre, which k-means makes small: [n, d], [k, d].
+
+    >>> inertia(np.array([[0.0], [2.0], [9.0]]), np.array([[1.0], [9.0]]))
+    2.0
+    """
+    lengths = np.einsum("kd,kd->k", centres, centres)
+    blocks = (points[first : first + BATCH] for first in range(0, len(points), BATCH))
+    return float(
+        sum(
+            np.maximum((lengths - 2 * block @ centres.T).min(axis=1) + np.einsum("nd,nd->n", block, block), 0).sum(
+                dtype=np.float64
+            )
+            for block in blocks
+        )
+    )
 
 
 def kmeans_labels(points: np.ndarray, k: int, seed: int) -> np.ndarray:
@@ -39,13 +62,15 @@ def kmeans_labels(points: np.ndarray, k: int, seed: int) -> np.ndarray:
 def _distinct_nearest(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
     """For each centre in turn, the nearest row that no earlier centre has taken: [n, d], [k, d] -> [k]."""
     origin = points.mean(axis=0)  # far from it, the squares below would drown small distances in float32
-    points = points - origin
+    points, centres = points - origin, centres - origin
     squares = np.einsum("nd,nd->n", points, points)
     rows = np.empty(len(centres), dtype=np.int64)
-    for turn, centre in enumerate(centres - origin):
-        gaps = squares - 2 * (points @ centre)  # squared distance, less a constant
-        gaps[rows[:turn]] = np.inf
-        rows[turn] = gaps.argmin()
+    for first in range(0, len(centres), TOGETHER):
+        products = centres[first : first + TOGETHER] @ points.T
+        for turn, product in enumerate(products, start=first):
+            gaps = squares - 2 * product  # squared distance, less a constant
+            gaps[rows[:turn]] = np.inf
+            rows[turn] = gaps.argmin()
     return rows
 
 

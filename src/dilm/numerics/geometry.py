@@ -6,6 +6,9 @@ import numpy as np
 
 from dilm.errors import DataError
 
+BLOCK = 1024
+"""Rows whose differences are taken at once: few enough to stay in the processor's cache."""
+
 
 def farthest_first(points: np.ndarray, k: int, start: int) -> np.ndarray:
     """Greedy k-center from row `start`: [n, d] -> k distinct row numbers, in the order of their choice.
@@ -21,8 +24,7 @@ def farthest_first(points: np.ndarray, k: int, start: int) -> np.ndarray:
     row = start
     for turn in range(k):
         rows[turn] = row
-        away = points - points[row]
-        gaps = np.minimum(gaps, np.einsum("nd,nd->n", away, away))
+        np.minimum(gaps, _squares_from(points, row), out=gaps)
         gaps[row] = -np.inf  # never again, even when all points that are left coincide with chosen ones
         row = int(gaps.argmax())
     return rows
@@ -48,6 +50,15 @@ def herding(points: np.ndarray, k: int) -> np.ndarray:
         rows[turn] = gaps.argmin()
         residual -= centred[rows[turn]]
     return rows
+
+
+def _squares_from(points: np.ndarray, row: int) -> np.ndarray:
+    """Squared distance of every point to that of a row, by differences, which lose no digits: [n, d] -> [n]."""
+    squares = np.empty(len(points), dtype=np.result_type(points, np.float32))
+    for first in range(0, len(points), BLOCK):
+        away = points[first : first + BLOCK] - points[row]
+        np.einsum("nd,nd->n", away, away, out=squares[first : first + BLOCK])
+    return squares
 
 
 def require_rows(points: np.ndarray, k: int) -> None:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+BLOCK = 16_384
+"""Points that are asked at once."""
+
 
 @dataclass(frozen=True)
 class Probe:
@@ -16,9 +19,12 @@ class Probe:
     biases: np.ndarray
 
     def log_probabilities(self, points: np.ndarray) -> np.ndarray:
-        """Of every class: [m, d] -> [m, classes]."""
-        logits = points @ self.weights + self.biases
-        return logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
+        """Of every class: [m, d] -> float64 [m, classes]."""
+        rows = points.shape[0]  # of a sparse matrix too
+        # In float64, block by block: of very many points a copy of that kind would not fit into memory.
+        logits = [points[first : first + BLOCK] @ self.weights for first in range(0, max(rows, 1), BLOCK)]
+        found = np.concatenate(logits) + self.biases
+        return found - np.logaddexp.reduce(found, axis=1, keepdims=True)
 
 
 def fit_probe(points: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None) -> Probe:

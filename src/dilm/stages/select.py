@@ -9,8 +9,10 @@ import json
 from typing import Any
 
 from dilm.build import Bench
+from dilm.coresets.distinct import Distinct
 from dilm.coresets.nearest_rows import NearestRows
 from dilm.data.jsonl import read_dataset, write_dataset
+from dilm.models.causal import CausalGenerator
 from dilm.protocols import Selector
 from dilm.recipe_rules import SELECTORS
 from dilm.runs import write_text
@@ -53,17 +55,25 @@ def run(bench: Bench) -> dict[str, Any]:
 def _from_pool(bench: Bench, source: str, number: int, method: str) -> Dataset:
     recipe, texts = bench.recipe, pool(bench, source, number)
     generator = bench.generator(SOURCES[source]) if method == "likeliest" else None
-    select = bench.selector(method, generator)
+    select = _selector(bench, method, generator)
     return select(texts, recipe.per_class, numpy_stream(recipe.seed, "select", number)).apply(texts)
 
 
 def _from_real_rows(bench: Bench, name: str) -> list[Selection]:
     """One selection per set; a method that another seed does not change has one."""
     recipe = bench.recipe
-    select: Selector = bench.selector(name)
+    select = _selector(bench, name)
     sets = recipe.select.sets if select.varies else 1
     streams = [numpy_stream(recipe.seed, "coreset", name, number) for number in range(sets)]
     return [select(bench.splits.train, recipe.per_class, rng) for rng in streams]
+
+
+def _selector(bench: Bench, method: str, generator: CausalGenerator | None = None) -> Selector | Distinct:
+    """By name; the recipe's own method without near-duplicates where they are unwanted, from real rows too."""
+    select, wanted = bench.selector(method, generator), bench.recipe.select
+    if method != wanted.method or wanted.duplicates == 1:
+        return select
+    return Distinct(bench.encoder, select, wanted.duplicates)
 
 
 def _nearest(bench: Bench) -> list[Selection]:
