@@ -34,7 +34,7 @@ from dilm.numerics.probe import Probe, fit_probe
 from dilm.protocols import Selector
 from dilm.recipe import Recipe
 from dilm.runs import Run, cache_folder
-from dilm.runtime import processes
+from dilm.runtime import memory, processes
 from dilm.runtime.device import Place, choose, one_each
 from dilm.runtime.hashing import key
 from dilm.runtime.optimize import Schedule
@@ -147,6 +147,7 @@ class Bench:
         bank = Cached(ageing, lives, bank=Snapshots(self.lives_folder(learner, ageing), learner.pristine))
         with bar("age the learner", lives * ageing.ages) as advance:
             self.crew.told(lambda: bank.fill(learner, advance))
+        memory.give_back()
         return bank
 
     def lives_folder(self, learner: Classifier, ageing: Ageing) -> Path:

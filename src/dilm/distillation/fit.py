@@ -36,6 +36,7 @@ def fit(generator: Generator, lessons: Lessons, update: Updater, steps: range) -
         generator.train()
         seed_torch(seed, "fit", step)  # dropout
         examples = [train[row] for row in rows_of_step(len(train), step, lessons.batch, order)]
+        examples.sort(key=lambda example: example.characters)
         others = under_another_class(examples, len(train.task.labels), python_stream(seed, "contrast", step))
         yield _descend(generator, list(zip(examples, others, strict=True)), lessons.contrast, update)
 
@@ -88,7 +89,7 @@ def under_another_class(examples: Sequence[Example], classes: int, rng: Random) 
 def held_out_nll(generator: Generator, rows: Dataset, batch: int = 64) -> float:
     """Mean nll per text on rows that the generator is not trained on, without dropout."""
     generator.eval()
-    ordered = sorted(rows, key=lambda example: sum(map(len, example.texts)))  # like lengths together: less padding
+    ordered = sorted(rows, key=lambda example: example.characters)  # less padding
     total = sum(float(generator.nll(ordered[first : first + batch]).sum()) for first in range(0, len(ordered), batch))
     return total / len(ordered)
 

@@ -41,8 +41,8 @@ class Ageing:
         order = derive(self.seed, "life rows", life)
         for step in range(update.step, update.step + self.age_steps):
             seed_torch(self.seed, "life", life, step)  # dropout
-            rows = rows_of_step(len(self.train), step, self.batch, order)
-            update.on(learner.loss, [self.train[row] for row in rows])
+            rows = [self.train[row] for row in rows_of_step(len(self.train), step, self.batch, order)]
+            update.on(learner.loss, sorted(rows, key=lambda row: row.characters))
         learner.eval()
 
 
@@ -115,3 +115,4 @@ class Cached:
                 self.ageing.grow(learner, update, life)
             self.bank[state] = learner.snapshot()
             advance()
+        update.forget()

@@ -29,7 +29,7 @@ def finetune(
         for step in range(schedule.steps):
             seed_torch(seed, "dropout", step)
             examples = [rows[row] for row in rows_of_step(len(rows), step, batch, order)]
-            loss = update.on(learner.loss, examples)
+            loss = update.on(learner.loss, sorted(examples, key=lambda example: example.characters))
             if advance:
                 advance(1, loss=loss)
     learner.eval()

@@ -40,7 +40,7 @@ class CausalGenerator:
         self.place = place
         self.sampling = Sampling(max_tokens=self.task.max_tokens)
         self.likelihood = "token"
-        self.tokens_at_once = tokens_at_once(place.device)
+        self.tokens_at_once = tokens_at_once(place.device) // 2  # every token has a logit for each word there is
         self.recompute = place.recompute
         self.start, self.end = _start_and_end(tokenizer)
         self.conditions = _add_tokens(self.model, tokenizer, task, self.start)

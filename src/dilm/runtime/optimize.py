@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -47,6 +48,10 @@ class Schedule:
         return self.lr * 0.5 * (1 + math.cos(math.pi * progress))
 
 
+AT_ONCE = {"cpu": 32}
+"""Rows whose graph is kept until it is back-propagated; elsewhere all. On a processor more are no quicker."""
+
+
 class AdamW:
     """The default `Updater`: its step count is its only memory besides torch's own optimiser state.
 
@@ -58,7 +63,7 @@ class AdamW:
         self.schedule = schedule
         self.crew = crew
         self.step = 0
-        self.appetite = Appetite()
+        self.appetite = Appetite(amount=AT_ONCE.get(self.parameters[0].device.type, sys.maxsize))
         decayed = [p for p in self.parameters if p.ndim >= 2]
         plain = [p for p in self.parameters if p.ndim < 2]
         groups = [{"params": decayed, "weight_decay": schedule.weight_decay}, {"params": plain, "weight_decay": 0.0}]
@@ -88,8 +93,8 @@ class AdamW:
     def on(self, loss_of: Callable[[Sequence[Row]], Tensor], rows: Sequence[Row]) -> float:
         """One step on the mean loss of `rows`, given each one's, n rows -> [n]; returns that mean, before the step.
 
-        Where memory does not suffice, from then on in micro-batches; of several processes each takes its share of the
-        rows. The same gradient, but for rounding and dropout.
+        In micro-batches, smaller from then on where memory does not suffice: rows of like length should stand together.
+        Of several processes each takes its share of the rows. The same gradient, but for rounding and dropout.
         """
         own = self.share(rows)
         self.crew.draw_apart()
@@ -107,6 +112,10 @@ class AdamW:
     def mean(self, values: Sequence[float]) -> float:
         """The mean over all parts."""
         return self.crew.mean(values)
+
+    def forget(self) -> None:
+        """Free the gradients of the last step, where none will follow."""
+        self.adam.zero_grad(set_to_none=True)
 
     def state(self) -> dict[str, Any]:
         """Everything that a resumed run needs."""
