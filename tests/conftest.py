@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when huggingface_hub is imported
@@ -28,6 +29,13 @@ settings.load_profile("same")
 
 collect_ignore_glob = ["conftest.py", "*/conftest.py"]
 """Else `--doctest-modules` would import each of them a second time, all under one and the same name."""
+
+
+def pytest_collection_finish() -> None:
+    """Every stage has garbage collected; what lives as long as the tests need not be looked through each time."""
+    gc.collect()
+    gc.freeze()
+
 
 FILMS = Task("films", ("text",), ("bad", "good"), max_tokens=16)
 THINGS = ("plot", "music", "end", "cast", "film", "script")

@@ -14,7 +14,20 @@ from typing import TYPE_CHECKING
 from dilm.version import VERSION
 
 if TYPE_CHECKING:
-    from dilm.api import benchmark, compare, distill, embed, evaluate, fit, generate, load, match, report, select
+    from dilm.api import (
+        anonymize,
+        benchmark,
+        compare,
+        distill,
+        embed,
+        evaluate,
+        fit,
+        generate,
+        load,
+        match,
+        report,
+        select,
+    )
     from dilm.distilled import Distilled
     from dilm.types import Dataset, Example, Task
 
@@ -22,7 +35,7 @@ __version__ = VERSION
 
 _HOMES = {
     **dict.fromkeys(("distill", "load", "embed", "fit", "match", "generate"), "dilm.api"),
-    **dict.fromkeys(("select", "evaluate", "report", "compare", "benchmark"), "dilm.api"),
+    **dict.fromkeys(("select", "evaluate", "report", "compare", "benchmark", "anonymize"), "dilm.api"),
     "Distilled": "dilm.distilled",
     **dict.fromkeys(("Task", "Example", "Dataset"), "dilm.types"),
 }
@@ -39,6 +52,7 @@ __all__ = [  # in the order of the road
     "report",
     "compare",
     "benchmark",
+    "anonymize",
     "Distilled",
     "Task",
     "Example",

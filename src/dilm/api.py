@@ -28,8 +28,8 @@ def distill(
 ) -> Distilled:
     """Distil a labelled text dataset: load, fit, match, generate, select, evaluate, report.
 
-    `options` are those of `recipe_for`: text, label, test, per_class, generator, learner, recipe, settings, seed,
-    device.
+    `options` are those of `recipe_for`: text, label, test, per_class, generator, learner, recipe, anonymize, settings,
+    seed, device.
     """
     return distill_run(open_run(recipe_for(source, **options), out, resume))
 
@@ -41,6 +41,31 @@ def load(source: str | Path = "toy", *, out: str | Path | None = None, resume: b
     run = open_run(recipe_for(source, **options), out, resume)
     run_stage(run, "load")
     return Bench(run).splits
+
+
+def anonymize(
+    source: str | Path,
+    out: str | Path,
+    *,
+    text: str | Sequence[str] = (),
+    label: str | None = None,
+    operator: str = "replace",
+    patterns: str | Path | None = None,
+    ner: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Write a file or folder anew with stand-ins for personal data; returns what was found where, never what it was.
+
+    `text` names the columns to look at, all but the label where it is left out.
+    """
+    from dilm.anonymized import Columns, anonymize_files
+
+    said = {"anonymize.patterns": patterns and str(patterns), "anonymize.ner": ner}
+    given = {name: value for name, value in said.items() if value} | dict(settings or {})
+    recipe = recipe_for("", anonymize=operator, settings=given, recipe="default")
+    columns = Columns((text,) if isinstance(text, str) else tuple(text), label or "")
+    written, survey = crew().told(lambda: anonymize_files(source, Path(out), columns, recipe))
+    return {"written": [str(path) for path in written], **survey.plain()}
 
 
 def embed(run: str | Path) -> dict[str, Any]:
@@ -73,8 +98,6 @@ def select(run: str | Path) -> Distilled:
 
 def evaluate(run: str | Path, also: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
     """Train learners on every set; returns the rows of scores.jsonl. `also` adds your own: name to file or folder."""
-    from dataclasses import asdict
-
     from dilm.stages.records import scores
 
     opened = existing_run(run)
@@ -164,11 +187,15 @@ def recipe_for(
     generator: str | None = None,
     learner: str | None = None,
     recipe: str | None = None,
+    anonymize: bool | str | None = None,
     settings: Mapping[str, Any] | None = None,
     seed: int | None = None,
     device: str | None = None,
 ) -> Recipe:
-    """A recipe (bundled name or YAML file; default `toy` for the toy task, else `default`) with what was said here."""
+    """A recipe (bundled name or YAML file; default `toy` for the toy task, else `default`) with what was said here.
+
+    `anonymize` names an operator; True is that of the recipe, or `replace` where it has none.
+    """
     source = str(source)
     base = recipe_book.read(recipe or ("toy" if source in ("toy", "toy_pairs") else "default"))
     said = {
@@ -176,6 +203,7 @@ def recipe_for(
         "data.text": (text,) if isinstance(text, str) else tuple(text),
         "data.label": label,
         "data.test": test and str(test),
+        "anonymize.operator": _operator(base, anonymize),
         "per_class": per_class,
         "models.generator": generator,
         "models.learner": learner,
@@ -186,6 +214,12 @@ def recipe_for(
     made = recipe_book.override(base, spoken | dict(settings or {}))
     recipe_book.check(made)
     return made
+
+
+def _operator(base: Recipe, asked: bool | str | None) -> str | None:
+    if asked is not True:
+        return asked or None
+    return "replace" if base.anonymize.operator == "none" else base.anonymize.operator
 
 
 def open_run(recipe: Recipe, out: str | Path | None = None, resume: bool = False) -> Run:

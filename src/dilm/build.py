@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from dilm import cleaning
 from dilm.coresets.el2n import EL2N
 from dilm.coresets.facility_location import FacilityLocation
 from dilm.coresets.farthest_first import FarthestFirst
+from dilm.coresets.filters import Teacher
 from dilm.coresets.gradient_matching import GradientMatching
 from dilm.coresets.herding import Herding
 from dilm.coresets.kmeans_nearest import KMeansNearest
@@ -20,7 +22,7 @@ from dilm.coresets.moderate import Moderate
 from dilm.coresets.random import Random
 from dilm.coresets.typical import Typical
 from dilm.coresets.validated import Validated
-from dilm.data.load import Limits, load
+from dilm.data.load import Limits, divide, read
 from dilm.distillation.ages import AtAge, SideBySide, at_ages
 from dilm.distillation.trajectory import Ageing, Cached
 from dilm.errors import RunError
@@ -31,6 +33,8 @@ from dilm.models.hub import identity
 from dilm.models.sampling import Sampling
 from dilm.models.snapshots import Snapshots
 from dilm.numerics.probe import Probe, fit_probe
+from dilm.privacy.pii import Panel
+from dilm.privacy.survey import Survey
 from dilm.protocols import Selector
 from dilm.recipe import Recipe
 from dilm.runs import Run, cache_folder
@@ -40,7 +44,7 @@ from dilm.runtime.hashing import key
 from dilm.runtime.optimize import Schedule
 from dilm.runtime.progress import bar
 from dilm.runtime.seeding import derive
-from dilm.types import Splits, Task
+from dilm.types import Dataset, Splits, Task
 from dilm.version import VERSION
 
 SCRATCH = "scratch"
@@ -52,6 +56,9 @@ BY_POINTS = {
     "facility_location": FacilityLocation,
 }
 """Coresets that need the encoder's points and nothing else."""
+
+LEAST = 1e-12
+"""Probability that stands for less, so that its logarithm is a number."""
 
 JUDGES = 3
 """Learners that EL2N asks. The paper averages ten; each costs a short training and a reading of all rows."""
@@ -71,17 +78,38 @@ class Bench:
         device = one_each(runtime.device, self.crew)
         return choose(device, runtime.precision, runtime.threads, runtime.recompute)
 
-    @cached_property
+    @property
     def splits(self) -> Splits:
-        """The data, read again from its source; it must still be what the run was begun with."""
-        found = read_splits(self.recipe)
+        """The data, read again from its source, and anonymized where that is asked for."""
+        return self._rows[0]
+
+    @property
+    def survey(self) -> Survey | None:
+        """What personal data was found in the rows; None where nobody looked."""
+        return self._rows[1]
+
+    @cached_property
+    def panel(self) -> Panel | None:
+        """What looks for personal data in what is written here; None where nobody asked for it."""
+        return cleaning.panel(self.recipe) if cleaning.wanted(self.recipe) else None
+
+    @cached_property
+    def _rows(self) -> tuple[Splits, Survey | None]:
+        """What was read must still be what the run was begun with."""
         manifest = self.run.stage("load").manifest
+        mark = ((manifest or {}).get("anonymized") or {}).get("salt")
+        if mark and mark != cleaning.salt_mark(cleaning.salt(self.recipe)):
+            raise RunError(
+                "The secret behind this run's stand-ins is not in this cache.",
+                "Set DILM_CACHE to the folder that the run was begun with, or begin a new run with another `--out`.",
+            )
+        found, survey = read_splits(self.recipe)
         if manifest and manifest["fingerprints"] != fingerprints(found):
             raise RunError(
                 f"The data in {self.recipe.data.source} changed since this run was begun.",
                 "Restore it, or begin a new run with another `--out`.",
             )
-        return found
+        return found, survey
 
     @property
     def task(self) -> Task:
@@ -153,7 +181,14 @@ class Bench:
     def lives_folder(self, learner: Classifier, ageing: Ageing) -> Path:
         """Where what depends on this way of growing up, and on nothing else, may be found again."""
         grown = {name: value for name, value in vars(ageing).items() if name != "train"}
-        content = [learner.identity, self.task.max_tokens, self.place.bf16, ageing.train.fingerprint, grown]
+        content = [
+            learner.identity,
+            identity(learner.name),
+            self.task.max_tokens,
+            self.place.bf16,
+            ageing.train.fingerprint,
+            grown,
+        ]
         return cache_folder() / "lives" / VERSION / key(content)
 
     @cached_property
@@ -167,6 +202,21 @@ class Bench:
     def _learners_of_all_ages(self) -> list[AtAge]:
         learner, ageing = self.learner(), self.ageing(derive(self.recipe.seed, "ages"))
         return at_ages(learner, self.aged(learner, ageing, 1), (f"0.{age}" for age in range(ageing.ages)))
+
+    def teacher(self, name: str) -> Teacher:
+        """Who knows the classes from all train rows: the `probe`, or the `learner`."""
+        if name == "probe":
+            # As a plain list: the array of a pool that is asked about once need not be kept.
+            return lambda rows: self.probe.log_probabilities(self.encoder.encode(rows.examples))
+        return lambda rows: self._taught_learner.probabilities(rows).double().clamp_min(LEAST).log().cpu().numpy()
+
+    @cached_property
+    def _taught_learner(self) -> AtAge:
+        """The learner, fine-tuned on all train rows; its weights are kept in the user's cache."""
+        schedule, seed = full_schedule(self.recipe), derive(0, "teacher")
+        ageing = Ageing(self.splits.train, 2, schedule.steps, schedule, self.recipe.evaluate.batch, seed)
+        learner = self.learner()
+        return at_ages(learner, self.aged(learner, ageing, 1), ["0.1"])[0]
 
     @cached_property
     def probe(self) -> Probe:
@@ -191,17 +241,23 @@ def peak_rate(given: float, model: str, scratch: float, pretrained: float) -> fl
     return given or (scratch if is_scratch(model) else pretrained)
 
 
-def read_splits(recipe: Recipe) -> Splits:
-    """Load and carve; the recipe's seed decides the carving, its max_tokens overrides the task's."""
-    data = recipe.data
+def read_splits(recipe: Recipe) -> tuple[Splits, Survey | None]:
+    """Load, anonymize, carve; the recipe's data_seed decides the carving, its max_tokens overrides the task's.
+
+    Stand-ins make equal what differed only in a secret, so they come first: equal texts are carved to one side.
+    """
+    data, survey = recipe.data, None
     limits = Limits(data.dev_rows, data.test_rows, data.train_rows, drop_empty=data.drop_empty)
-    found = load(
-        data.source, text=data.text, label=data.label or None, test=data.test or None, limits=limits, seed=recipe.seed
-    )
+    train, scored = read(data.source, text=data.text, label=data.label or None, test=data.test or None, limits=limits)
+    if cleaning.wanted(recipe):
+        parts = {"train": train} | ({} if scored is None else {"test": scored})
+        cleaned, survey = cleaning.clean(recipe, parts)
+        train, scored = cleaned["train"], cleaned.get("test")
+    found = divide(train, scored, limits, recipe.data_seed)
     if not recipe.models.max_tokens:
-        return found
+        return found, survey
     task = replace(found.task, max_tokens=recipe.models.max_tokens)
-    return Splits(*(type(part)(task, part.examples) for part in (found.train, found.dev, found.test)))
+    return Splits(*(Dataset(task, part.examples) for part in (found.train, found.dev, found.test))), survey
 
 
 def fingerprints(splits: Splits) -> dict[str, str]:

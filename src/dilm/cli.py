@@ -6,13 +6,12 @@ Annotations are values in this file (no `annotations` from `__future__`): typer 
 
 from collections.abc import Callable
 from functools import wraps
-from inspect import Parameter, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dilm.errors import RecipeError
+from dilm.asked import columns, pairs, sharing, with_engine
 from dilm.voice import one_voice, print_facts, print_json, print_table, telling, terminal_width
 
 if TYPE_CHECKING:
@@ -52,22 +51,6 @@ def verb(command: Callable[..., None]) -> Callable[..., None]:
     return app.command()(told)
 
 
-def on_a_source(command: Callable[..., None]) -> Callable[..., None]:
-    """Give `command(recipe, ...)` the arguments of `described` in the place of its recipe, told once for all verbs."""
-    asked, own = signature(described).parameters, signature(command).parameters
-
-    @wraps(command)
-    def from_arguments(**given: Any) -> None:
-        recipe = described(**{name: given.pop(name) for name in asked})
-        command(recipe, **given)
-
-    merged = [*asked.values(), *list(own.values())[1:]]
-    plain = [parameter.replace(kind=Parameter.KEYWORD_ONLY) for parameter in merged]
-    from_arguments.__signature__ = signature(command).replace(parameters=plain)  # type: ignore[attr-defined]
-    from_arguments.__annotations__ = {parameter.name: parameter.annotation for parameter in plain}
-    return from_arguments
-
-
 def described(
     source: Annotated[str, typer.Argument(help="A file (CSV, TSV, JSONL, Parquet), folder, hub id or task name.")],
     text: Annotated[list[str] | None, typer.Option(help="Text column; repeat it or write a,b for pairs.")] = None,
@@ -78,6 +61,7 @@ def described(
     learner: Annotated[str | None, typer.Option(help="Hub id, folder, or scratch.")] = None,
     recipe: Annotated[str | None, typer.Option(help="A bundled recipe (see `dilm recipes`) or a YAML file.")] = None,
     settings: Settings = None,
+    anonymize: Annotated[bool, typer.Option("--anonymize", help="Replace personal data before all else.")] = False,
     drop_empty: Annotated[bool, typer.Option("--drop-empty", help="Leave out rows with an empty cell.")] = False,
     seed: Annotated[int | None, typer.Option(help="Every random draw follows from it.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = None,
@@ -86,11 +70,12 @@ def described(
     """The recipe that the arguments describe."""
     from dilm import api
 
-    given = {**({"data.drop_empty": True} if drop_empty else {}), **_pairs(_with_engine(settings, engine), "--set")}
+    given = {**({"data.drop_empty": True} if drop_empty else {}), **pairs(with_engine(settings, engine), "--set")}
     return api.recipe_for(
         source,
-        text=tuple(column for option in text or [] for column in option.split(",")),
+        text=columns(text),
         label=label,
+        anonymize=anonymize or None,
         test=str(test) if test else None,
         per_class=per_class,
         generator=generator,
@@ -100,6 +85,9 @@ def described(
         seed=seed,
         device=device,
     )
+
+
+on_a_source = sharing(described)
 
 
 @verb
@@ -144,6 +132,29 @@ def plan(recipe: "Recipe", out: Out = None, as_json: Json = False) -> None:
 
 
 @verb
+def anonymize(
+    source: Annotated[str, typer.Argument(help="A file (CSV, TSV, JSONL, Parquet), folder, hub id or task name.")],
+    out: Annotated[Path, typer.Option(metavar="FILE_OR_FOLDER", help="Where it is written, in the same format.")],
+    text: Annotated[list[str] | None, typer.Option(help="Column to look at; left out, all but the label.")] = None,
+    label: Annotated[str | None, typer.Option(help="Column that is not looked at.")] = None,
+    operator: Annotated[str, typer.Option(help="replace, mask, hash or pseudonym.")] = "replace",
+    patterns: Annotated[Path | None, typer.Option(help="YAML file with rules of your own.")] = None,
+    ner: Annotated[str | None, typer.Option(help="Model that recognises names: hub id, folder or spacy:NAME.")] = None,
+    settings: Settings = None,
+    as_json: Json = False,
+) -> None:
+    """Replace personal data in a file by stand-ins, and say what was found where, never what it was."""
+    from dilm import api
+
+    rules = str(patterns) if patterns else None
+    said = {"operator": operator, "patterns": rules, "ner": ner, "settings": pairs(settings, "--set")}
+    found = api.anonymize(source, out, text=columns(text), label=label, **said)
+    told = {name: found[name] for name in ("operator", "rows", "touched", "kinds", "note")}
+    named = {"written": ", ".join(found["written"]), "detectors": "; ".join(found["detectors"])}
+    print_facts(found if as_json else {**named, **told}, as_json)
+
+
+@verb
 def pretrain(run: RunFolder, settings: Settings = None, as_json: Json = False) -> None:
     """Make the models that are asked for from scratch; pretrained ones are only opened."""
     _stage(run, "pretrain", settings, as_json)
@@ -184,8 +195,8 @@ def evaluate(
     run: RunFolder, also: Also = None, engine: Engine = None, settings: Settings = None, as_json: Json = False
 ) -> None:
     """Train learners on the small sets and on the baselines, and score them."""
-    own = _pairs(also or [], "--also")
-    _stage(run, "evaluate", _with_engine(settings, engine), as_json, **({"also": own} if own else {}))
+    own = pairs(also, "--also")
+    _stage(run, "evaluate", with_engine(settings, engine), as_json, **({"also": own} if own else {}))
 
 
 @verb
@@ -229,7 +240,7 @@ def benchmark(
     """Run a suite of tasks and sizes, and write its leaderboard. What was finished before is not run again."""
     from dilm import api
 
-    given = _pairs(_with_engine(settings, engine), "--set")
+    given = pairs(with_engine(settings, engine), "--set")
     said = {"generator": generator, "learner": learner, "recipe": recipe, "settings": given}
     page = api.rebuild_leaderboard(rebuild) if rebuild else api.benchmark(suite, out, **said)
     print_facts({"page": str(page), "table": str(page.with_suffix(".md"))}, as_json)
@@ -282,19 +293,5 @@ def _options(
 def _stage(folder: Path, name: str, settings: list[str] | None, as_json: bool, **options: object) -> None:
     from dilm import api
 
-    run = api.change_settings(api.existing_run(folder), _pairs(settings or [], "--set"))
+    run = api.change_settings(api.existing_run(folder), pairs(settings, "--set"))
     print_facts(api.run_stage(run, name, **options), as_json)
-
-
-def _with_engine(settings: list[str] | None, engine: str | None) -> list[str]:
-    return [*(settings or []), *([f"runtime.engine={engine}"] if engine else [])]
-
-
-def _pairs(texts: list[str], option: str) -> dict[str, str]:
-    """`["a=1"]` to `{"a": "1"}`; only the first `=` divides."""
-    for text in texts:
-        if not text.partition("=")[0].strip() or "=" not in text:
-            raise RecipeError(
-                f"{option} expects NAME=VALUE, found {text!r}.", f"Write for example `{option} name=value`."
-            )
-    return {name.strip(): value.strip() for name, _, value in (text.partition("=") for text in texts)}

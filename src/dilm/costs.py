@@ -15,13 +15,17 @@ from typing import Any
 import torch
 
 from dilm.build import Bench, is_scratch
+from dilm.coresets.raced import trainings
 from dilm.models.hub import open_config
+from dilm.models.pieces import tokens_at_once
 from dilm.models.scratch import named_size
 from dilm.recipe import Recipe
 from dilm.recipe_learners import learning
 from dilm.runs import Run
 from dilm.runtime.memory import peak_mb
+from dilm.runtime.optimize import AT_ONCE
 from dilm.stages import embed
+from dilm.stages.choosing import RACED
 from dilm.stages.generate import asks_untuned
 
 FORWARD, TRAINING = 2, 6
@@ -36,6 +40,8 @@ KEPT_PER_LAYER = 40
 """Floats that a layer keeps of each token for its backward pass, in multiples of its width."""
 KEPT_PER_WORD = 2.5
 """Floats kept of each token for each word of the vocabulary: logits, their logarithms, some of their gradients."""
+LIBRARIES = 200
+"""MB that torch, transformers and scikit-learn take once models have run."""
 MEGA = 2**20
 
 
@@ -81,10 +87,11 @@ class Shape:
 
 @dataclass(frozen=True)
 class Shapes:
-    """Of the two models."""
+    """Of the models."""
 
     generator: Shape
     learner: Shape
+    encoder: Shape
 
 
 def estimate(recipe: Recipe, run: Run) -> dict[str, Cost]:
@@ -94,7 +101,8 @@ def estimate(recipe: Recipe, run: Run) -> dict[str, Cost]:
     stages, held = count.stages(), count.held()
     rate, now = _measured_rate(bench) * REACHED, peak_mb()  # with the data, and without any model
     return {
-        name: Cost(detail, work / rate, now + held.get(name, 0.0) / MEGA) for name, (detail, work) in stages.items()
+        name: Cost(detail, work / rate, now + (held[name] / MEGA + LIBRARIES if held.get(name) else 0.0))
+        for name, (detail, work) in stages.items()
     }
 
 
@@ -127,20 +135,30 @@ class _Count:
         """Bytes that a stage needs at its worst, beside data and libraries."""
         recipe, generator, learner = self.recipe, self.shapes.generator, self.shapes.learner
         warmed = replace(learner, vocabulary=learner.words)  # it guesses masked words
-        lessons = recipe.fit.batch * (2 if recipe.fit.contrast else 1)
-        rows = min(recipe.evaluate.batch, len(self.bench.splits.train))
-        points = 4.0 * learner.width * len(self.bench.splits.train)
+        opened = 8 * learner.weights  # and as it was opened, a second time
+        encoder = 4 * self.shapes.encoder.weights
+        points = 12.0 * self.shapes.encoder.width * len(self.bench.splits.train)  # and in double precision for a probe
         unrolled = recipe.embed.unroll * recipe.embed.per_step * self.classes + recipe.embed.batch
-        matched = generator.training(recipe.match.synthetic * self.tokens) + learner.training(rows * self.tokens)
+        trained = opened / 2 + learner.training(self._together(recipe.evaluate.batch) * self.tokens)
+        matched = generator.training(self._kept(recipe.match.synthetic))
         return {
-            "pretrain": warmed.training(recipe.pretrain.batch * self.tokens) if self._warms else 0.0,
+            "pretrain": warmed.training(self._together(recipe.pretrain.batch) * self.tokens) if self._warms else 0.0,
             "embed": learner.training(2 * unrolled * self.tokens) if embed.wanted(recipe) else 0.0,
-            "fit": generator.training(lessons * self.tokens),
-            "match": matched + points,
+            "fit": generator.training(self._kept(self._together(recipe.fit.batch) * (2 if recipe.fit.contrast else 1))),
+            "match": matched + trained + encoder + points + opened * bool(recipe.match.check_every),
             "generate": generator.writing(recipe.generate.batch, self.bench.task.max_tokens),
-            "select": 4 * learner.weights + 2 * points,
-            "evaluate": learner.training(rows * self.tokens),
+            "select": encoder + points,
+            "evaluate": trained,
         }
+
+    def _together(self, rows: int) -> int:
+        """Of a batch, the rows whose graph is kept at a time."""
+        return min(rows, AT_ONCE.get(self.bench.place.device.type, rows))
+
+    def _kept(self, texts: int) -> float:
+        """Tokens of a generator's texts of which activations are kept: with `recompute` those of one piece."""
+        tokens = texts * self.tokens
+        return min(tokens, tokens_at_once(self.bench.place.device) // 4) if self.recipe.runtime.recompute else tokens
 
     @property
     def tokens(self) -> float:
@@ -203,7 +221,23 @@ class _Count:
         return f"{wanted.steps} updates", wanted.steps * (unrolled + self._learnt(1, wanted.batch))
 
     def _select(self) -> float:
-        return self._read(self._pool_rows() + len(self.bench.splits.train))
+        rows = self._pool_rows() + len(self.bench.splits.train)
+        encoded = FORWARD * rows * self.tokens * self.shapes.encoder.multiplied
+        return encoded + self._races() * (self._trained(self.recipe.race.steps) + self._read(self._raced_on()))
+
+    def _races(self) -> int:
+        """Trainings of all races: for every set of ours and, where it is a baseline, of real rows."""
+        recipe, wanted = self.recipe, self.recipe.race
+        own = 1 + ("untuned" in recipe.evaluate.baselines) if recipe.select.method == RACED else 0
+        races = own + (RACED in recipe.evaluate.baselines)
+        return races * recipe.select.sets * trainings(wanted.candidates, wanted.seeds)
+
+    def _raced_on(self) -> int:
+        return min(self.recipe.race.rows, len(self.bench.splits.dev))
+
+    def _trained(self, steps: int) -> float:
+        """A training on a small set."""
+        return self._learnt(steps, min(self.recipe.evaluate.batch, self.recipe.per_class * self.classes))
 
     def _trials(self) -> int:
         wanted = self.recipe.evaluate
@@ -214,8 +248,7 @@ class _Count:
 
     def _evaluate(self, trials: int) -> float:
         wanted = self.recipe.evaluate
-        small = min(wanted.batch, self.recipe.per_class * self.classes)
-        trial = self._learnt(wanted.steps, small) + self._read(len(self.bench.splits.test))
+        trial = self._trained(wanted.steps) + self._read(len(self.bench.splits.test))
         full = self._learnt(wanted.full_steps, wanted.batch) if "full" in wanted.baselines else 0.0
         return trials * trial + len(wanted.learners) * full
 
@@ -225,7 +258,8 @@ def _shapes(recipe: Recipe) -> Shapes:
     size = models.generator.partition(":")[2] if is_scratch(models.generator) else ""
     generator = _scratch(size, words) if size else _opened(models.generator)
     learner = _scratch(recipe.pretrain.learner_size, words) if is_scratch(models.learner) else _opened(models.learner)
-    return Shapes(generator, replace(learner, vocabulary=0))
+    encoder = _opened(models.encoder) if models.encoder else learner
+    return Shapes(generator, replace(learner, vocabulary=0), replace(encoder, vocabulary=0))
 
 
 def _scratch(size: str, words: int) -> Shape:

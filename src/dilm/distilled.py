@@ -85,7 +85,9 @@ class Distilled:
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
         task = Task(**_tuples(about["task"]))
         card = (folder / CARD).read_text(encoding="utf-8")
-        return cls(read_dataset(folder / DATA, task), about["per_class"], Provenance(**about["provenance"]), card)
+        return cls(
+            read_dataset(folder / DATA, task), about["per_class"], Provenance(**_tuples(about["provenance"])), card
+        )
 
     def push_to_hub(self, repository: str, private: bool = False, token: str | None = None) -> str:
         """Upload rows, provenance and card to a dataset repository of the Hub; returns its address."""
@@ -119,5 +121,6 @@ class Distilled:
         return BETWEEN.join([*shown, *asked])
 
 
-def _tuples(task: dict[str, Any]) -> dict[str, Any]:
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in task.items()}
+def _tuples(values: dict[str, Any]) -> dict[str, Any]:
+    """JSON knows lists only."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}

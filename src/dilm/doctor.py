@@ -10,7 +10,17 @@ import urllib.request
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-LIBRARIES = ("torch", "transformers", "tokenizers", "datasets", "scikit-learn", "pandas", "pydantic", "typer")
+LIBRARIES = (
+    "torch",
+    "transformers",
+    "tokenizers",
+    "datasets",
+    "scikit-learn",
+    "pandas",
+    "pydantic",
+    "typer",
+    "presidio-analyzer",
+)
 SECONDS_FOR_THE_HUB = 5.0
 TRUE = ("1", "ON", "YES", "TRUE")
 

@@ -15,16 +15,18 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from dilm import cleaning
 from dilm.build import Bench
 from dilm.errors import RunError
 from dilm.models.hub import identity
 from dilm.recipe import Recipe
+from dilm.recipe_fields import counted
 from dilm.recipe_learners import learning
 from dilm.runs import Run
 from dilm.runtime.hashing import key
 from dilm.runtime.memory import begin_peak, give_back, peak_mb
 from dilm.runtime.meter import spent
-from dilm.stages import embed, evaluate, fit, generate, load, match, pretrain, report, select
+from dilm.stages import choosing, embed, evaluate, fit, generate, load, match, pretrain, report, select
 from dilm.stages.generate import asks_untuned
 from dilm.version import VERSION
 
@@ -42,13 +44,13 @@ class Stage:
 
 
 STAGES = (
-    Stage("load", load.run, lambda r: [r.data, r.seed, r.models.max_tokens], ()),
+    Stage("load", load.run, lambda r: [counted(r)["data"], r.seed, r.models.max_tokens, *cleaning.content(r)], ()),
     Stage("pretrain", pretrain.run, lambda r: [r.pretrain, _models(r), pretrain.learns(r)], ("load",)),
     Stage("embed", embed.run, lambda r: _embedding(r), ("pretrain",), lambda r: not embed.wanted(r)),
     Stage("fit", fit.run, lambda r: [r.fit], ("pretrain",)),
     Stage("match", match.run, lambda r: [r.match, r.evaluate.lr, r.evaluate.warmup, r.evaluate.batch], ("fit",)),
     Stage("generate", generate.run, lambda r: [r.generate, r.per_class, r.select.sets, asks_untuned(r)], ("match",)),
-    Stage("select", select.run, lambda r: [r.select, r.evaluate.baselines], ("generate",)),
+    Stage("select", select.run, lambda r: _choosing(r), ("generate",)),
     Stage("evaluate", evaluate.run, lambda r: [r.evaluate, _asked(r)], ("select", "embed")),
     Stage("report", report.run, lambda r: [_reader(r)], ("evaluate",)),
 )
@@ -171,6 +173,17 @@ def _models(recipe: Recipe) -> Mapping[str, str]:
 
 def _embedding(recipe: Recipe) -> list[Any]:
     return [recipe.embed, recipe.per_class] if embed.wanted(recipe) else []
+
+
+def _choosing(recipe: Recipe) -> list[Any]:
+    """What decides the sets, and where learners are trained for that, how."""
+    wanted, trial = recipe.select, recipe.evaluate
+    parts: list[Any] = [counted(recipe)["select"], trial.baselines]
+    if choosing.races(recipe):
+        parts += [recipe.race, trial.lr, trial.warmup, trial.weight_decay, trial.clip, trial.batch]
+    if choosing.asks_learner(wanted):
+        parts += [trial.full_steps, trial.full_lr, trial.full_warmup, trial.weight_decay, trial.clip, trial.batch]
+    return parts
 
 
 def _asked(recipe: Recipe) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
-from dilm.types import Dataset, Draft, Example, Selection, Task
+from dilm.types import Dataset, Draft, Example, Selection, Span, Task
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,6 +80,10 @@ class Learner(Protocol):
 
     def eval(self) -> None:
         """Without dropout."""
+        ...
+
+    def spare_memory(self) -> bool:
+        """Read less at once from now on; False where that is impossible."""
         ...
 
     def reading_only(self, examples: Sequence[Example], kept: float) -> AbstractContextManager[None]:
@@ -205,4 +209,22 @@ class Updater(Protocol):
 
     def mean(self, values: Sequence[float]) -> float:
         """The mean of what all shares gave."""
+        ...
+
+
+class Detector(Protocol):
+    """Finds personal data in texts."""
+
+    @property
+    def title(self) -> str:
+        """What it is, for readers: the library or model behind it."""
+        ...
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Every kind that it can find."""
+        ...
+
+    def find(self, texts: Sequence[str]) -> list[list[Span]]:
+        """What it takes for personal data in each text; spans may overlap: n texts -> n lists."""
         ...

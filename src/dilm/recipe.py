@@ -10,8 +10,10 @@ from dataclasses import field
 
 from pydantic.dataclasses import dataclass
 
+from dilm.recipe_privacy import Anonymize
 from dilm.recipe_prompt import DOOR as _DOOR
 from dilm.recipe_prompt import Prompt, Server
+from dilm.recipe_selection import Race, Select
 
 UNCHANGING = ("runtime", "server")
 """Sections that change speed, cost or the last digits, and nothing else."""
@@ -37,6 +39,11 @@ class Data:
     """At most this many rows are carved from train to be scored, where the source has no test split."""
     drop_empty: bool = False
     """Leave out rows with an empty or non-text cell instead of stopping."""
+    seed: int = -1
+    """Seed of what is carved from train and of the representative sets; -1: the run's.
+
+    Runs of other seeds that share it share the lives of a pretrained learner and its gradients, too.
+    """
 
 
 @dataclass(frozen=True, config=_DOOR)
@@ -196,25 +203,6 @@ class Embed:
 
 
 @dataclass(frozen=True, config=_DOOR)
-class Select:
-    """Choosing the best few of the pool."""
-
-    method: str = "typical"
-    """random, kmeans_nearest (the paper's k-centers), farthest_first, herding, moderate, facility_location,
-    gradient_matching, el2n, likeliest, validated (the set that quick learners make most of, on dev rows), or typical:
-    k-means nearest among the long texts of whose class a linear probe, trained on real rows' features, is surest."""
-    long: float = 0.5
-    """typical: share of the longest texts of a class that stay in the choice."""
-    sure: float = 0.1
-    """typical: share of a class that stays in the choice after that, the surest."""
-    duplicates: float = 1.0
-    """Cosine of the encoder's points from which on a text is a near-duplicate of an earlier one of its class, and left
-    out before the choice; so is a real row where the same method is a baseline. 1: only the very same text is."""
-    sets: int = 3
-    """Independent pools and selections; the first is the one delivered. Paper: 20."""
-
-
-@dataclass(frozen=True, config=_DOOR)
 class Evaluate:
     """Training learners on the small sets, and on baselines in the same trials (paper 4.1)."""
 
@@ -281,6 +269,7 @@ class Recipe:
     """Examples of each class in the distilled set. Paper: 5, 10, 20."""
     seed: int = 0
     data: Data = field(default_factory=Data)
+    anonymize: Anonymize = field(default_factory=Anonymize)
     models: Models = field(default_factory=Models)
     pretrain: Pretrain = field(default_factory=Pretrain)
     fit: Fit = field(default_factory=Fit)
@@ -288,8 +277,14 @@ class Recipe:
     generate: Generate = field(default_factory=Generate)
     embed: Embed = field(default_factory=Embed)
     select: Select = field(default_factory=Select)
+    race: Race = field(default_factory=Race)
     evaluate: Evaluate = field(default_factory=Evaluate)
     prompt: Prompt = field(default_factory=Prompt)
     report: Report = field(default_factory=Report)
     server: Server = field(default_factory=Server)
     runtime: Runtime = field(default_factory=Runtime)
+
+    @property
+    def data_seed(self) -> int:
+        """Of what depends on the data alone."""
+        return self.seed if self.data.seed < 0 else self.data.seed

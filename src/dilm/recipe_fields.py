@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
 
@@ -10,6 +11,8 @@ from pydantic.fields import FieldInfo
 from dilm.errors import did_you_mean, nearest
 from dilm.recipe import Recipe
 
+LATER = ("anonymize", "data.seed", "select.filters", "select.teacher", "select.pool", "race")
+"""Settings and sections that came after runs were made. At their defaults they change nothing and stand in no key."""
 LIST_THEM = "`dilm show default` lists every setting."
 
 
@@ -30,6 +33,21 @@ def flatten(recipe: Recipe) -> dict[str, Any]:
         section, _, last = name.rpartition(".")
         values[name] = getattr(getattr(recipe, section) if section else recipe, last)
     return values
+
+
+def counted(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as plain values for keys, without what came later and is at its default.
+
+    >>> "pool" in counted(Recipe())["select"], "race" in counted(Recipe()), counted(Recipe())["select"]["method"]
+    (False, False, 'typical')
+    """
+    tree, default = asdict(recipe), asdict(Recipe())
+    for name in LATER:
+        section, _, last = name.rpartition(".")
+        here, there = (tree[section], default[section]) if section else (tree, default)
+        if here[last] == there[last]:
+            del here[last]
+    return tree
 
 
 def suggest(name: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from dilm.errors import RecipeError, did_you_mean
 from dilm.recipe import Recipe
 from dilm.recipe_fields import flatten
+from dilm.recipe_filters import filtering
 from dilm.recipe_learners import learning
 
 SELECTORS = (
@@ -25,15 +26,20 @@ SELECTORS = (
     "el2n",
     "validated",
     "likeliest",
+    "raced",
 )
 SIZES = ("tiny", "mini", "small", "base")
 CHOICES: dict[str, tuple[str, ...]] = {
+    "anonymize.operator": ("none", "replace", "mask", "hash", "pseudonym"),
     "pretrain.learner_size": SIZES,
     "match.likelihood": ("token", "sum", "padded"),
     "match.road": ("fast", "autograd"),
     "match.trajectory": ("cached", "fresh"),
     "match.check_select": SELECTORS[:7],  # those that train no learner and ask no generator
     "select.method": SELECTORS,
+    "select.teacher": ("probe", "learner"),
+    "select.pool": ("synthetic", "both"),
+    "race.drawn_by": SELECTORS[:10],  # those that ask no generator; a race of races would be one
     "evaluate.baselines": (*SELECTORS, "nearest", "untuned", "untuned_random", "full", "tdd", "tdd_text"),
     "embed.start": ("texts", "tokens"),
     "embed.labels": ("soft", "hard"),
@@ -42,6 +48,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "runtime.precision": ("auto", "fp32", "bf16"),
     "runtime.engine": ("processes", "ray"),
 }
+PRIVATE = ("privacy", "anonymize")
+"""Sections that wish for privacy, as far as there are any."""
 PARTS = r"head|all|last:\d+|lora|lora:[1-9]\d*"
 """Whose gradient can be matched."""
 
@@ -62,7 +70,7 @@ RANGES = (
         match.check_sets match.check_per_class match.check_oversample match.check_steps match.check_rows
         generate.oversample generate.batch generate.attempts select.sets
         embed.steps embed.batch embed.unroll embed.per_step embed.check_every
-        evaluate.seeds evaluate.steps evaluate.batch evaluate.full_steps prompt.orders
+        evaluate.seeds evaluate.steps evaluate.batch evaluate.full_steps prompt.orders race.steps race.rows
         server.budget server.parallel server.tries""",
         "at least 1",
         lambda value: value >= 1,
@@ -81,7 +89,7 @@ RANGES = (
         lambda value: value > 0,
     ),
     Range(
-        "fit.contrast fit.warmup match.warmup embed.warmup evaluate.warmup evaluate.full_warmup",
+        "anonymize.threshold fit.contrast fit.warmup match.warmup embed.warmup evaluate.warmup evaluate.full_warmup",
         "from 0 to 1",
         lambda value: 0 <= value <= 1,
     ),
@@ -90,6 +98,9 @@ RANGES = (
         "above 0 and at most 1",
         lambda value: 0 < value <= 1,
     ),
+    Range("data.seed", "0 or more, or -1 for the run's", lambda value: value >= -1),
+    # One set is no race, and of one training nobody can tell what was luck.
+    Range("race.candidates race.seeds", "at least 2", lambda value: value >= 2),
     # Every byte is a token of its own, so that no text is unknown.
     Range("pretrain.vocabulary", "at least 300", lambda value: value >= 300),
     # Less would not hold one query beside what is left to a chat template.
@@ -105,10 +116,13 @@ def check(recipe: Recipe) -> None:
     _check_part(recipe)
     _check_scratch(recipe)
     _check_lists(recipe)
+    _check_filters(recipe)
+    _check_real_rows(recipe)
     _check_robust(recipe)
     _check_rhythm(recipe)
     _check_embeddings(recipe)
     _check_server(recipe)
+    _check_anonymize(recipe)
 
 
 def _check_ranges(values: dict[str, Any]) -> None:
@@ -155,10 +169,28 @@ def _check_lists(recipe: Recipe) -> None:
     if recipe.data.label and recipe.data.label in recipe.data.text:
         raise RecipeError(f"Column {recipe.data.label!r} is both text and label.", "Take it out of one of them.")
     lists = {"data.text": recipe.data.text, "evaluate.learners": recipe.evaluate.learners}
-    for name, items in {**lists, "evaluate.baselines": recipe.evaluate.baselines}.items():
+    lists |= {"evaluate.baselines": recipe.evaluate.baselines, "race.drawn_by": recipe.race.drawn_by}
+    for name, items in {**lists, "select.filters": recipe.select.filters}.items():
         twice = next((item for item in items if items.count(item) > 1), None)
         if twice is not None:
             raise RecipeError(f"{name} names {twice!r} twice.", "Name it once.")
+
+
+def _check_filters(recipe: Recipe) -> None:
+    for text in recipe.select.filters:
+        filtering(text)
+    if not recipe.race.drawn_by:
+        raise RecipeError("race.drawn_by is empty, so no set could be raced.", "Write at least `typical`.")
+
+
+def _check_real_rows(recipe: Recipe) -> None:
+    """Real rows in the product undo whatever privacy is wished for."""
+    wishes = [name for name in PRIVATE if getattr(recipe, name, None) != getattr(Recipe(), name, None)]
+    if recipe.select.pool == "both" and wishes:
+        raise RecipeError(
+            f"select.pool=both puts real rows into the product, and `{wishes[0]}` wishes for privacy.",
+            "Set select.pool to synthetic, or leave that section out.",
+        )
 
 
 def _check_robust(recipe: Recipe) -> None:
@@ -206,4 +238,13 @@ def _check_server(recipe: Recipe) -> None:
         raise RecipeError(
             "server.key_variable should be the name of an environment variable: capital letters, digits and `_`.",
             "Put the key into that variable, and only its name here, such as DILM_API_KEY.",
+        )
+
+
+def _check_anonymize(recipe: Recipe) -> None:
+    wanted = recipe.anonymize
+    if wanted.operator != "none" and not (wanted.languages or wanted.ner or wanted.patterns):
+        raise RecipeError(
+            "anonymize.operator asks for anonymization, but no detector is left to run.",
+            "Name languages for Presidio, a model in anonymize.ner, or rules in anonymize.patterns.",
         )

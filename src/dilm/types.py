@@ -57,6 +57,18 @@ class Draft:
     finished: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A piece of a text that a detector took for personal data: `text[start:end]`."""
+
+    start: int
+    end: int
+    kind: str
+    """What it was taken for, in capitals: `EMAIL_ADDRESS`, `PERSON`, ..."""
+    score: float = 1.0
+    """How sure the detector is, 0 to 1."""
+
+
 class Dataset(Sequence[Example]):
     """An immutable sequence of examples of one task, known by a fingerprint of its content."""
 
@@ -173,6 +185,8 @@ class Provenance:
     environment: Mapping[str, Any] = field(default_factory=dict)
     """Library versions, device, precision, threads: what may change speed or the last digits."""
     privacy: str = "none: real rows were used without a privacy mechanism"
+    real_rows: tuple[int, ...] = ()
+    """Which of the examples, counted from 0, are rows of the training data, word for word."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,12 @@ def at_every_width(page: str, counted: str, folder: Path) -> list[dict]:
     return json.loads(found[1])
 
 
+def assert_fits_every_width(measured: list[dict]) -> None:
+    """What `at_every_width` told of a page."""
+    assert [row["width"] for row in measured] == list(WIDTHS)
+    assert [row for row in measured if row["needed"] > row["width"]] == []
+
+
 def browse(file: Path, folder: Path) -> str:
     """The document's HTML after loading."""
     command = [

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from browsing import HOSTILE, WIDTHS, at_every_width, needs_browser
+from browsing import HOSTILE, assert_fits_every_width, at_every_width, needs_browser
 from hostile import hostile_findings
 
 from dilm.reports import comparison_page
@@ -43,8 +43,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
 
 
 def test_the_page_fits_every_width(measured):
-    assert [row["width"] for row in measured] == list(WIDTHS)
-    assert [row for row in measured if row["needed"] > row["width"]] == []
+    assert_fits_every_width(measured)
 
 
 def test_no_script_from_data_ran(measured):
@@ -60,5 +59,5 @@ def test_runs_that_must_be_told_apart_and_scores_alone_fit_too(tmp_path: Path):
     """Names of runs stand in every row; a leaderboard made from scores has no texts."""
     bare = [replace(run, per_class=4, name=f"{run.name}{at}", texts=(), seconds=None) for at, run in enumerate(runs())]
     found = at_every_width(comparison_page.render(fields(bare)), "p.absent", tmp_path)
-    assert [row for row in found if row["needed"] > row["width"]] == []
+    assert_fits_every_width(found)
     assert {(row["title"], row["counted"]) for row in found} == {("3 runs compared | dilm", 1)}

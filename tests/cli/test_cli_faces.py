@@ -25,7 +25,9 @@ def ask(*words: str):
     return CliRunner().invoke(app, list(words))
 
 
-@pytest.mark.parametrize("verb", [*SOURCE_VERBS, *STAGE_VERBS, "compare", "benchmark", "recipes", "show", "doctor"])
+@pytest.mark.parametrize(
+    "verb", [*SOURCE_VERBS, *STAGE_VERBS, "compare", "benchmark", "anonymize", "recipes", "show", "doctor"]
+)
 def test_every_verb_explains_itself(verb: str):
     answer = ask(verb, "--help")
     assert answer.exit_code == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -94,8 +95,11 @@ def test_a_suite_is_run_and_its_runs_are_compared(messy: Path, tmp_path: Path):
     answer = ask(*words, "--set", "evaluate.learners=tfidf")
     assert answer.exit_code == 0, answer.stderr
     assert json.loads(answer.stdout) == {"page": "out/leaderboard.html", "table": "out/leaderboard.md"}
-    assert "| method | 1 per class | 2 per class |" in Path("out/leaderboard.md").read_text("utf-8")
+    table = Path("out/leaderboard.md").read_text("utf-8")
+    assert "| method | 1 per class | 2 per class |" in table and "**DiLM**" in table
     assert ask(*words, "--set", "evaluate.learners=tfidf").stderr.count("done already") == 2 * len(STAGES)
+    assert Path("out/leaderboard.md").read_text("utf-8") == table
+    assert_made_again_from_scores(table)
 
     runs = [f"out/my reviews-{size}" for size in (1, 2)]
     shown = ask("compare", *runs, "--html", "page.html")
@@ -110,3 +114,18 @@ def test_a_suite_is_run_and_its_runs_are_compared(messy: Path, tmp_path: Path):
     shutil.rmtree("out/my reviews-2/evaluate")
     refused = ask("compare", *runs)
     assert refused.exit_code == 2 and "was not evaluated" in refused.stderr and refused.stdout == ""
+
+
+def assert_made_again_from_scores(table: str) -> None:
+    """Of every run only the recipe and the scores are left, and its data is gone too."""
+    for file in Path("out").glob("*/scores.jsonl"):
+        kept = Path("kept", file.parent.name)
+        kept.mkdir(parents=True)
+        for name in ("recipe.yaml", "scores.jsonl"):
+            text = (file.parent / name).read_text("utf-8").replace("my reviews.csv", "gone.csv")
+            (kept / name).write_text(text, encoding="utf-8")
+    page = Path(json.loads(ask("benchmark", "--rebuild", "kept", "--json").stdout)["page"])
+    assert Path("kept/leaderboard.md").read_text("utf-8") == table
+    made, whole = page.read_text("utf-8"), Path("out/leaderboard.html").read_text("utf-8")
+    assert re.findall("<table.*?</table>", made, re.DOTALL) == re.findall("<table.*?</table>", whole, re.DOTALL) != []
+    assert "Made from scores alone" in made and "Made from scores alone" not in whole

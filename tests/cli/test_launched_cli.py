@@ -36,9 +36,11 @@ MISTAKES = {
     "met by the second": (in_the_second("raise ModelError('Wrong.', 'Mend it.')"), "Wrong. Mend it."),
     "of spelling": (["-m", "dilm", "fit", "run", "--nosuch"], "No such option"),
 }
+AT_LENGTH = [pytest.param(name, marks=pytest.mark.slow) for name in MISTAKES if name != "met by the second"]
+"""Those that end by the same road, and take as long."""
 
 
-@pytest.mark.parametrize("name", MISTAKES)
+@pytest.mark.parametrize("name", ["met by the second", *AT_LENGTH])
 def test_a_mistake_is_told_once_and_ends_all_with_2(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     words, said = MISTAKES[name]
@@ -54,9 +56,28 @@ def test_a_process_that_dies_without_a_word_ends_the_others():
     assert "Another process of this run has ended" in alive.stderr and "Traceback" not in alive.stderr
 
 
-def test_torchrun_hears_one_message(tmp_path: Path):
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "dilm"]
-    asked = [*command, "fit", str(tmp_path / "none"), "--json"]
+PLAIN = ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+LAUNCHERS = {
+    "torch.distributed.run": ["--standalone", "--nproc-per-node", "2"],
+    "accelerate.commands.launch": ["--multi_gpu", "--num_processes", "2", *PLAIN],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_a_launcher_hears_one_message(launcher: str, tmp_path: Path):
+    pytest.importorskip(launcher)
+    asked = [
+        sys.executable,
+        "-m",
+        launcher,
+        *LAUNCHERS[launcher],
+        "-m",
+        "dilm",
+        "fit",
+        str(tmp_path / "none"),
+        "--json",
+    ]
     told = subprocess.run(asked, capture_output=True, text=True, env=ordinary(), timeout=240)
     assert told.returncode == 1  # its own: it says in a table that the processes ended with 2
     assert json.loads(told.stdout)["error"].endswith("it has no recipe.yaml.")

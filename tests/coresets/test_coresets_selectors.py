@@ -18,12 +18,14 @@ from dilm.coresets.distinct import Distinct
 from dilm.coresets.el2n import EL2N
 from dilm.coresets.facility_location import FacilityLocation
 from dilm.coresets.farthest_first import FarthestFirst
+from dilm.coresets.filtered import Filtered
 from dilm.coresets.gradient_matching import GradientMatching
 from dilm.coresets.herding import Herding
 from dilm.coresets.kmeans_nearest import KMeansNearest
 from dilm.coresets.likeliest import Likeliest
 from dilm.coresets.moderate import Moderate
 from dilm.coresets.nearest_rows import NearestRows
+from dilm.coresets.raced import Raced
 from dilm.coresets.random import Random
 from dilm.coresets.typical import Typical
 from dilm.coresets.validated import Validated
@@ -69,13 +71,18 @@ class NearestToSome:
         return NearestRows(self.encoder, cloud(2 * per_class, seed=7))(pool, per_class, rng)
 
 
+def _mean_x(trainings: Sequence[tuple[Dataset, int]]) -> list[float]:
+    """Scores of trainings that have no luck."""
+    return [float(Plane().encode(rows)[:, 0].mean()) for rows, _ in trainings]
+
+
 METHODS: dict[str, Callable[[], Selector]] = {
     "random": Random,
     "kmeans_nearest": lambda: KMeansNearest(Plane()),
     "farthest_first": lambda: FarthestFirst(Plane()),
     "herding": lambda: Herding(Plane()),
     "typical": lambda: Typical(Plane(), probed(cloud(40, seed=9))),
-    "validated": lambda: Validated(Plane(), Random(), cloud(40, seed=8), draws=5, swaps=30),
+    "validated": lambda: Validated(Plane(), Random(), cloud(40, seed=8), draws=3, swaps=12),
     "likeliest": lambda: Likeliest(Distance(), batch=7),
     "facility_location": lambda: FacilityLocation(Plane()),
     "gradient_matching": lambda: GradientMatching(Slope()),
@@ -83,6 +90,8 @@ METHODS: dict[str, Callable[[], Selector]] = {
     "el2n": lambda: EL2N([Slope()]),
     "nearest": NearestToSome,
     "distinct": lambda: Distinct(Plane(), Random(), 0.9999),
+    "filtered": lambda: Filtered({"short": lambda pool: Plane().encode(pool)[:, 0]}, Random()),
+    "raced": lambda: Raced([Random()], _mean_x, candidates=3, seeds=2),
 }
 every_method = pytest.mark.parametrize("make", METHODS.values(), ids=METHODS.keys())
 INDIFFERENT = ("herding", "likeliest", "nearest")

@@ -94,6 +94,7 @@ def one_word_in_nine(count: int, seed: int) -> Dataset:
     return Dataset(task, rows)
 
 
+@pytest.mark.slow
 def test_contrast_teaches_the_classes_in_fewer_steps(tmp_path: Path):
     train, dev = one_word_in_nine(300, seed=0), one_word_in_nine(150, seed=1)
     tokenizer = scratch.train_tokenizer([row.texts[0] for row in train], vocabulary=300)

@@ -102,6 +102,21 @@ def test_verdicts_count_every_draft_that_was_looked_at():
     assert verdicts == {"kept": 4, "too long": 2, "duplicate": 2, "empty": 2}
 
 
+def test_a_flagged_text_is_counted_and_never_kept():
+    lines = [Draft(("call 5550199",), True), *drafts(4), Draft(("call 5550199",), True), Draft(("",), True)]
+    asked: list[tuple[str, ...]] = []
+
+    def flags(texts: tuple[str, ...]) -> bool:
+        asked.append(texts)
+        return "5550199" in texts[0]
+
+    pool, verdicts = write_pool(Writer(lines), 4, 4, torch.Generator(), ignore, flags)
+    assert {example.texts[0] for example in pool} == {"text 0", "text 1", "text 2", "text 3"}
+    assert verdicts == {"kept": 8, "flagged": 2} and len(asked) == 10
+    with pytest.raises(ModelError, match=r"(?s)flagged.*anonymize\.kinds"):
+        write_pool(Writer(lines), 4, 4, torch.Generator(), ignore, lambda texts: True)
+
+
 def test_progress_adds_up_to_the_pool():
     steps: list[int] = []
     write_pool(Writer(drafts(90, *[Draft(("x",), False)] * 30)), 80, 4, torch.Generator(), steps.append)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -116,22 +117,39 @@ def test_all_states_are_drawn_about_equally_often(ageing: Ageing):
     assert all(60 < drawn.count(state) < 140 for state in set(drawn))
 
 
-def test_renewed_lives_are_others_and_each_is_trained_once(ageing: Ageing, new_learner: Learners):
-    learner, grown = new_learner(), []
+def test_renewed_lives_are_others_and_pass_away(ageing: Ageing, new_learner: Learners):
+    """What is met of them is what a bank of so many lives would hold; nothing of them is kept."""
+    learner, plain = new_learner(), Cached(ageing, lives=8)
     cached = Cached(ageing, lives=2, renew_every=5)
-    cached.fill(learner, lambda: grown.append(1))
-    for step in range(20):
+    cached.fill(learner, lambda: None)
+    plain.fill(new_learner(), lambda: None)
+    for step in [*range(20), 7, 3, 12]:
         cached(learner, step)
-        assert int(cached.age(step).partition(".")[0]) // 2 == step // 5
-    lives = {state.partition(".")[0] for state in cached.bank}
-    assert lives >= {"0", "1"} and len(cached.bank) == 3 * len(lives)
-    heads = {str(cached.bank[f"{life}.0"]["classifier.weight"].tolist()) for life in lives}
-    assert len(heads) == len(lives)
+        state = cached.state(step)
+        assert int(state.partition(".")[0]) // 2 == step // 5
+        assert cached.age(step) == (state if step < 5 else None)
+        kept = plain.bank[state]
+        assert all(torch.equal(kept[name], value) for name, value in learner.snapshot().items())
+        assert len(cached.bank) == 6 and len(cached.passing) <= 5
+
+
+def test_a_renewed_life_is_trained_once_and_no_further_than_it_is_met(ageing: Ageing, new_learner: Learners):
+    learner, grown = new_learner(), []
+    grow = ageing.grow
+    counting = replace(ageing)
+    object.__setattr__(counting, "grow", lambda *given: grown.append(given[2]) or grow(*given))
+    cached = Cached(counting, lives=1, renew_every=4)
+    cached.fill(learner, lambda: None)
+    grown.clear()
+    for step in range(4, 12):
+        cached(learner, step)
+    met = [cached.state(step) for step in range(4, 12)]
+    assert grown == [life for life in (1, 2) for _ in range(max(int(s[2:]) for s in met if s[0] == str(life)))]
 
 
 def test_at_one_every_step_has_a_life_of_its_own(ageing: Ageing):
     cached = Cached(ageing, lives=1, renew_every=1)
-    assert [cached.age(step).partition(".")[0] for step in range(30)] == [str(step) for step in range(30)]
+    assert [cached.state(step).partition(".")[0] for step in range(30)] == [str(step) for step in range(30)]
 
 
 def test_a_bank_that_was_filled_before_is_not_trained_again(ageing: Ageing, new_learner: Learners):

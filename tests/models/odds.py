@@ -1,4 +1,4 @@
-"""Every text that a small model can write, with its exact probability, and whether drawn texts follow it."""
+"""Every text that a small model can write, with its exact probability, and whether drawn texts follow it, or others."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 
 import torch
-from scipy.stats import chisquare
+from scipy.stats import chi2_contingency, chisquare
 from transformers import PreTrainedModel
 
 from dilm.models.form import Form
@@ -44,3 +44,16 @@ def assert_as_often(texts: list[list[int]], odds: Mapping[Text, float]) -> None:
     wanted = [odds[text] * count for text in common] + [count * (1 - sum(odds[text] for text in common))]
     assert len(common) > 10 and min(wanted) >= 5
     assert chisquare(seen, wanted).pvalue > 1e-3
+
+
+def same_odds(texts: list[list[int]], others: list[list[int]]) -> float:
+    """The chance of texts and others so different where both follow the same odds (two-sample chi-square); texts that
+    are too rare for it count together."""
+    one, two = Counter(map(tuple, texts)), Counter(map(tuple, others))
+    common = [text for text, count in (one + two).items() if count >= 20]
+    seen = [[drawn[text] for text in common] for drawn in (one, two)]
+    rare = [len(texts) - sum(seen[0]), len(others) - sum(seen[1])]
+    if sum(rare) >= 20:
+        seen = [[*row, count] for row, count in zip(seen, rare, strict=True)]
+    assert len(common) > 10
+    return float(chi2_contingency(seen).pvalue)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,10 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM
 
 from dilm.errors import ModelError
+from dilm.models import causal
 from dilm.models.causal import SEPARATOR, CausalGenerator, is_causal, open_causal_model
 from dilm.models.hub import open_model
+from dilm.runtime import meter
 from dilm.runtime.device import Place
 from dilm.types import Example, Task
 
@@ -222,3 +225,32 @@ def test_memory_is_spared_step_by_step_until_one_text_runs_alone(opened: Opener)
         torch.testing.assert_close(generator.nll(many()), before, **CLOSE)
     assert generator.recompute and together[0] == together[1]  # that first
     assert together[-1] <= generator.task.max_tokens < together[-2] == 2 * together[-1]
+
+
+def test_tokens_are_counted_once_though_activations_are_computed_again(opened: Opener):
+    spent = []
+    for recompute in (False, True):
+        generator = opened("gpt2")
+        generator.recompute = recompute
+        begin = meter.spent()
+        generator.nll(many()).sum().backward()
+        spent.append((meter.spent() - begin).tokens)
+    assert spent[0] == spent[1] > 0
+
+
+def test_fewer_texts_are_written_at_once_where_memory_does_not_suffice(opened: Opener, monkeypatch: pytest.MonkeyPatch):
+    """As if fewer had been asked for from the beginning."""
+    generator, write = opened("gpt2"), causal.sample_tokens
+    generator.sampling = replace(generator.sampling, batch=5)
+    few = generator.sample(1, 12, torch.Generator().manual_seed(0))
+
+    def writing(model, form, n, sampling, rng, banned):
+        texts = write(model, form, n, sampling, rng, banned)
+        if sampling.batch > 5:
+            raise RuntimeError("CUDA out of memory.")
+        return texts
+
+    monkeypatch.setattr(causal, "sample_tokens", writing)
+    generator.sampling = replace(generator.sampling, batch=20)
+    assert generator.sample(1, 12, torch.Generator().manual_seed(0)) == few
+    assert generator.appetite.amount == 5

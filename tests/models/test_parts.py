@@ -51,6 +51,16 @@ def test_forward_mode_is_autograd(learner: Opened, kind: str, wanted: str):
     torch.testing.assert_close(felt(fast, weights), felt(plain, weights), rtol=0, atol=1e-8)
 
 
+@pytest.mark.parametrize("kind", (*KINDS, *OTHERS))
+def test_in_double_precision_the_closed_form_is_autograd_example_by_example(learner: Opened, kind: str):
+    one = learner(kind)
+    found, losses = one.gradients(rows()), one.loss(rows())
+    assert found.dtype == torch.float64
+    for gradient, loss in zip(found, losses, strict=True):
+        pieces = torch.autograd.grad(loss, one.head_parameters(), retain_graph=True)
+        torch.testing.assert_close(gradient, torch.cat([piece.flatten() for piece in pieces]), rtol=0, atol=1e-8)
+
+
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(shares=st.lists(st.floats(-2, 2), min_size=6, max_size=6), wanted=st.sampled_from(PARTS))
 def test_the_gradient_is_linear_in_the_weights_and_its_slopes_are_its_transpose(learner: Opened, shares, wanted):

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
-from odds import assert_as_often, sentences
+from odds import assert_as_often, same_odds, sentences
 from scipy.stats import chisquare
 from tiny_models import PAIRS, rough
 from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel
 
-from dilm.models import causal
+from dilm.errors import ModelError
+from dilm.models import causal, sampling
 from dilm.models.causal import CausalGenerator, open_causal_model
 from dilm.models.form import Form
 from dilm.models.roads import positions_begin
-from dilm.models.sampling import Sampling, Writer, draw, sample_tokens
+from dilm.models.sampling import Sampling, Writer, draw, draw_any, sample_tokens
 from dilm.runtime.device import Place
 
 START, END = 0, 1
@@ -29,15 +32,20 @@ def stream(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-@pytest.fixture(scope="module")
-def letters() -> PreTrainedModel:
-    """A GPT-2 that knows five tokens and has strong opinions on what follows what."""
+def speaker(vocabulary: int, opinions: float) -> PreTrainedModel:
+    """A GPT-2 that knows few tokens and has opinions on what follows what."""
     torch.manual_seed(0)
-    model = GPT2LMHeadModel(GPT2Config(vocab_size=5, n_positions=32, n_embd=16, n_layer=2, n_head=2))
+    marks = {"bos_token_id": START, "eos_token_id": END}
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=vocabulary, n_positions=32, n_embd=16, n_layer=2, n_head=2, **marks))
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.add_(0.4 * torch.randn(parameter.shape))
+            parameter.add_(opinions * torch.randn(parameter.shape))
     return model.eval()
+
+
+@pytest.fixture(scope="module")
+def letters() -> PreTrainedModel:
+    return speaker(5, 0.4)
 
 
 def test_the_same_stream_writes_the_same_texts(letters: PreTrainedModel):
@@ -236,3 +244,68 @@ def test_texts_from_refilled_rows_come_as_often_as_the_model_says(letters: PreTr
     texts = sample_tokens(letters, ENDS, 6000, ring, stream(), NONE)
     assert len(texts) == 6000
     assert_as_often(texts, sentences(letters, ENDS, 4))
+
+
+def by_transformers(model: PreTrainedModel, n: int, wanted: Sampling) -> list[list[int]]:
+    """What `generate` draws, cut behind the end as ours are."""
+    asked = {"top_p": wanted.top_p, "top_k": wanted.top_k, "temperature": wanted.temperature}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        drawn = model.generate(
+            torch.full((n, 1), START),
+            attention_mask=torch.ones(n, 1, dtype=torch.long),
+            do_sample=True,
+            max_new_tokens=wanted.max_tokens + 1,
+            eos_token_id=END,
+            pad_token_id=END,
+            **asked,
+        )
+    return [row[: row.index(END) + 1] if END in row else row for row in drawn[:, 1:].tolist()]
+
+
+@pytest.mark.parametrize("top_k", [0, 3])
+def test_texts_come_as_often_as_from_transformers(top_k: int):
+    """Whole texts by both roads, where temperature, top-k and top-p all bear on them."""
+    model, count = speaker(7, 0.15), 3000
+    wanted = Sampling(top_p=0.8, top_k=top_k, temperature=0.7, max_tokens=4)
+    theirs = by_transformers(model, count, wanted)
+
+    def compared(**changed: Any) -> float:
+        return same_odds(sample_tokens(model, ENDS, count, replace(wanted, **changed), stream(), NONE), theirs)
+
+    assert positions_begin(model, 5) is not None
+    assert compared(road="growing", batch=count) > 1e-3
+    assert compared(road="ring", batch=500) > 1e-3
+    assert compared(temperature=0.85, batch=count) < 1e-6  # what the comparison can tell
+    assert compared(top_p=0.95, batch=count) < 1e-6
+
+
+@pytest.mark.parametrize("top_k", [0, 2])
+def test_odds_that_are_not_numbers_are_an_error(top_k: int):
+    logits = torch.zeros(3, 300)
+    logits[1, 7] = torch.nan
+    with pytest.raises(ModelError, match="not finite") as told:
+        draw(logits, Sampling(top_k=top_k), stream())
+    assert "runtime.precision=fp32" in told.value.remedy
+    for nothing in (torch.inf, -torch.inf):  # too large for a number; every token forbidden
+        logits[1] = nothing
+        with pytest.raises(ModelError, match="not finite"):
+            draw(logits, Sampling(top_k=top_k), stream())
+
+
+def test_a_generator_with_damaged_weights_writes_nothing(tiny_folder: Callable[[str], str], place: Place):
+    generator = CausalGenerator.open(tiny_folder("gpt2"), PAIRS, place)
+    with torch.no_grad():
+        next(iter(generator.parameters())).fill_(torch.nan)
+    with pytest.raises(ModelError, match="not finite"):
+        generator.sample(0, 3, stream())
+
+
+def test_a_device_without_double_precision_draws_by_the_same_odds(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sampling, "finest", lambda _: torch.float32)
+    logits = 2 * torch.randn(1500, generator=stream(1))
+    drawn = torch.bincount(draw_any(logits.softmax(-1).expand(20000, -1), stream()), minlength=1500)
+    expected = logits.double().softmax(-1) * 20000
+    common = expected >= 5
+    seen = [*drawn[common].tolist(), int(drawn[~common].sum())]
+    assert chisquare(seen, [*expected[common].tolist(), float(expected[~common].sum())]).pvalue > 1e-3

@@ -45,3 +45,8 @@ def test_descent_turns_the_synthetic_gradient_to_the_target():
     (slope,) = torch.autograd.grad(cosine_mismatch(target, synthetic), synthetic)
     assert cosine_mismatch(target, synthetic - 0.1 * slope) < cosine_mismatch(target, synthetic)
     assert (slope @ synthetic).item() == pytest.approx(0, abs=1e-6)  # length does not matter
+
+
+def test_the_target_comes_to_where_the_synthetic_gradient_is():
+    """From the processor, where a remembered target is read, to a GPU, for which a device without numbers stands."""
+    assert cosine_mismatch(torch.ones(3), torch.ones(3, device="meta")).device.type == "meta"

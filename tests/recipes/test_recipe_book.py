@@ -11,7 +11,7 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dilm import recipe_book
+from dilm import recipe_book, recipe_rules
 from dilm.errors import RecipeError
 from dilm.recipe import Recipe
 from dilm.recipe_fields import flatten, leaves
@@ -210,6 +210,19 @@ def test_differences_leave_out_what_changes_no_result():
         ("match.check_every", 30, "Set it to 20 or 40"),
         ("select.method", "hering", "Did you mean `herding`"),
         ("evaluate.baselines", ("randon",), "Did you mean `random`"),
+        ("select.filters", ("agre",), "Did you mean `agree`"),
+        ("select.filters", ("agree", "word:10"), "Did you mean `words`"),
+        ("select.filters", ("agree:0.5",), "takes no number"),
+        ("select.filters", ("words",), "Write `words:10`"),
+        ("select.filters", ("sure:1.5",), "at most 1"),
+        ("select.filters", ("repetition:nan",), "from 0 to 1"),
+        ("select.filters", ("agree", "agree"), "twice"),
+        ("select.pool", "real", "synthetic, both"),
+        ("select.teacher", "leaner", "Did you mean `learner`"),
+        ("race.candidates", 1, "at least 2"),
+        ("race.seeds", 1, "at least 2"),
+        ("race.drawn_by", (), "at least `typical`"),
+        ("race.drawn_by", ("raced",), "does not know 'raced'"),
         ("match.likelihood", "mean", "token, sum, padded"),
         ("models.generator", "scratch", "scratch:small"),
         ("models.generator", "scratch:huge", "scratch:base"),
@@ -241,6 +254,16 @@ def test_a_key_in_the_place_of_its_variable_is_not_repeated():
 def test_a_column_is_not_both_text_and_label():
     with pytest.raises(RecipeError, match="both text and label"):
         recipe_book.check(recipe_book.override(Recipe(), {"data.text": "a,b", "data.label": "b"}))
+
+
+def test_real_rows_and_a_wish_for_privacy_exclude_each_other(monkeypatch: pytest.MonkeyPatch):
+    """Whatever section says it; `server` stands for one here."""
+    both = recipe_book.override(Recipe(), {"select.pool": "both", "server.budget": 7})
+    recipe_book.check(both)
+    monkeypatch.setattr(recipe_rules, "PRIVATE", ("server",))
+    with pytest.raises(RecipeError, match="`server` wishes for privacy"):
+        recipe_book.check(both)
+    recipe_book.check(replace(both, select=Recipe().select))
 
 
 def test_zero_keeps_the_last_matching_step():

@@ -7,7 +7,7 @@ import torch
 
 from dilm.errors import RecipeError
 from dilm.runtime import device
-from dilm.runtime.device import Place, choose
+from dilm.runtime.device import Place, choose, finest
 
 
 @pytest.mark.parametrize(("precision", "bf16"), [("fp32", False), ("bf16", True)])
@@ -50,3 +50,9 @@ def test_autocast_multiplies_in_the_precision_of_the_place():
     for bf16, dtype in ((False, torch.float32), (True, torch.bfloat16)):
         with Place(torch.device("cpu"), bf16).autocast():
             assert (factor @ factor).dtype == dtype
+
+
+@pytest.mark.parametrize(("name", "bits"), [("cpu", 64), ("cuda", 64), ("mps", 32)])
+def test_the_finest_floats_are_those_that_the_device_has(name: str, bits: int):
+    """By its name: none of these need be here."""
+    assert torch.finfo(finest(torch.device(name))).bits == bits

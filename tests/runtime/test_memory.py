@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dilm.errors import ResourceError
@@ -31,6 +31,7 @@ def fitting(limit: int):
 
 
 @given(most=st.integers(1, 200), limit=st.integers(1, 200))
+@settings(max_examples=8)  # each failed attempt looks through all that Python holds
 def test_rows_are_halved_until_they_fit(most: int, limit: int):
     work, tried = fitting(limit)
     found = Appetite().feed(most, work)
@@ -65,6 +66,14 @@ def test_other_faults_are_not_tried_again():
     with pytest.raises(RuntimeError, match="shapes"):
         Appetite().feed(8, work)
     assert tried == [8]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [FULL, "CUDA out of memory. Tried", "CUBLAS_STATUS_ALLOC_FAILED when calling", "not enough memory: you tried"],
+)
+def test_a_shortage_is_known_by_what_is_said(said: str):
+    assert memory.is_shortage(RuntimeError(said)) and not memory.is_shortage(RuntimeError("shapes do not match"))
 
 
 def test_a_shortage_is_known_through_the_error_that_a_user_would_see():

@@ -142,3 +142,25 @@ def test_a_loss_that_depends_on_more_teaches_only_what_is_trained():
     model, other = net(), nn.Parameter(torch.ones(1))
     AdamW(model.parameters(), Schedule(1, 1e-2))([loss_of(model, 0) * other.squeeze()], 1)
     assert other.grad is None and all(parameter.grad is not None for parameter in model.parameters())
+
+
+def test_moments_for_which_memory_ran_out_are_made_at_the_next_attempt(monkeypatch: pytest.MonkeyPatch):
+    """Nothing is half done: the step that is begun anew is that of a machine with enough."""
+    found = []
+    for fails_at in (0, 1, 2, 6):
+        model, made, inputs = net(), [], torch.ones(3, 4)
+        update = AdamW(model.parameters(), Schedule(2, 1e-2))
+
+        def zeros_like(tensor: Tensor, made=made, fails_at=fails_at, true=torch.zeros_like) -> Tensor:
+            made.append(tensor)
+            if len(made) == fails_at:
+                raise RuntimeError("CUDA out of memory.")
+            return true(tensor)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(torch, "zeros_like", zeros_like)
+            losses = [update.on(lambda rows, model=model: model(torch.stack(rows)).squeeze(1), list(inputs))]
+        losses += [update.on(lambda rows, model=model: model(torch.stack(rows)).squeeze(1), list(inputs))]
+        assert len(made) > 8 if fails_at else len(made) == 8
+        found.append([*losses, *nn.utils.parameters_to_vector(model.parameters()).tolist()])
+    assert all(each == pytest.approx(found[0], abs=1e-6) for each in found)

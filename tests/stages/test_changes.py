@@ -112,7 +112,8 @@ def test_rows_that_a_killed_evaluation_left_are_part_of_the_finished_one(copied:
     (copied / "scores.jsonl").write_text("\n".join(lines) + '\n{"trial": "cut sh', encoding="utf-8")
     (copied / "evaluate" / "manifest.json").unlink()
     facts = api.run_stage(api.existing_run(copied), "evaluate")
-    assert facts["known"] == len(facts["trials"]) - 2
+    kept = {row["trial"] for row in before[2:]}  # two methods may have made the same set
+    assert facts["known"] == sum(trial["key"] in kept for trial in facts["trials"])
     assert rows_of(copied) == before and rows_of(copied, "earlier-scores.jsonl") == [stale]
 
 
@@ -206,13 +207,14 @@ def test_own_sets_that_cannot_be_read_are_told_why(copied: Path, tmp_path: Path)
             api.evaluate(copied, also={"mine": str(file)})
 
 
+@pytest.mark.slow
 def test_a_pair_task_walks_the_whole_road(tmp_path: Path):
     settings = SETTINGS | {
         "data.train_rows": 120,
         "data.dev_rows": 20,
         "data.test_rows": 30,
         "models.max_tokens": 60,
-        "fit.steps": 150,
+        "fit.steps": 75,
         "fit.check_every": 75,
         "match.check_every": 0,
         "select.sets": 1,
@@ -246,6 +248,7 @@ def test_other_learners_are_measured_on_the_same_sets(copied: Path):
     assert again["known"] == len(again["trials"]) == 2 * len(drawn_once)
 
 
+@pytest.mark.slow
 def test_ours_and_random_rows_are_also_trained_on_soft_labels_and_on_augmented_texts(copied: Path):
     settings = {"evaluate.robust": True, "evaluate.learners": ["same", "frozen", "tfidf"]}
     run = api.change_settings(api.existing_run(copied), settings)
@@ -337,6 +340,7 @@ def test_a_run_that_was_not_evaluated_cannot_be_compared(copied: Path):
         api.compare(copied)
 
 
+@pytest.mark.slow
 def test_every_coreset_method_gives_sets_of_real_rows(copied: Path):
     real, written = [*SELECTORS, "nearest"], ["untuned", "untuned_random"]
     run = api.change_settings(api.existing_run(copied), {"evaluate.baselines": [*real, *written]})
@@ -350,15 +354,16 @@ def test_every_coreset_method_gives_sets_of_real_rows(copied: Path):
             assert len(set(rows)) == 6 and train.take(rows).counts == (3, 3), name
 
 
+@pytest.mark.slow
 def test_a_language_model_reads_the_sets_and_is_trained_on_nothing(copied: Path):
     """The run's own generator serves as language model; its context is short, so demonstrations are dropped."""
     folder = str(copied / "fit" / "model")
-    asked = {"evaluate.learners": [f"prompt:{folder}", "tfidf"], "prompt.orders": 3}
+    asked = {"evaluate.learners": [f"prompt:{folder}", "tfidf"], "prompt.orders": 2}
     run = api.change_settings(api.existing_run(copied), asked)
     trials = api.run_stage(run, "evaluate")["trials"]
     assert {trial["learner"] for trial in trials} == {"prompt:model", "tfidf"}
     methods = Counter(trial["method"] for trial in trials if trial["learner"] == "prompt:model")
-    assert "full" not in methods and methods["dilm"] == 2 * 3  # sets x orders
+    assert "full" not in methods and methods["dilm"] == 2 * 2  # sets x orders
     before = scores_of(copied)
     calibrated = api.run_stage(api.change_settings(run, {"evaluate.calibrate": True}), "evaluate")
     known = {trial["learner"] for trial in calibrated["trials"] if trial["key"] in before}

@@ -12,21 +12,23 @@ from dilm.coresets.distinct import Distinct
 from dilm.errors import RecipeError
 from dilm.recipe import Recipe
 from dilm.recipe_rules import check
-from dilm.stages import select
+from dilm.stages.choosing import undoubled
 
 
 def bench(duplicates: float) -> Any:
     recipe = replace(Recipe(), select=replace(Recipe().select, method="herding", duplicates=duplicates))
-    return SimpleNamespace(recipe=recipe, encoder="the encoder", selector=lambda method, generator: method)
+    return SimpleNamespace(recipe=recipe, encoder="the encoder")
 
 
 def test_only_the_recipes_own_method_goes_without_near_duplicates():
-    assert select._selector(bench(0.9), "herding") == Distinct("the encoder", "herding", 0.9)  # type: ignore[arg-type]
-    assert select._selector(bench(0.9), "random") == "random"
+    choice: Any = "a selector"
+    assert undoubled(bench(0.9), "herding", choice) == Distinct("the encoder", choice, 0.9)  # type: ignore[arg-type]
+    assert undoubled(bench(0.9), "random", choice) == choice
 
 
 def test_at_1_nothing_is_left_out():
-    assert select._selector(bench(1.0), "herding") == "herding"
+    choice: Any = "a selector"
+    assert undoubled(bench(1.0), "herding", choice) == choice
 
 
 @pytest.mark.parametrize("cosine", [0.0, 1.5])

@@ -46,6 +46,7 @@ def both(source: Path, models: dict[str, str], tmp_path_factory: pytest.TempPath
     return one, two
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["fit", "match"])
 def test_two_processes_train_the_generator_that_one_trains(both: tuple[Path, Path], stage: str):
     """But for rounding: sums are taken in another order."""
@@ -56,11 +57,13 @@ def test_two_processes_train_the_generator_that_one_trains(both: tuple[Path, Pat
         assert row == pytest.approx(other, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_a_manifest_tells_how_many_worked(both: tuple[Path, Path]):
     found = [(api.existing_run(run).stage("match").manifest or {})["processes"] for run in both]
     assert found == [1, 2]
 
 
+@pytest.mark.slow
 def test_each_stage_has_moved_the_weights(both: tuple[Path, Path]):
     """Else the test above would say little."""
     fitted, matched = (weights(both[0], stage)["transformer.wte.weight"] for stage in ("fit", "match"))

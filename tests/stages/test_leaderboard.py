@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import re
 import shutil
 from functools import partial
 from pathlib import Path
 
 import pytest
-import yaml
-from tiny_runs import SETTINGS, rows_of
-from typer.testing import CliRunner
+from tiny_runs import rows_of
 
 from dilm import api, leaderboard, pipeline
-from dilm.cli import app
 from dilm.data import jsonl
 from dilm.distilled import Distilled
 from dilm.errors import RecipeError, RunError
@@ -50,41 +45,6 @@ def test_another_size_shares_the_generator(finished: Distilled, tmp_path: Path):
 
 def copy_of(run: Run, tmp_path: Path) -> Run:
     return api.existing_run(shutil.copytree(run.folder, tmp_path / "copy"))
-
-
-def test_a_suite_of_a_table_of_ones_own(source: Path, tmp_path: Path):
-    quick = {name: value for name, value in SETTINGS.items() if name != "select.sets"}
-    suite = {
-        "tasks": [str(source)],
-        "sizes": [2, 3],
-        "settings": quick | {"data.text": "review", "data.label": "stars", "select.sets": 1, "evaluate.seeds": 1},
-    }
-    file = tmp_path / "own.yaml"
-    file.write_text(yaml.safe_dump(suite), encoding="utf-8")
-    page = api.benchmark(str(file), tmp_path / "out", generator="scratch:tiny")
-    text = (tmp_path / "out" / "leaderboard.md").read_text("utf-8")
-    assert page.read_text("utf-8").startswith("<!doctype html>")
-    assert "| method | 2 per class | 3 per class |" in text and "**DiLM**" in text
-    before = (tmp_path / "out" / "reviews-3" / "scores.jsonl").read_text("utf-8")
-    api.benchmark(str(file), tmp_path / "out", generator="scratch:tiny")
-    assert (tmp_path / "out" / "reviews-3" / "scores.jsonl").read_text("utf-8") == before
-    assert_rebuilt_from_scores(tmp_path)
-
-
-def assert_rebuilt_from_scores(tmp_path: Path) -> None:
-    """Of every run only the recipe and the scores are left, and its data is gone too."""
-    kept = tmp_path / "kept"
-    for file in (tmp_path / "out").glob("*/scores.jsonl"):
-        (kept / file.parent.name).mkdir(parents=True)
-        for name in ("recipe.yaml", "scores.jsonl"):
-            text = (file.parent / name).read_text("utf-8").replace("reviews.csv", "gone.csv")
-            (kept / file.parent.name / name).write_text(text, encoding="utf-8")
-    said = CliRunner().invoke(app, ["benchmark", "--rebuild", str(kept), "--json"])
-    page = Path(json.loads(said.stdout)["page"])
-    assert (kept / "leaderboard.md").read_text("utf-8") == (tmp_path / "out" / "leaderboard.md").read_text("utf-8")
-    made, whole = page.read_text("utf-8"), (tmp_path / "out" / "leaderboard.html").read_text("utf-8")
-    assert re.findall("<table.*?</table>", made, re.DOTALL) == re.findall("<table.*?</table>", whole, re.DOTALL) != []
-    assert "Made from scores alone" in made and "Made from scores alone" not in whole
 
 
 def test_scores_of_an_evaluation_that_was_stopped_are_no_leaderboard(finished: Distilled, tmp_path: Path):

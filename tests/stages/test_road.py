@@ -49,7 +49,7 @@ def test_tokens_are_counted_where_models_work(finished: Distilled):
     assert idle >= {"load", "embed"} and idle.isdisjoint({"pretrain", "fit", "match", "generate", "select", "evaluate"})
     rows = [json.loads(line) for line in (finished.run / "scores.jsonl").read_text("utf-8").splitlines()]
     assert all(row["tokens"] > 0 for row in rows)
-    assert manifests["evaluate"]["tokens"] == sum(row["tokens"] for row in rows)
+    assert manifests["evaluate"]["tokens"] == sum({row["trial"]: row["tokens"] for row in rows}.values())
 
 
 def test_the_texts_are_measured_beside_real_rows(finished: Distilled):

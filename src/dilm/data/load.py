@@ -51,15 +51,37 @@ def load(
     where only one column can be meant. The scored split is `test` if given, else the source's own labelled test or
     validation split, else carved from train. Raises DataError with what to do for anything that a dataset must not be.
     """
+    train, scored = read(source, text=text, label=label, test=test, limits=limits)
+    return divide(train, scored, limits, seed)
+
+
+def read(
+    source: str | Path,
+    *,
+    text: str | Sequence[str] = (),
+    label: str | None = None,
+    test: str | Path | None = None,
+    limits: Limits = DEFAULTS,
+) -> tuple[Dataset, Dataset | None]:
+    """The rows of the train split, and those to be scored where there are any, before anything is carved.
+
+    `max_tokens` of the task is 0 where nobody named it.
+    """
     found = find(source)
     roles = _roles(found, (text,) if isinstance(text, str) and text else tuple(text), label or None)
     table = found.tables["train"]
     train = to_dataset(table, roles, _task(found, roles), limits.drop_empty)
     _check_classes(train, table.name, limits.min_rows)
-    if not found.page:
-        train = Dataset(replace(train.task, max_tokens=estimate_max_tokens(train)), train.examples)
-    if scored := _scored(found, roles, test):
-        tested = to_dataset(scored, roles, train.task, limits.drop_empty)
+    scored = _scored(found, roles, test)
+    return train, to_dataset(scored, roles, train.task, limits.drop_empty) if scored else None
+
+
+def divide(train: Dataset, scored: Dataset | None, limits: Limits, seed: int) -> Splits:
+    """Carve dev, and test where no rows are to be scored; the longest text is estimated where nobody named it."""
+    task = train.task if train.task.max_tokens else replace(train.task, max_tokens=estimate_max_tokens(train))
+    train = Dataset(task, train.examples)
+    if scored is not None:
+        tested = Dataset(task, scored.examples)
     else:
         train, tested = _carve(train, TEST_SHARE, limits.test_rows, derive(seed, "test"))
     train, dev = _carve(train, DEV_SHARE, limits.dev_rows, derive(seed, "dev"))
@@ -85,7 +107,7 @@ def _roles(found: Source, text: tuple[str, ...], label: str | None) -> Roles:
 def _task(found: Source, roles: Roles) -> Task:
     labels = class_names(found.tables["train"], roles.label)
     if not found.page:
-        return Task(found.name, roles.texts, labels)
+        return Task(found.name, roles.texts, labels, max_tokens=0)
     prompt = found.page.prompt if (roles.texts, roles.label) == (found.page.fields, found.page.label) else ""
     return Task(found.name, roles.texts, labels, found.page.metric, prompt=prompt, max_tokens=found.page.max_tokens)
 

@@ -50,7 +50,8 @@ def concatenate(tables: Sequence[Table], name: str) -> Table:
     return Table(name, columns, class_names, tables[0].first_row)
 
 
-def _read_csv(path: Path) -> Table:
+def csv_cells(path: Path) -> tuple[list[str], list[list[str]], str]:
+    """The header, the rows as they are written, and the delimiter. Raises DataError where the file is broken."""
     text = _decode(path.read_bytes(), path.name)
     comma = _delimiter(text.partition("\n")[0]) if path.suffix.lower() == ".csv" else "\t"
     rows = _csv_rows(text, comma, path.name)
@@ -59,7 +60,30 @@ def _read_csv(path: Path) -> Table:
         raise DataError(
             f"{path.name} has two columns of one name: {', '.join(header)}.", "Rename one in the first line."
         )
-    columns = {name: _typed([row[place] for row in rows[1:]]) for place, name in enumerate(header)}
+    return header, rows[1:], comma
+
+
+def json_rows(path: Path) -> list[dict[str, Any]]:
+    """The objects of JSON lines, or of a list of JSON. Raises DataError where the file is broken."""
+    text = _decode(path.read_bytes(), path.name)
+    if path.suffix.lower() != ".json" or not text.lstrip().startswith("["):
+        return list(jsonl.rows(text.encode(), path.name))
+    try:
+        rows = json.loads(text)
+    except ValueError as fault:
+        raise DataError(
+            f"{path.name} is not JSON: {fault}.", "Write a list of objects, or one object per line."
+        ) from fault
+    if not all(isinstance(row, dict) for row in rows):
+        raise DataError(
+            f"{path.name} holds something other than objects.", 'Write rows like {"text": "…", "label": "…"}.'
+        )
+    return rows
+
+
+def _read_csv(path: Path) -> Table:
+    header, rows, _ = csv_cells(path)
+    columns = {name: _typed([row[place] for row in rows]) for place, name in enumerate(header)}
     return Table(path.name, columns, first_row=2)
 
 
@@ -113,27 +137,8 @@ def _decimal(cell: str) -> bool:
     return cell.isascii() and _integer(whole) and (not point or rest.isdigit())
 
 
-def _read_json_lines(path: Path) -> Table:
-    content = path.read_bytes()
-    _decode(content, path.name)
-    return _from_rows(list(jsonl.rows(content.removeprefix(b"\xef\xbb\xbf"), path.name)), path.name)
-
-
 def _read_json(path: Path) -> Table:
-    text = _decode(path.read_bytes(), path.name)
-    if not text.lstrip().startswith("["):
-        return _read_json_lines(path)
-    try:
-        rows = json.loads(text)
-    except ValueError as fault:
-        raise DataError(
-            f"{path.name} is not JSON: {fault}.", "Write a list of objects, or one object per line."
-        ) from fault
-    if not all(isinstance(row, dict) for row in rows):
-        raise DataError(
-            f"{path.name} holds something other than objects.", 'Write rows like {"text": "…", "label": "…"}.'
-        )
-    return _from_rows(rows, path.name)
+    return _from_rows(json_rows(path), path.name)
 
 
 def _from_rows(rows: Sequence[Mapping[str, Any]], name: str) -> Table:
@@ -180,8 +185,8 @@ def _decode(content: bytes, name: str) -> str:
 READERS: Mapping[str, Callable[[Path], Table]] = {
     ".csv": _read_csv,
     ".tsv": _read_csv,
-    ".jsonl": _read_json_lines,
-    ".ndjson": _read_json_lines,
+    ".jsonl": _read_json,
+    ".ndjson": _read_json,
     ".json": _read_json,
     ".parquet": _read_parquet,
 }

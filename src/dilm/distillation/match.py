@@ -49,7 +49,10 @@ def match(generator: Generator, matching: Matching, update: Updater, steps: rang
 
 
 def _descend(generator: Generator, matching: Matching, update: Updater, step: int, seed: int) -> float:
-    """One step on the mean mismatch of all conditions; returns that. With less memory at once where it runs out."""
+    """One step on the mean mismatch of all conditions; returns that. With less memory at once where it runs out.
+
+    Which of the two models asked for too much is not known, so both take less.
+    """
     conditions = generator.task.conditions
 
     def losses() -> Iterator[Tensor]:
@@ -57,7 +60,12 @@ def _descend(generator: Generator, matching: Matching, update: Updater, step: in
             seed_torch(seed, "match", step, condition)  # dropout: the same in whichever process
             yield condition_mismatch(generator, matching, condition, step)
 
-    return memory.with_less(lambda: update(losses(), len(conditions)), generator.spare_memory)
+    def spare() -> bool:
+        spared = [model.spare_memory() for model in (generator, matching.learner)]
+        return any(spared)
+
+    with memory.guard("matching one text at a time", "Lower `models.max_tokens`, or use smaller models."):
+        return memory.with_less(lambda: update(losses(), len(conditions)), spare)
 
 
 def condition_mismatch(generator: Generator, matching: Matching, condition: int, step: int) -> Tensor:

@@ -14,7 +14,7 @@ from dilm.runtime.seeding import derive, python_stream
 from dilm.types import Dataset, Example
 
 Age = Callable[[int], str | None]
-"""Name of the learner's state at a step, equal names, equal weights; None where it will not come again."""
+"""Name of the learner's state at a step, equal names, equal weights; None where none is worth remembering."""
 Mean = Callable[[Any, Sequence[Example]], Tensor]
 """(learner, examples) -> their mean gradient in the matched weights [P], without a graph."""
 

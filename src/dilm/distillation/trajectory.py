@@ -6,7 +6,7 @@ Both are functions of the step alone: a resumed run meets the same learner.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,8 +74,8 @@ class Fresh:
 class Cached:
     """A bank of a few lives, a snapshot of every age; each step draws one. The bank may have been filled before.
 
-    With `renew_every`, that many steps later other lives are drawn from, trained when they are first met: at 1, every
-    step has lives of its own.
+    With `renew_every`, that many steps later other lives are drawn from, trained when they are first met, and kept only
+    until others take their place: at 1, every step has lives of its own.
     """
 
     ageing: Ageing
@@ -83,6 +83,8 @@ class Cached:
     seed: int = 0
     renew_every: int = 0
     bank: Shelf[dict[str, Any]] = field(default_factory=dict)
+    passing: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """The states that are met before the next renewal."""
     current: str = ""
 
     def fill(self, learner: Learner, advance: Advance) -> None:
@@ -92,29 +94,60 @@ class Cached:
 
     def __call__(self, learner: Learner, step: int) -> None:
         """Put the learner into the state drawn for this step."""
-        state = self.age(step)
+        state = self.state(step)
         if state != self.current:
-            self._live(learner, int(state.partition(".")[0]))
-            learner.restore(self.bank[state])
+            learner.restore(self._found(learner, step))
             self.current = state
         learner.eval()
 
-    def age(self, step: int) -> str:
+    def age(self, step: int) -> str | None:
+        """The state drawn for the step; None where it is not kept in the bank."""
+        state = self.state(step)
+        return state if _life(state) < self.lives else None
+
+    def state(self, step: int) -> str:
         """`life.age`, drawn uniformly for the step."""
         first = step // self.renew_every * self.lives if self.renew_every else 0
         draw = derive(self.seed, "age", step)
         return f"{first + draw % self.lives}.{draw // self.lives % self.ageing.ages}"
 
+    def _found(self, learner: Learner, step: int) -> dict[str, Any]:
+        state = self.state(step)
+        if _life(state) < self.lives:
+            self._live(learner, _life(state))
+            return self.bank[state]
+        if state not in self.passing:
+            self.passing = {}
+            self._renew(learner, step // self.renew_every * self.renew_every)
+        return self.passing[state]
+
+    def _renew(self, learner: Learner, first: int) -> None:
+        """Train other lives, as far as the steps from `first` to the next renewal meet them."""
+        met = {self.state(step) for step in range(first, first + self.renew_every)}
+        for life in sorted(set(map(_life, met))):
+            oldest = max(int(state.partition(".")[2]) for state in met if _life(state) == life)
+            for state in self._grow(learner, life, oldest + 1):
+                if state in met:
+                    self.passing[state] = learner.snapshot()
+
     def _live(self, learner: Learner, life: int, advance: Advance = lambda: None) -> None:
         """Train one life and keep its ages, where the bank does not have all of them."""
-        states = [f"{life}.{age}" for age in range(self.ageing.ages)]
-        if all(state in self.bank for state in states):
+        if all(f"{life}.{age}" in self.bank for age in range(self.ageing.ages)):
             return
+        for state in self._grow(learner, life, self.ageing.ages):
+            self.bank[state] = learner.snapshot()
+            advance()
+
+    def _grow(self, learner: Learner, life: int, ages: int) -> Iterator[str]:
+        """Each state of a life's first `ages`, in which the learner then is."""
         update = self.ageing.start(learner, life)
-        for age, state in enumerate(states):
+        for age in range(ages):
             if age:
                 self.ageing.grow(learner, update, life)
                 memory.trim()  # a snapshot is as large as what training has just freed
-            self.bank[state] = learner.snapshot()
-            advance()
+            yield f"{life}.{age}"
         update.forget()
+
+
+def _life(state: str) -> int:
+    return int(state.partition(".")[0])

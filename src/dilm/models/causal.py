@@ -18,6 +18,7 @@ from dilm.models.form import Form
 from dilm.models.hub import open_config, open_model, open_tokenizer, quiet
 from dilm.models.pieces import pieces, tokens_at_once
 from dilm.models.sampling import Sampling, sample_tokens
+from dilm.numerics.gradients import at_least_float32
 from dilm.numerics.likelihood import text_nll
 from dilm.runtime import memory, meter
 from dilm.runtime.device import Place
@@ -39,6 +40,7 @@ class CausalGenerator:
         self.task = replace(task, max_tokens=min(task.max_tokens, longest))
         self.place = place
         self.sampling = Sampling(max_tokens=self.task.max_tokens)
+        self.appetite = memory.Appetite("texts")
         self.likelihood = "token"
         self.recompute = place.recompute
         # Every token has a logit for each word there is, which is most of what is left where activations are not kept.
@@ -87,6 +89,7 @@ class CausalGenerator:
         padded batch, without the work on padding.
         """
         rows = [self._tokens(example) for example in examples]
+        meter.count(sum(map(len, rows)))
         together = list(pieces([len(row) for row in rows], self.tokens_at_once))
         read = partial(memory.computed_again, self._summed_nll) if self.recompute else self._summed_nll
         with memory.guard(f"the likelihoods of {len(rows)} texts", LESS_AT_ONCE):
@@ -110,25 +113,30 @@ class CausalGenerator:
 
     def _summed_nll(self, rows: list[list[int]]) -> Tensor:
         """Sum of the token nlls of each row: token rows -> [n]."""
-        meter.count(sum(map(len, rows)))
         tokens, mask = self._pad(rows)
         real = mask[:, 1:].bool()  # positions whose next token is text
         with self.place.autocast(), only_positions(self.model, nn.functional.pad(real, (0, 1))):
             logits = self.model(input_ids=tokens, attention_mask=mask).logits  # [real tokens, V]
-        token_nll = nn.functional.cross_entropy(logits.float(), tokens[:, 1:][real], reduction="none")
+        token_nll = nn.functional.cross_entropy(at_least_float32(logits), tokens[:, 1:][real], reduction="none")
         owner = real.nonzero()[:, 0]
-        return torch.zeros(len(rows), device=tokens.device).index_add(0, owner, token_nll)
+        return token_nll.new_zeros(len(rows)).index_add(0, owner, token_nll)
 
     def sample(self, condition: int, n: int, rng: torch.Generator) -> list[Draft]:
         """`n` texts of one class, unjudged: none has an empty field, nor, where it is finished, too many or too few.
 
-        Leaves the model in eval mode.
+        Leaves the model in eval mode. Where memory runs out fewer are written at once, which are others than planned.
         """
         self.model.eval()
         banned = torch.tensor(sorted(self._never_written()), device=self.model.device)
         form = Form(self.conditions[condition], self.end, self.separator, len(self.task.fields), self._blank)
-        with self.place.autocast(), memory.guard(f"writing {self.sampling.batch} texts at once", LESS_AT_ONCE):
-            rows = sample_tokens(self.model, form, n, self.sampling, rng, banned)
+        drawn = rng.get_state()
+
+        def write(texts: int) -> list[list[int]]:
+            rng.set_state(drawn)  # of an attempt that failed
+            return sample_tokens(self.model, form, n, replace(self.sampling, batch=texts), rng, banned)
+
+        with self.place.autocast(), memory.guard("writing one text", LESS_AT_ONCE):
+            rows = self.appetite.feed(self.sampling.batch, write)
         meter.count(sum(map(len, rows)))
         return [self._draft(row) for row in rows]
 

@@ -146,13 +146,18 @@ class Classifier:
                 features[positions], logits[positions] = read_head(self.model, self.head, batch)
         return features, logits
 
+    def spare_memory(self) -> bool:
+        """Read fewer tokens at once from now on; False where an example runs alone already."""
+        return self.appetite.shrink(self.tokens_at_once)
+
     def losses(self, examples: Sequence[Example]) -> Iterator[tuple[list[int], Losses]]:
         """Which of n examples, some at a time, and their losses as a function of weights by name: -> [some].
 
         In eval mode; differentiable twice, and forward.
         """
+        tokens = min(self.tokens_at_once, self.appetite.amount)
         with self._evaluating(), plain_attention(self.model):
-            for positions, inputs in self.encodings.batches(examples, self.tokens_at_once, self.place.device):
+            for positions, inputs in self.encodings.batches(examples, tokens, self.place.device):
                 targets = self._targets([examples[position] for position in positions])
                 yield positions, partial(self._losses, inputs, targets)
 

@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
 from dilm.errors import first_line
+from dilm.runtime.device import finest
 
 log = logging.getLogger(__name__)
 
@@ -190,9 +191,9 @@ def _error(model: PreTrainedModel, width: int, first: int) -> float:
     if not all(_keeps_all(layer, width) for layer in DynamicCache(config=model.config).layers):
         raise ValueError("its cache does not keep the keys and values of all positions")
     texts = _texts(model, width)
-    whole = model(input_ids=texts).logits.double()
+    whole = model(input_ids=texts).logits.to(finest(model.device))
     places = torch.arange(first, first + width, device=model.device).expand(2, -1)
-    wrong = model(input_ids=texts, position_ids=places.flip(1)).logits.double()
+    wrong = model(input_ids=texts, position_ids=places.flip(1)).logits.to(finest(model.device))
     error = (_through_ring(model, texts, first) - whole).abs().max() / (wrong - whole).abs().max()
     return float(error)  # not a number where positions mean nothing, and then not small
 
@@ -222,5 +223,5 @@ def _through_ring(model: PreTrainedModel, texts: Tensor, first: int) -> Tensor:
         if step == width:
             ring.renew(torch.tensor([0], device=texts.device))
         logits.append(ring.read(texts[[0, 1], [step % width, (step - late) % width]]))
-    read = torch.stack(logits, 1).double()  # [2, width + late, V]
+    read = torch.stack(logits, 1).to(finest(texts.device))  # [2, width + late, V]
     return torch.stack([read[0, :width], read[1, late:]])

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from dilm.errors import ModelError
 from dilm.models.form import Form, Progress
 from dilm.models.roads import Growing, Ring, Road, positions_begin
+from dilm.runtime.device import finest
 
 log = logging.getLogger(__name__)
 
@@ -137,7 +139,7 @@ def draw(logits: Tensor, sampling: Sampling, rng: torch.Generator) -> Tensor:
     """One token for each row by temperature, top-k and exact top-p: [n, V] -> [n].
 
     No sorting: a token is drawn from the whole distribution, and drawn again where the tokens likelier than it hold
-    `top_p` of the mass or more. That is the nucleus, renormalised.
+    `top_p` of the mass or more. That is the nucleus, renormalised. Raises ModelError where odds are not numbers.
     """
     probabilities = torch.softmax(logits / sampling.temperature, dim=-1)
     if 0 < sampling.top_k < logits.shape[1]:
@@ -151,18 +153,30 @@ def draw(logits: Tensor, sampling: Sampling, rng: torch.Generator) -> Tensor:
         own = mass.gather(1, drawn[:, None])
         likelier = ((mass > own) * mass).sum(-1)
         tokens[pending] = drawn
-        again = (likelier >= sampling.top_p * mass.sum(-1)) | (own.squeeze(1) == 0)
-        pending, mass = pending[again], mass[again]
+        kept = (likelier < sampling.top_p * mass.sum(-1)) & (own.squeeze(1) > 0)  # never where odds are not numbers
+        pending, mass = pending[~kept], mass[~kept]
+        _refuse_no_numbers(mass[:, 0])
     return tokens
+
+
+def _refuse_no_numbers(odds: Tensor) -> None:
+    """One token's odds in each row that is drawn again, [k], few or none: a softmax spreads what is not a number."""
+    if len(odds) and not odds.isfinite().all():
+        raise ModelError(
+            "The generator should give every next token a probability; some are not finite, so its weights "
+            "are damaged or its precision is too coarse.",
+            "Start over with a lower `fit.lr` and `match.lr`, or with `runtime.precision=fp32`.",
+        )
 
 
 def draw_any(mass: Tensor, rng: torch.Generator) -> Tensor:
     """One token for each row in proportion to its mass: [n, V] -> [n]. First a block of tokens, then one in it."""
     blocks = nn.functional.pad(mass, (0, -mass.shape[1] % BLOCK)).unflatten(1, (-1, BLOCK))
-    sums = blocks.sum(-1).double().cumsum(-1)  # [n, blocks]
-    heights = torch.rand(len(mass), 1, generator=rng, device=mass.device, dtype=torch.float64) * sums[:, -1:]
+    fine = finest(mass.device)
+    sums = blocks.sum(-1).to(fine).cumsum(-1)  # [n, blocks]
+    heights = torch.rand(len(mass), 1, generator=rng, device=mass.device, dtype=fine) * sums[:, -1:]
     block = torch.searchsorted(sums, heights, right=True).clamp(max=sums.shape[1] - 1)
-    inside = blocks[torch.arange(len(mass), device=mass.device), block.squeeze(1)].double().cumsum(-1)
+    inside = blocks[torch.arange(len(mass), device=mass.device), block.squeeze(1)].to(fine).cumsum(-1)
     heights = heights - sums.gather(1, block) + inside[:, -1:]
     place = torch.searchsorted(inside, heights, right=True).clamp(max=BLOCK - 1)
     return (block * BLOCK + place).squeeze(1).clamp(max=mass.shape[1] - 1)

@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 
 from dilm.numerics.geometry import require_rows
+from dilm.numerics.threads import one_thread
 
 LARGE = 20_000
 """Rows above which k-means learns from mini-batches: seconds instead of minutes, for centres nearly as good."""
@@ -60,12 +61,10 @@ def _kmeans(points: np.ndarray, k: int, seed: int) -> tuple[np.ndarray, np.ndarr
     """Labels [n] and centres [k, d]."""
     from sklearn.cluster import KMeans, MiniBatchKMeans
     from sklearn.exceptions import ConvergenceWarning
-    from threadpoolctl import threadpool_limits
 
     large = len(points) > LARGE
     model = MiniBatchKMeans(k, batch_size=BATCH, random_state=seed) if large else KMeans(k, random_state=seed)
-    # Threads add their sums in the order in which they finish, so only one thread gives the same digits every time.
-    with threadpool_limits(1), warnings.catch_warnings():
+    with one_thread(), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct points than clusters: no harm here
         model.fit(np.ascontiguousarray(points, dtype=np.float32))
     return np.asarray(model.labels_, dtype=np.int64), np.asarray(model.cluster_centers_)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from dilm.errors import DataError
+from dilm.numerics.threads import one_thread
 
 CELL = 512
 """Most rows that are compared with each other: what bounds time and memory."""
@@ -37,12 +38,10 @@ def stand_ins(points: np.ndarray, cosine: float, seed: int) -> np.ndarray:
     """
     if not 0 < cosine <= 1:
         raise DataError(f"No rows are near by a cosine of {cosine}.", "Ask for one above 0 and at most 1.")
-    from threadpoolctl import threadpool_limits
-
     rng = np.random.default_rng(seed)
     everyone = np.arange(len(points))
     found = everyone.copy()
-    with threadpool_limits(1):  # products this small are slower on several threads, beside others far slower
+    with one_thread():  # products this small are slower on several, beside others far slower
         for _ in range(PARTITIONS):
             for rows in _cells(points, everyone[found == everyone], rng):
                 own = _first_like(_units(points[rows]), cosine - ROUNDING)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dilm.numerics.threads import one_thread
+
 BLOCK = 16_384
 """Points that are asked at once."""
 
@@ -38,10 +40,8 @@ def fit_probe(points: np.ndarray, labels: np.ndarray, weights: np.ndarray | None
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
-    from threadpoolctl import threadpool_limits
 
-    # One thread, as in k-means: the sums of several come out in another order each time.
-    with threadpool_limits(1), warnings.catch_warnings():
+    with one_thread(), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # a cut that is nearly the best ranks nearly as well
         fitted = LogisticRegression(max_iter=200).fit(points, labels, weights)
     slopes, biases = fitted.coef_.T, fitted.intercept_

@@ -6,7 +6,7 @@ import json
 from functools import cache
 from typing import TYPE_CHECKING
 
-from dilm.reports import table, wording
+from dilm.reports import personal, table, wording
 from dilm.reports.findings import Findings, blocks
 from dilm.reports.page import TEMPLATES, cut
 from dilm.reports.table import escape
@@ -38,6 +38,11 @@ def render(findings: Findings, file: str = "distilled.jsonl") -> str:
             results=Markup(table.markdown(findings)),
             path=Markup(json.dumps(file)),
             rows=findings.rows("train"),
+            personal={
+                "sentences": personal.sentences(findings),
+                "columns": personal.columns(findings),
+                "lines": personal.lines(findings),
+            },
         )
     )
     return card.encode("utf-8", "replace").decode("utf-8")
@@ -56,7 +61,7 @@ def front_matter(findings: Findings, file: str) -> str:
             "tags": ["dataset-distillation", "synthetic", "dilm"],
             "size_categories": [size_category(len(findings.distilled))],
             "annotations_creators": ["machine-generated"],
-            "language_creators": ["machine-generated"],
+            "language_creators": ["machine-generated", *(["found"] if findings.real_rows else [])],
             "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": file}]}],
         },
         sort_keys=False,

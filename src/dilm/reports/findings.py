@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -139,6 +139,24 @@ class Measure:
     """Why it could not be measured."""
 
 
+@dataclass(frozen=True, slots=True)
+class Personal:
+    """What was found of personal data in the rows, in counts."""
+
+    operator: str
+    """What became of it."""
+    detectors: Sequence[str]
+    rows: Mapping[str, int]
+    """Split to rows that were looked at."""
+    touched: Mapping[str, int]
+    """Split to rows with a finding."""
+    kinds: Mapping[str, int]
+    by_kind: Sequence[Mapping[str, Any]]
+    """`kind`, a count for each split, and `all`."""
+    note: str
+    """What this is not."""
+
+
 @dataclass(frozen=True)
 class Findings:
     """A run's results, as its readers need them."""
@@ -164,6 +182,14 @@ class Findings:
     """Rows of train, dev and test."""
     notes: tuple[str, ...] = ()
     """What a reader must know and no number says, in whole sentences."""
+    personal: Personal | None = None
+    """None where rows were not anonymized."""
+
+    @property
+    def real_rows(self) -> str:
+        """How many of the examples no model wrote, for a sentence; "" where it wrote all."""
+        count, whole = len(self.provenance.real_rows), len(self.distilled)
+        return f"{count} of {whole} rows are real rows of the training data" if count else ""
 
     def curve(self, stage: str) -> Curve:
         """What `stage` logged, or nothing."""

@@ -61,6 +61,11 @@ KNOWN = {
     "validated": Method(
         "Validated sets", "baseline", "The set of real rows from which quick learners do best on dev rows."
     ),
+    "raced": Method(
+        "Raced sets",
+        "baseline",
+        "The set of real rows with which the learner does best on dev rows, in many trainings.",
+    ),
     "el2n": Method("EL2N", "baseline", "The real rows that briefly trained models get most wrong."),
     "likeliest": Method("Likeliest rows", "baseline", "The real rows that the generator finds most likely."),
     "tdd": Method(

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dilm.reports import figures, methods, robustness, table, wording
+from dilm.reports import figures, methods, personal, robustness, table, wording
 from dilm.reports.findings import Findings, blocks
 from dilm.reports.verdict import verdict
 from dilm.types import Example
@@ -33,6 +33,7 @@ REASONS = {
     "empty": "nothing written in a field",
     "too long": "no end within the longest text allowed",
     "duplicate": "a text that the pool already had",
+    "flagged": "a detector took something in it for personal data",
     "kept": "what the examples were selected from",
 }
 
@@ -66,6 +67,11 @@ def render(findings: Findings) -> str:
             drawings=_drawings(findings),
             rejections=rejections(findings),
             measured=measured(findings),
+            personal={
+                "sentences": personal.sentences(findings),
+                "columns": personal.columns(findings),
+                "lines": personal.lines(findings),
+            },
             total=sum(cost.seconds for cost in findings.costs),
         )
     )

@@ -63,8 +63,17 @@ def one_each(name: str, crew: Crew) -> str:
 def bf16_is_fast(device: torch.device) -> bool:
     """Whether the hardware multiplies bfloat16 natively; emulated, it is many times slower than float32."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return torch.cuda.is_bf16_supported(including_emulation=False)
     return device.type == "cpu" and (torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
+
+
+def finest(device: torch.device) -> torch.dtype:
+    """The floats of most digits that a device has: Apple's MPS has no float64.
+
+    >>> finest(torch.device("cpu")), finest(torch.device("mps"))
+    (torch.float64, torch.float32)
+    """
+    return torch.float32 if device.type == "mps" else torch.float64
 
 
 def _device(name: str) -> torch.device:

@@ -24,8 +24,8 @@ log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
-SYMPTOMS = ("out of memory", "can't allocate memory")
-"""What CUDA and Apple's MPS say, and what torch's CPU allocator says; all of them raise RuntimeError."""
+SYMPTOMS = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "can't allocate memory", "not enough memory")
+"""What CUDA and Apple's MPS say, cuBLAS, and torch's CPU allocator, on Windows too; all of them raise RuntimeError."""
 
 
 @contextmanager
@@ -61,15 +61,16 @@ class Appetite:
         Raises what `work` raised where that is something else, or where even the least is too much.
         """
 
-        def fewer() -> bool:
-            tried = min(most, self.amount)
-            if tried <= self.least:
-                return False
-            self.amount = tried // 2
-            log.warning("Not enough memory for %d %s at once: going on with %d.", tried, self.unit, self.amount)
-            return True
+        return with_less(lambda: work(min(most, self.amount)), lambda: self.shrink(most))
 
-        return with_less(lambda: work(min(most, self.amount)), fewer)
+    def shrink(self, most: int) -> bool:
+        """Half as much from now on, where `most` was asked for; False where that would not help."""
+        tried = min(most, self.amount)
+        if tried <= self.least:
+            return False
+        self.amount = tried // 2
+        log.warning("Not enough memory for %d %s at once: going on with %d.", tried, self.unit, self.amount)
+        return True
 
 
 def with_less(work: Callable[[], Result], spare: Callable[[], bool]) -> Result:
@@ -77,15 +78,26 @@ def with_less(work: Callable[[], Result], spare: Callable[[], bool]) -> Result:
 
     Raises what `work` raised where that is something else, or where nothing more can be spared.
     """
-    drawn = torch.get_rng_state()
+    drawn = _random_states()
     while True:
         try:
             return work()
         except (RuntimeError, MemoryError, ResourceError) as fault:
             if not is_shortage(fault) or not spare():
                 raise
-        torch.set_rng_state(drawn)
+        _draw_again(drawn)
         give_back()  # outside: the fault holds on to the memory of the failed attempt
+
+
+def _random_states() -> tuple[Tensor, list[Tensor]]:
+    """Of torch's generators: the processor's, and each GPU's where one is in use."""
+    return torch.get_rng_state(), torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+
+
+def _draw_again(states: tuple[Tensor, list[Tensor]]) -> None:
+    torch.set_rng_state(states[0])
+    if states[1]:
+        torch.cuda.set_rng_state_all(states[1])
 
 
 def give_back() -> None:

@@ -85,9 +85,17 @@ class AdamW:
         nn.utils.clip_grad_norm_(self.parameters, self.schedule.clip)
         for group in self.adam.param_groups:
             group["lr"] = self.schedule.rate(self.step)
+        self._make_moments()
         self.adam.step()
         self.step += 1
         return sum(totals) / count
+
+    def _make_moments(self) -> None:
+        """As torch makes them within the first step, but before it: where memory runs out nothing is half done."""
+        for parameter in self.parameters:
+            if parameter.grad is not None and not self.adam.state[parameter]:
+                moments = {name: torch.zeros_like(parameter) for name in ("exp_avg", "exp_avg_sq")}
+                self.adam.state[parameter] = {"step": torch.zeros((), device=parameter.device), **moments}
 
     def on(self, loss_of: Callable[[Sequence[Row]], Tensor], rows: Sequence[Row]) -> float:
         """One step on the mean loss of `rows`, given each one's, n rows -> [n]; returns that mean, before the step.

@@ -6,6 +6,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from dilm import cleaning
 from dilm.build import Bench
 from dilm.data.jsonl import write_dataset
 from dilm.distillation.embeddings import LearntRows, learn, starting_texts
@@ -16,6 +17,7 @@ from dilm.runtime.optimize import AdamW, Schedule
 from dilm.runtime.progress import bar
 from dilm.runtime.seeding import derive
 from dilm.stages.training import Training
+from dilm.types import Dataset
 
 EMBEDDED, PROJECTED = "tdd", "tdd_text"
 """Names of the two baselines: the embeddings themselves, and their nearest tokens."""
@@ -51,10 +53,19 @@ def run(bench: Bench) -> dict[str, Any]:
             training.rows.append({"step": training.step, "loss": fmean(losses)})
             training.checkpoint()
     learnt = rows.result()
-    write_dataset(projected_file(bench), to_text(learnt, learner))
+    found = _project(bench, to_text(learnt, learner))
     learnt.save(embedded_file(bench))
     training.clean()
-    return {"curve": training.rows}
+    return {"curve": training.rows, **found}
+
+
+def _project(bench: Bench, texts: Dataset) -> dict[str, int]:
+    """Write the nearest tokens; where rows are anonymized, findings give way to their kinds, and are counted."""
+    found = {}
+    if bench.panel:
+        texts, found["flagged"] = cleaning.rewritten(texts, bench.panel)
+    write_dataset(projected_file(bench), texts)
+    return found
 
 
 def embedded_file(bench: Bench) -> Path:

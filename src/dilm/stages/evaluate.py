@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +12,18 @@ from dilm.build import Bench, full_schedule, trial_schedule
 from dilm.data import jsonl
 from dilm.data.own_sets import read_sets
 from dilm.errors import RecipeError
-from dilm.evaluation.in_context import CONTENT_FREE, PromptTrial, run_prompt_trial
-from dilm.evaluation.trials import Arm, Trial, arms, once_each, run_trial
-from dilm.recipe import Runtime, Server
-from dilm.runs import cache_folder
-from dilm.runtime import cluster, workers
+from dilm.evaluation.in_context import CONTENT_FREE, PromptTrial
+from dilm.evaluation.trials import Arm, Trial, arms, once_each
 from dilm.runtime.hashing import key
 from dilm.runtime.optimize import Schedule
 from dilm.runtime.progress import bar
 from dilm.stages import records
 from dilm.stages.embed import EMBEDDED, PROJECTED, embedded_file, projected_file
+from dilm.stages.jobs import Job, run_all
 from dilm.stages.select import real_sets, synthetic_sets
-from dilm.stages.students import Enrolled, embedded_student, enrolled, renew_budgets, scorer, student
+from dilm.stages.students import Enrolled, enrolled
 from dilm.stages.variants import VARIANTS, variants
-from dilm.types import Dataset, Score
-from dilm.version import VERSION
+from dilm.types import Dataset
 
 FULL = "full"
 
@@ -53,7 +49,7 @@ def run(bench: Bench, also: Mapping[str, str] | None = None) -> dict[str, Any]:
     missing = list({job.trial.key: job for job in jobs if job.trial.key not in known}.values())
     tokens, on = 0, records.measured_on(bench)
     with bar("evaluate", len(trials), len(trials) - len(missing)) as advance:
-        for job, score in _run_all(bench, missing):
+        for job, score in run_all(bench, missing):
             tokens += score.tokens
             jsonl.append(records.scores_file(bench), records.row_of(job.trial.key, score, on))
             advance(1, **{job.trial.method: score.value})
@@ -61,70 +57,6 @@ def run(bench: Bench, also: Mapping[str, str] | None = None) -> dict[str, Any]:
     named = [{name: getattr(trial, name) for name in names} for trial in trials]
     records.settle(bench, named)
     return {"known": len(trials) - len(missing), "tokens": tokens, "trials": named}
-
-
-@dataclass(frozen=True)
-class Job:
-    """A trial, and what a process needs to run it."""
-
-    trial: Trial | PromptTrial
-    who: Enrolled
-    runtime: Runtime
-    embeddings: str = ""
-    """File of the embeddings that are learnt from instead of the trial's rows."""
-    server: Server = field(default_factory=Server)
-    """How a served learner is asked."""
-
-
-def measure(job: Job) -> Score:
-    """Run one trial, or take its score from the user's cache where another run measured the very same.
-
-    So full data, and the coresets that runs on one dataset share, are trained on once. Another version of dilm may
-    train differently, so it measures anew.
-    """
-    kept = cache_folder() / "trials" / VERSION / f"{job.trial.key}.jsonl"
-    if kept.exists():
-        return Score(**jsonl.read(kept)[0])
-    score = _run(job)
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    jsonl.write(kept, [asdict(score)])
-    return score
-
-
-def _run(job: Job) -> Score:
-    trial = job.trial
-    if isinstance(trial, PromptTrial):
-        return run_prompt_trial(trial, scorer(job.who, job.runtime, job.server))
-    if job.embeddings:
-        return run_trial(trial, embedded_student(job.who, trial.test.task, Path(job.embeddings), job.runtime))
-    return run_trial(trial, student(job.who, trial.test.task, trial.schedule, trial.batch, job.runtime))
-
-
-def _run_all(bench: Bench, jobs: list[Job]) -> Iterator[tuple[Job, Score]]:
-    """Every job with its score. Servers are asked last, when all else is on disk, and by this process alone: their
-    budgets are counted here."""
-    served = [job for job in jobs if job.who.endpoint]
-    yield from _on_engine(bench, [job for job in jobs if not job.who.endpoint])
-    renew_budgets()
-    yield from workers.run(measure, served, 1)
-
-
-def _on_engine(bench: Bench, jobs: list[Job]) -> Iterator[tuple[Job, Score]]:
-    """Where the recipe says."""
-    runtime = bench.recipe.runtime
-    if not jobs:
-        return iter(())
-    if runtime.engine == "ray":
-        return cluster.run(measure, jobs, runtime.cluster)
-    return workers.run(measure, jobs, _workers(bench))
-
-
-def _workers(bench: Bench) -> int:
-    if wanted := bench.recipe.runtime.workers:
-        return wanted
-    if any(who.way.way == "prompt" for who in enrolled(bench)):
-        return 1  # a language model is large
-    return (os.cpu_count() or 1) if bench.place.device.type == "cpu" else 1
 
 
 def plan(bench: Bench, sets: Mapping[str, list[Dataset]]) -> Iterator[Job]:

@@ -1,4 +1,7 @@
-"""generate: the tuned generator, and the untuned one where it is a baseline, write a pool for every set."""
+"""generate: the tuned generator, and the untuned one where it is a baseline, write a pool for every set.
+
+Where rows are anonymized, the same detectors read what is written: nothing is kept that one of them flags.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,8 @@ def run(bench: Bench) -> dict[str, Any]:
             else:
                 verdicts[name] = _write(bench, name, per_class, advance)
             own = (spent() - begin).seconds if name == "dilm" else own
-    return {"verdicts": verdicts, "own_seconds": own}
+    read_by = {"detectors": list(bench.panel.titles)} if bench.panel else {}
+    return {"verdicts": verdicts, "own_seconds": own, **read_by}
 
 
 def asks_untuned(recipe: Recipe) -> bool:
@@ -62,10 +66,11 @@ def pool(bench: Bench, name: str, number: int) -> Dataset:
 def _write(bench: Bench, name: str, per_class: int, advance: Callable[[int], None]) -> dict[str, int]:
     """Processes share the sets, whose draws do not depend on each other, and all know the verdicts."""
     recipe, generator = bench.recipe, bench.generator(SOURCES[name])
+    flags = bench.panel.flags if bench.panel else None
     own: dict[int, tuple[Dataset, Counter[str]]] = {}
     for number in bench.crew.share(range(recipe.select.sets)):
         rng = torch_stream(recipe.seed, "pool", number)
-        own[number] = write_pool(generator, per_class, recipe.generate.attempts, rng, advance)
+        own[number] = write_pool(generator, per_class, recipe.generate.attempts, rng, advance, flags)
     pools = [pool for several in bench.crew.gathered(own) for pool in several.items()]
     bench.crew.told(lambda: _keep(bench, name, {number: texts for number, (texts, _) in pools}))
     return dict(sum((counted for _, (_, counted) in pools), Counter[str]()))

@@ -1,15 +1,26 @@
-"""load: read the data, carve what is missing, note what it is. The rows themselves stay where they are."""
+"""load: read the data, carve what is missing, note what it is. The rows themselves stay where they are.
+
+Where rows are anonymized, it notes what was found and where, and nothing of what it was.
+"""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+from dilm import cleaning
 from dilm.build import Bench, fingerprints
+from dilm.runs import write_text
+from dilm.stages.choosing import require_fitting
+
+FINDINGS = "findings.json"
+"""In the stage's folder: every finding's split, row, field and kind."""
 
 
 def run(bench: Bench) -> dict[str, Any]:
     """Facts: rows of each split, classes, fingerprints that later stages and a resumed run check against."""
     splits = bench.splits
+    require_fitting(bench.recipe.select.filters, splits.task)
     return {
         "task": splits.task.name,
         "fields": list(splits.task.fields),
@@ -18,4 +29,13 @@ def run(bench: Bench) -> dict[str, Any]:
         "rows": {"train": len(splits.train), "dev": len(splits.dev), "test": len(splits.test)},
         "train_counts": dict(zip(splits.task.labels, splits.train.counts, strict=True)),
         "fingerprints": fingerprints(splits),
+        **_anonymized(bench),
     }
+
+
+def _anonymized(bench: Bench) -> dict[str, Any]:
+    """What was found, in counts; which detectors ran; and what a later process knows the salt by."""
+    if bench.survey is None:
+        return {}
+    write_text(bench.folder("load") / FINDINGS, json.dumps(bench.survey.plain(), indent=1))
+    return {"anonymized": bench.survey.facts() | {"salt": cleaning.salt_mark(cleaning.salt(bench.recipe))}}

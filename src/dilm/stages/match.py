@@ -121,7 +121,7 @@ def _target(bench: Bench, age: Age, mean: Mean, lives: Path | None) -> Target:
     wanted, seed = bench.recipe.match, derive(bench.recipe.seed, "match")
     if not wanted.teacher_sets:
         return RandomRows(bench.splits.train, wanted.real, seed, mean)
-    sets = _teachers(bench, seed)
+    sets = _teachers(bench, derive(bench.recipe.data_seed, "match"))
     if lives is None:
         return Representatives(sets, age, seed, mean)
     content = key([wanted.gradient, wanted.road, [each.fingerprint for several in sets.values() for each in several]])

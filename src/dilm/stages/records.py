@@ -34,13 +34,12 @@ def scores_file(bench: Bench) -> Path:
 
 def measured(bench: Bench) -> dict[str, Score]:
     """Trial key to score, of every trial that the run ever measured."""
-    return {row["trial"]: score_of(row) for row in _remembered(bench)}
+    return {trial: score_of(row) for trial, row in _remembered(bench).items()}
 
 
 def scores(bench: Bench, trials: Sequence[Mapping[str, Any]]) -> list[Score]:
     """The scores of the trials that a finished evaluation named, each under its own method."""
-    known = measured(bench)
-    return [_named(known[trial["key"]], trial) for trial in trials]
+    return _under_their_names(_remembered(bench), trials)
 
 
 def measured_on(bench: Bench) -> dict[str, str]:
@@ -55,12 +54,12 @@ def row_of(trial: str, score: Score, on: Mapping[str, str]) -> dict[str, Any]:
 
 def settle(bench: Bench, trials: Sequence[Mapping[str, Any]]) -> None:
     """Write scores.jsonl whole: one row for each named trial, in their order; what else is known moves aside first."""
-    named, keys = scores(bench, trials), {trial["key"] for trial in trials}
-    aside = {row["trial"]: row for row in _remembered(bench) if row["trial"] not in keys}
+    known, keys = _remembered(bench), {trial["key"] for trial in trials}
+    aside = [row for trial, row in known.items() if trial not in keys]
     file = bench.run.folder / EARLIER
     if aside or file.exists():
-        jsonl.write(file, aside.values())
-    on = measured_on(bench)
+        jsonl.write(file, aside)
+    on, named = measured_on(bench), _under_their_names(known, trials)
     rows = (row_of(trial["key"], score, on) for trial, score in zip(trials, named, strict=True))
     jsonl.write(scores_file(bench), rows)
 
@@ -80,11 +79,15 @@ def data_key(run: Run) -> str:
     return key([load["fingerprints"]["train"], load["fingerprints"]["test"], load["max_tokens"], trained, scratch])
 
 
-def _remembered(bench: Bench) -> list[dict[str, Any]]:
-    """Rows of both files, those of scores.jsonl last."""
+def _remembered(bench: Bench) -> dict[str, dict[str, Any]]:
+    """Trial key to row, of both files; scores.jsonl has the last word."""
     files = (bench.run.folder / EARLIER, scores_file(bench))
-    return [row for file in files if file.exists() for row in jsonl.read(file)]
+    return {row["trial"]: row for file in files if file.exists() for row in jsonl.read(file)}
 
 
-def _named(score: Score, trial: Mapping[str, Any]) -> Score:
-    return replace(score, **{name: trial[name] for name in trial if name != "key"})
+def _under_their_names(known: Mapping[str, Mapping[str, Any]], trials: Sequence[Mapping[str, Any]]) -> list[Score]:
+    """The score of each named trial, under that trial's method, learner, size, set and seed."""
+    return [
+        replace(score_of(known[trial["key"]]), **{name: value for name, value in trial.items() if name != "key"})
+        for trial in trials
+    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,16 @@ from typing import Any
 from dilm.build import Bench
 from dilm.distilled import Distilled
 from dilm.evaluation.statistics import Difference, Summary, paired, summarise
-from dilm.recipe import UNCHANGING, Recipe
+from dilm.recipe import UNCHANGING
+from dilm.recipe_fields import counted
 from dilm.reports import card, page, table
-from dilm.reports.findings import Bar, Block, Cost, Findings, Measure, bar, beside, blocks
+from dilm.reports.findings import Bar, Block, Cost, Findings, Measure, Personal, bar, beside, blocks
 from dilm.reports.methods import OURS
 from dilm.reports.robustness import robustness
 from dilm.runs import write_text
 from dilm.runtime.hashing import key
 from dilm.runtime.seeding import numpy_stream
+from dilm.stages.notes import notes
 from dilm.stages.records import scores
 from dilm.stages.select import synthetic_sets
 from dilm.stages.text import measures
@@ -33,9 +35,12 @@ TEXT = "text.json"
 FOLDERS = {
     "data": ("source", "test"),
     "models": ("generator", "learner", "encoder"),
+    "anonymize": ("ner", "patterns"),
     "report": ("language_model",),
 }
 """Settings that may be folders of this machine."""
+
+ANONYMIZED = "none: rows were anonymized, which is not differential privacy, and used without a privacy mechanism"
 
 BEFORE = ("load", "pretrain", "embed", "fit", "match", "generate", "select", "evaluate")
 
@@ -78,14 +83,15 @@ def findings(bench: Bench) -> Findings:
         bars=bars(scored, recipe.seed),
         curves={name: tuple(manifests[name].get("curve", ())) for name in ("fit", "match") if name in manifests},
         rejected=manifests.get("generate", {}).get("verdicts"),
-        recipe=_shown(recipe),
+        recipe=_without_folders(asdict(recipe)),
         costs=tuple(
             Cost(name, manifest["seconds"], manifest["peak_mb"], manifest.get("tokens"), manifest.get("own_seconds"))
             for name, manifest in manifests.items()
         ),
         text=_text(bench),
         splits=manifests["load"]["rows"],
-        notes=_notes(recipe, manifests),
+        notes=notes(recipe, manifests),
+        personal=_personal(manifests),
     )
 
 
@@ -120,6 +126,7 @@ def plain(found: Findings) -> dict[str, Any]:
         "robustness": [asdict(each) for each in robustness(found)],
         "examples": rows,
         "rejected": found.rejected,
+        "anonymized": asdict(found.personal) if found.personal else None,
         "text": [asdict(each) for each in found.text],
         "costs": [asdict(each) for each in found.costs],
         "provenance": asdict(found.provenance),
@@ -152,25 +159,33 @@ def _provenance(bench: Bench, manifests: Mapping[str, dict[str, Any]]) -> Proven
         "device": str(place.device),
         "precision": "bf16" if place.bf16 else "fp32",
     }
-    shown = _shown(bench.recipe)
+    told = _without_folders(counted(bench.recipe))
     return Provenance(
-        recipe_key=key({name: value for name, value in shown.items() if name not in UNCHANGING}),
+        recipe_key=key({name: value for name, value in told.items() if name not in UNCHANGING}),
         seed=bench.recipe.seed,
         code=VERSION,
         parents={name: manifest["key"] for name, manifest in manifests.items()},
         environment=libraries | machine,
+        real_rows=tuple(manifests.get("select", {}).get("real", {}).get(OURS, [()])[0]),
+        **({"privacy": ANONYMIZED} if "anonymized" in manifests.get("load", {}) else {}),
     )
 
 
-def _shown(recipe: Recipe) -> dict[str, Any]:
-    """The recipe without folders of this machine: of a local path only the last part is shared."""
-    shown = asdict(recipe)
+def _personal(manifests: Mapping[str, dict[str, Any]]) -> Personal | None:
+    """What the load stage found; how its salt is known again is nobody else's business."""
+    told = manifests["load"].get("anonymized")
+    if not told:
+        return None
+    return Personal(**{field.name: told[field.name] for field in fields(Personal)})
+
+
+def _without_folders(tree: dict[str, Any]) -> dict[str, Any]:
+    """A recipe's values without folders of this machine: of a local path only the last part is shared."""
     for section, names in FOLDERS.items():
-        for name in names:
-            value = shown[section][name]
-            shown[section][name] = _last_part(value)
-    shown["evaluate"]["learners"] = [_last_part(name) for name in recipe.evaluate.learners]
-    return shown
+        for name in names if section in tree else ():
+            tree[section][name] = _last_part(tree[section][name])
+    tree["evaluate"]["learners"] = [_last_part(name) for name in tree["evaluate"]["learners"]]
+    return tree
 
 
 def _last_part(name: str) -> str:
@@ -185,25 +200,3 @@ def _last_part(name: str) -> str:
     if divided and Path(model).exists():
         return f"{way}:{Path(model).name}"
     return Path(name).name if name and Path(name).exists() else name
-
-
-def _notes(recipe: Recipe, manifests: Mapping[str, dict[str, Any]]) -> tuple[str, ...]:
-    notes = []
-    if "full" in recipe.evaluate.baselines:
-        notes.append("Full data was trained on once for each learner.")
-    resumed = [name for name, manifest in manifests.items() if manifest.get("resumed")]
-    if resumed:
-        notes.append(
-            f"Resumed after an interruption, so their time is only that of the last part: {', '.join(resumed)}."
-        )
-    if "told_apart" in manifests.get("fit", {}):
-        known, guessing = manifests["fit"]["told_apart"], 1 / len(manifests["load"]["labels"])
-        notes.append(
-            f"{known:.0%} of dev texts are likeliest under their own class before matching; guessing: {guessing:.0%}."
-        )
-    match = manifests.get("match", {})
-    best = [row["step"] for row in match.get("curve", ()) if row.get("dev_score") == match.get("dev_score")]
-    if best and match.get("dev_score") is not None:
-        kept = "the untuned generator" if best[0] == 0 else f"step {best[0]:.0f}"
-        notes.append(f"Dev scores chose {kept} of {match['steps']} matching steps.")
-    return tuple(notes)

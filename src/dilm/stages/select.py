@@ -1,79 +1,107 @@
 """select: the best few of every pool, and the coresets of real rows that they are measured against.
 
-Of real rows only the positions are written down, never their text.
+Of real rows only the positions are written down, never their text, unless `select.pool` lets them into our own sets.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from dilm.build import Bench
-from dilm.coresets.distinct import Distinct
 from dilm.coresets.nearest_rows import NearestRows
 from dilm.data.jsonl import read_dataset, write_dataset
-from dilm.models.causal import CausalGenerator
-from dilm.protocols import Selector
 from dilm.recipe_rules import SELECTORS
 from dilm.runs import write_text
 from dilm.runtime.meter import spent
 from dilm.runtime.progress import bar
-from dilm.runtime.seeding import numpy_stream
+from dilm.runtime.seeding import numpy_stream, python_stream
+from dilm.stages.choosing import Told, selector, undoubled
 from dilm.stages.generate import SOURCES, pool, pools
 from dilm.types import Dataset, Selection
 
 NEAREST = "nearest"
 """The baseline of the real rows that are nearest to ours."""
+BOTH = "both"
+"""The pool that has real rows in it."""
 UNSELECTED = "untuned_random"
 """The baseline of random texts of the untuned generator: the paper's "vanilla LM" without the final selection."""
 
 
+@dataclass(frozen=True)
+class Stock:
+    """What one set is chosen from."""
+
+    rows: Dataset
+    real: int = 0
+    """So many of them, the first ones, are train rows; of equal texts the earlier counts, so a copy counts as real."""
+
+
 def run(bench: Bench) -> dict[str, Any]:
-    """Facts: sets of each method, and what ours took without the baselines. The first of them is the run's product."""
-    recipe = bench.recipe
-    baselines = recipe.evaluate.baselines
+    """Facts: sets of each method, and what ours took without the baselines; where there is anything to tell, which
+    examples are real rows, what filters removed and where they yielded, how races went. Our first set is the product.
+    """
+    recipe, baselines = bench.recipe, bench.recipe.evaluate.baselines
     written = {name: name for name in pools(bench)} | ({UNSELECTED: "untuned"} if UNSELECTED in baselines else {})
     coresets = [name for name in baselines if name in (*SELECTORS, NEAREST)]
+    told = {name: Told() for name in (*written, *coresets)}
+    real, positions = {}, {}
     begin, own = spent(), 0.0
     with bar("select", len(written) * recipe.select.sets + len(coresets)) as advance:
         for name, source in written.items():
-            for number in range(recipe.select.sets):
-                chosen = _from_pool(bench, source, number, "random" if name == UNSELECTED else recipe.select.method)
-                write_dataset(bench.folder("select") / f"{name}-{number}.jsonl", chosen)
-                advance(1)
+            real[name] = [_choose(bench, name, source, number, told[name]) for number in range(recipe.select.sets)]
+            advance(recipe.select.sets)
             own = (spent() - begin).seconds if name == "dilm" else own
-        positions = {}
         for name in coresets:
-            found = _nearest(bench) if name == NEAREST else _from_real_rows(bench, name)
+            found = _nearest(bench) if name == NEAREST else _from_real_rows(bench, name, told[name])
             positions[name] = [selection.positions for selection in found]
             advance(1)
     write_text(bench.folder("select") / "real-rows.json", json.dumps(positions))
     counts = {name: len(selections) for name, selections in positions.items()}
-    return {"sets": dict.fromkeys(written, recipe.select.sets) | counts, "own_seconds": own}
+    facts = {"sets": dict.fromkeys(written, recipe.select.sets) | counts, "own_seconds": own}
+    return facts | ({"real": real} if recipe.select.pool == BOTH else {}) | _way(told)
 
 
-def _from_pool(bench: Bench, source: str, number: int, method: str) -> Dataset:
+def _way(told: Mapping[str, Told]) -> dict[str, Any]:
+    """What there is to tell of filters and races, by method, set by set."""
+    ways = {
+        "filters": {name: each.filters for name, each in told.items() if each.filters},
+        "races": {name: each.races for name, each in told.items() if each.races},
+    }
+    return {name: way for name, way in ways.items() if way}
+
+
+def _choose(bench: Bench, name: str, source: str, number: int, told: Told) -> list[int]:
+    """Choose and write one set; which of its examples are real rows, counted from 0."""
     recipe, texts = bench.recipe, pool(bench, source, number)
-    generator = bench.generator(SOURCES[source]) if method == "likeliest" else None
-    select = _selector(bench, method, generator)
-    return select(texts, recipe.per_class, numpy_stream(recipe.seed, "select", number)).apply(texts)
+    mixed = recipe.select.pool == BOTH and name != UNSELECTED
+    stock = _with_real_rows(bench, texts, number) if mixed else Stock(texts)
+    if name == UNSELECTED:
+        select = undoubled(bench, "random", bench.selector("random"))
+    else:
+        generator = bench.generator(SOURCES[source]) if recipe.select.method == "likeliest" else None
+        select = selector(bench, recipe.select.method, told, generator)
+    chosen = select(stock.rows, recipe.per_class, numpy_stream(recipe.seed, "select", number))
+    write_dataset(bench.folder("select") / f"{name}-{number}.jsonl", chosen.apply(stock.rows))
+    return [place for place, position in enumerate(chosen.positions) if position < stock.real]
 
 
-def _from_real_rows(bench: Bench, name: str) -> list[Selection]:
+def _with_real_rows(bench: Bench, texts: Dataset, number: int) -> Stock:
+    """As many train rows of each class as there are texts of it, or all that there are, and these texts."""
+    train, rng = bench.splits.train, python_stream(bench.recipe.seed, "real rows", number)
+    real = [row for label, count in enumerate(texts.counts) for row in train.of(label).sample(count, rng)]
+    return Stock(Dataset(texts.task, (*real, *texts)), len(real))
+
+
+def _from_real_rows(bench: Bench, name: str, told: Told) -> list[Selection]:
     """One selection per set; a method that another seed does not change has one."""
     recipe = bench.recipe
-    select = _selector(bench, name)
+    select = selector(bench, name, told)
     sets = recipe.select.sets if select.varies else 1
     streams = [numpy_stream(recipe.seed, "coreset", name, number) for number in range(sets)]
     return [select(bench.splits.train, recipe.per_class, rng) for rng in streams]
-
-
-def _selector(bench: Bench, method: str, generator: CausalGenerator | None = None) -> Selector | Distinct:
-    """By name; the recipe's own method without near-duplicates where they are unwanted, from real rows too."""
-    select, wanted = bench.selector(method, generator), bench.recipe.select
-    if method != wanted.method or wanted.duplicates == 1:
-        return select
-    return Distinct(bench.encoder, select, wanted.duplicates)
 
 
 def _nearest(bench: Bench) -> list[Selection]:

@@ -59,14 +59,15 @@ def enrolled(bench: Bench) -> list[Enrolled]:
     """Everyone whom `evaluate.learners` names, in its order; two names of the same learner count once."""
     found: dict[str, Enrolled] = {}
     for name in bench.recipe.evaluate.learners:
-        who = _enrol(bench, name)
+        who = enrol(bench, name)
         taken = who.name in {other.name for other in found.values()}
         # Two folders may end alike, and scores are told apart by name.
         found.setdefault(who.identity, replace(who, name=f"{who.name} {who.identity[:6]}") if taken else who)
     return list(found.values())
 
 
-def _enrol(bench: Bench, name: str) -> Enrolled:
+def enrol(bench: Bench, name: str) -> Enrolled:
+    """Whom a name in `evaluate.learners` means."""
     way = learning(name)
     if not way.model:
         return Enrolled(name, way, "", name)

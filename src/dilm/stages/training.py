@@ -40,7 +40,7 @@ class Training:
         crew.start_alike(self.model)
 
     def _restore(self) -> None:
-        state = torch.load(self._file, map_location=next(self.model.parameters()).device, weights_only=True)
+        state = self._load(self._file)
         self.model.load_state_dict(state["model"])
         self.update.restore(state["update"])
         self.rows, self.best, self.stale = state["rows"], state["best"], state["stale"]
@@ -61,7 +61,7 @@ class Training:
     def finish(self) -> None:
         """Put the best weights into the model, the last ones where nothing was measured."""
         if self.best is not None:
-            self.model.load_state_dict(torch.load(self.folder / "best.pt", weights_only=True))
+            self.model.load_state_dict(self._load(self.folder / "best.pt"))
 
     def clean(self) -> None:
         """Remove the working files, once the model is saved."""
@@ -71,6 +71,10 @@ class Training:
     @property
     def _file(self) -> Path:
         return self.folder / "checkpoint.pt"
+
+    def _load(self, path: Path) -> Any:
+        """Also what another device saved."""
+        return torch.load(path, map_location=next(self.model.parameters()).device, weights_only=True)
 
     def _save(self, state: Any, path: Path) -> None:
         if self.update.crew.rank:

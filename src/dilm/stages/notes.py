@@ -1,0 +1,63 @@
+"""What a reader of the results must know and no number says, in whole sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from dilm.recipe import Recipe
+from dilm.reports.methods import OURS
+
+
+def notes(recipe: Recipe, manifests: Mapping[str, dict[str, Any]]) -> tuple[str, ...]:
+    """In the order of the stages that they are about, but for the selection, which comes first."""
+    chosen = manifests.get("select", {})
+    told = [*_of_the_race(chosen), *_of_filters(chosen)]
+    if "full" in recipe.evaluate.baselines:
+        told.append("Full data was trained on once for each learner.")
+    resumed = [name for name, manifest in manifests.items() if manifest.get("resumed")]
+    if resumed:
+        told.append(
+            f"Resumed after an interruption, so their time is only that of the last part: {', '.join(resumed)}."
+        )
+    if "told_apart" in manifests.get("fit", {}):
+        known, guessing = manifests["fit"]["told_apart"], 1 / len(manifests["load"]["labels"])
+        told.append(
+            f"{known:.0%} of dev texts are likeliest under their own class before matching; guessing: {guessing:.0%}."
+        )
+    match = manifests.get("match", {})
+    best = [row["step"] for row in match.get("curve", ()) if row.get("dev_score") == match.get("dev_score")]
+    if best and match.get("dev_score") is not None:
+        kept = "the untuned generator" if best[0] == 0 else f"step {best[0]:.0f}"
+        told.append(f"Dev scores chose {kept} of {match['steps']} matching steps.")
+    return tuple(told)
+
+
+def _of_filters(chosen: Mapping[str, Any]) -> Iterator[str]:
+    """What the filters did before our first set was chosen."""
+    tallies = next(iter(chosen.get("filters", {}).get(OURS, ())), {})
+    if not tallies:
+        return
+    removed = ", ".join(f"`{name}` {sum(tally['removed'].values())}" for name, tally in tallies.items())
+    yield f"Texts that filters removed before the first set was chosen: {removed}."
+    yielded = [
+        f"`{name}` let {count} pass in class {label!r}"
+        for name, tally in tallies.items()
+        for label, count in tally["yielded"].items()
+        if count
+    ]
+    if yielded:
+        yield f"Too few texts passed, so that {', '.join(yielded)}."
+
+
+def _of_the_race(chosen: Mapping[str, Any]) -> Iterator[str]:
+    """How our first set won; its own mean is too good, for luck helped it win."""
+    race = next(iter(chosen.get("races", {}).get(OURS, ())), {})
+    if "worth" in race:
+        sets, seeds = race["rounds"][0]
+        spread = ", ".join(f"{100 * value:.1f} of {name}" for name, value in race["sd"].items() if value is not None)
+        yield (
+            f"The first set won a race of {sets} in {race['trainings']} trainings, {seeds} of each set in the first "
+            f"round. Dev score {race['mean']:.3f}, worth {race['worth']:.3f} ± {race['error']:.3f} without luck; "
+            f"standard deviations in points: {spread}."
+        )
