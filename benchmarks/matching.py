@@ -1,4 +1,4 @@
-"""Seconds and memory of a matching stage: the plain published method against ours, same models, same rows.
+"""Seconds and memory of a matching stage: the plain published method against ours, same models, same texts.
 
     .venv/bin/python benchmarks/matching.py --size tiny --json
 
@@ -6,17 +6,24 @@ The plain road (`plain_method.py`) is the published one on transformers alone: 2
 every matching step, gradients of 200 real rows by a backward pass through the learner, those of the synthetic texts by
 one that keeps its graph, texts padded to the longest of their batch and written by `generate`. Ours is `dilm match`: a
 bank of learner lives on disk, teacher gradients remembered, head gradients in closed form, its own sampler. Models have
-random weights. Texts to be matched are real rows, since random models write random lengths; what writing takes is
-measured apart, on a model that ends its texts (`sampling.py`).
+random weights. Texts to be matched are real rows with their words shuffled, since random models write random lengths;
+no text of a timed step was read before. What writing takes is measured apart, on a model of the generator's shape that
+ends its texts (`sampling.py`), for as many tokens as the matched texts have.
 
 `speedup` is that of the paper's stage: 20,000 steps, for ours 10 lives of 10 ages, for both 10 teacher sets. It is put
-together from the measured seconds of a step, of writing its texts, of growing by one age and of a teacher gradient,
-each as often as the stage needs it. `speedup_short` is the same for the recipe's default, 40 steps and a bank of one
-life from nothing; `speedup_step` that of one step whose learner and teachers are known, without writing. `bound` is
-that of a road on which nothing takes time but the generator's own work: it writes the texts and is trained on them.
-Rounds alternate between the roads; the figures are medians over rounds of ratios within a round. Memory is the highest
-resident size of a process that walks one road, less what it held when the models were open; `frugal` is ours with
-activations computed again (`runtime.recompute`), `speedup_frugal` what that leaves of the speed.
+together from the measured seconds of a step (its teachers known, its learner's age put back from the bank), of writing
+its texts, of growing by one age and of a teacher gradient, each as often as the stage needs it. `speedup_short` is the
+same for the recipe's default, 40 steps and a bank of one life from nothing; `speedup_step` that of one step whose
+learner and teachers are known, without writing. `bound` is that of a road on which nothing takes time but the
+generator's own work: it writes the texts and is trained on them. `speedup_frugal` is that of ours with activations
+computed again (`runtime.recompute`). The roads' order alternates between rounds; the figures are medians over rounds of
+ratios within a round, ranges their least and most. `causes` are shares of a plain step that each difference saves.
+
+`megabytes` is the most that a process with one road alone holds in a few steps, less what it held when libraries and
+texts were loaded and no model was open: weights, gradients, optimisers, activations, and for ours the untouched copy of
+the learner and the growing of its bank; writing is left out. It is the resident size, on a GPU what torch has there.
+The plain road opens its models by transformers, ours by `CausalGenerator` and `Classifier`, from folders that another
+process wrote. `memory_ratio` is ours to plain, the median over repetitions, each in processes of its own.
 """
 
 from __future__ import annotations
@@ -27,55 +34,63 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from random import Random
 
+import gauges
+import matching_roads as roads
 import output
 import torch
-from plain_method import BATCH, LEARNER_STEPS, REAL, SYNTHETIC, PlainMethod, Rows
-from sampling import CLOCKS, Job, ending
+from matching_roads import Table, Written
+from plain_method import REAL, SYNTHETIC, PlainMethod
+from sampling import Job, Shape, ending
 from sampling import ours as write_ours
 from sampling import theirs as write_plainly
-from transformers import BertConfig, BertForMaskedLM, GPT2Config, GPT2LMHeadModel
 
-from dilm.data.load import Limits, load
-from dilm.distillation.match import Matching, closed_form, match
-from dilm.distillation.targets import Representatives, mean_gradient
-from dilm.distillation.trajectory import Ageing, Cached
-from dilm.models import scratch
+from dilm.distillation.targets import mean_gradient
 from dilm.models.causal import CausalGenerator
-from dilm.models.classifier import Classifier
-from dilm.models.snapshots import Snapshots
-from dilm.runtime.device import choose
-from dilm.runtime.memory import give_back, peak_mb
-from dilm.runtime.optimize import AdamW, Schedule
-from dilm.runtime.seeding import python_stream
-from dilm.types import Dataset, Example
-
-SETS = 3
-"""Teacher sets that are really made here; what one costs does not depend on their number."""
+from dilm.runtime.device import Place
+from dilm.runtime.memory import give_back
 
 
 @dataclass(frozen=True)
-class Shape:
-    """Layers, width and vocabulary of the generator and the learner, and how much is measured."""
+class Plan:
+    """The shapes of both models, and how much is measured."""
 
-    generator: tuple[int, int, int]
-    learner: tuple[int, int, int]
-    plain_steps: int
+    generator: Shape
+    learner: Shape
     our_steps: int
     written: int
-    """Texts that are written at once; the paper's 512 where that does not take minutes."""
+    """Texts that are written at once: the more, the better for both roads, and the longer it takes."""
     rounds: int
+    memories: int = 1
+    """Repetitions of the memory of a road."""
+    warm_ups: int = 1
+    """Plain steps before those that count; none where a step takes minutes."""
+    ages: int = 3
+    """Of the life that is trained here; what one costs does not depend on their number."""
 
 
-SHAPES = {
-    "tiny": Shape((2, 128, 4000), (2, 128, 4000), plain_steps=2, our_steps=10, written=512, rounds=5),
-    "small": Shape((6, 384, 30522), (6, 384, 30522), plain_steps=1, our_steps=5, written=128, rounds=3),
-    "base": Shape((12, 768, 50257), (12, 768, 30522), plain_steps=1, our_steps=3, written=64, rounds=3),
+PLANS = {
+    "tiny": Plan(
+        Shape(2, 128, 4, 4000), Shape(2, 128, 4, 4000), our_steps=3, written=128, rounds=3, memories=3, ages=2
+    ),
+    "small": Plan(Shape(6, 384, 12, 30522), Shape(6, 384, 12, 30522), our_steps=5, written=128, rounds=3),
+    "base": Plan(
+        *(Shape(12, 768, 12, 50257), Shape(12, 768, 12, 30522)),
+        our_steps=3,
+        written=64,
+        rounds=1,
+        warm_ups=0,
+        ages=2,
+    ),
+    "least": Plan(Shape(1, 32, 2, 2000), Shape(1, 32, 2, 2000), our_steps=1, written=8, rounds=2, ages=2),
 }
-"""`tiny` as in the demo, `small` like MiniLM-L6, `base` like GPT-2 and BERT-base."""
+"""`tiny` as in the demo, `small` like MiniLM-L6, `base` like GPT-2 and BERT-base, `least` for the tests."""
 
 
 @dataclass(frozen=True)
@@ -99,83 +114,97 @@ PAPER, SHORT = Stage(20_000, 10, 10, 10), Stage(40, 1, 5, 3)
 
 
 @dataclass(frozen=True)
-class Watch:
-    """Seconds by a clock."""
+class Round:
+    """What every measurement of a round needs."""
 
-    clock: Callable[[], float]
+    table: Table
+    road: PlainMethod
+    plan: Plan
+    number: int
+    now: Callable[[], float]
 
     def seconds(self, work: Callable[[], object]) -> float:
-        begin = self.clock()
-        work()
-        return self.clock() - begin
+        return gauges.seconds(work, self.now)
 
-    def mean_seconds(self, work: Callable[[int], object], times: int) -> float:
-        """Of several calls, each with its number, after one that warms up."""
-        work(0)
-        return self.seconds(lambda: [work(1 + number) for number in range(times)]) / times
-
-
-@dataclass(frozen=True)
-class Table:
-    """The models, opened, the rows, and a watch."""
-
-    generator: CausalGenerator
-    learner: Classifier
-    train: Dataset
-    folder: Path
-    watch: Watch
-
-    def proposals(self, condition: int, step: int) -> list[Example]:
-        """Real rows in place of written ones."""
-        return list(self.train.of(condition).sample(SYNTHETIC, python_stream(1, condition, step)))
+    def unread(self, series: str) -> Written:
+        """Texts that nobody has read, for as many steps as ours walks."""
+        return roads.written(self.table.train, f"{series} {self.number}", range(self.plan.our_steps))
 
 
 def main() -> None:
-    parser = output.parser(__doc__)
-    parser.add_argument("--size", choices=SHAPES, default="tiny")
+    parser = gauges.placed(output.parser(__doc__))
+    parser.add_argument("--size", choices=PLANS, default="tiny")
     parser.add_argument("--threads", type=int, default=0, help="torch threads; 0: torch's choice")
-    parser.add_argument("--clock", choices=CLOCKS, default="wall", help="cpu: of this process, on a busy machine")
+    parser.add_argument(
+        "--clock", choices=gauges.CLOCKS, default="wall", help="cpu: of this process, on a busy machine"
+    )
     parser.add_argument("--memory-of", choices=("plain", "ours", "frugal"), help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.threads:
         torch.set_num_threads(given.threads)
+    place = gauges.place(given)
     if given.memory_of:
-        print(memory_of(given.memory_of, given.size))
+        print(roads.memory_of(given.memory_of, given.folder, place))
         return
-    found = measured(given.size, given.threads, given.clock)
+    found = measured(given, place)
     output.tell(given, found, output.figures(found))
 
 
-def measured(size: str, threads: int, clock: str) -> dict[str, object]:
+def measured(given: argparse.Namespace, place: Place) -> dict[str, object]:
     """Every figure of one size."""
-    shape = SHAPES[size]
-    with tempfile.TemporaryDirectory() as folder:
-        table = opened(shape, Path(folder), Watch(CLOCKS[clock]))
-        rounds = [parts(table, size, number) for number in range(shape.rounds)]
-    megabytes = {road: _memory_in_a_process(road, size, threads) for road in ("plain", "ours", "frugal")}
+    plan, train = PLANS[given.size], roads.toy()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        roads.save(plan.generator, plan.learner, train, folder)
+        megabytes = memories(given, plan, folder)
+        table = roads.opened(folder, train, place)
+        road, now = roads.plain(table), gauges.clock(place.device, given.clock)
+        for step in range(plan.warm_ups):
+            road.step(step, roads.texts(roads.written(train, "warm up", range(plan.warm_ups)), step))
+        rounds = [parts(Round(table, road, plan, number, now)) for number in range(plan.rounds)]
+    return {
+        "size": given.size,
+        **speeds(rounds),
+        **memory_figures(megabytes),
+        "causes": {name: _median(each[name] for each in map(causes, rounds)) for name in causes(rounds[0])},
+        "milliseconds": {name: round(1000 * statistics.median(r[name] for r in rounds), 1) for name in rounds[0]},
+        "megabytes": {name: statistics.median(several) for name, several in megabytes.items()},
+        "rounds": plan.rounds,
+        "memory_repetitions": plan.memories,
+        "threads": torch.get_num_threads(),
+        "clock": given.clock,
+        "device": str(place.device),
+        "bf16": place.bf16,
+    }
+
+
+def speeds(rounds: Sequence[dict[str, float]]) -> dict[str, object]:
+    """Ratios of the plain road's seconds to ours."""
     paper = [ratio(each, PAPER.seconds(each)) for each in rounds]
     return {
-        "size": size,
         "speedup": round(statistics.median(paper), 2),
         "speedup_range": [round(min(paper), 2), round(max(paper), 2)],
         "speedup_short": _median(ratio(each, SHORT.seconds(each)) for each in rounds),
         "speedup_step": _median(each["plain_step"] / each["our_step"] for each in rounds),
         "speedup_frugal": _median(ratio(each, PAPER.seconds(each, "frugal_step")) for each in rounds),
         "bound": _median(ratio(each, each["generator_step"] + each["our_writing"]) for each in rounds),
-        "memory_ratio": round(megabytes["ours"] / megabytes["plain"], 3),
-        "memory_ratio_frugal": round(megabytes["frugal"] / megabytes["plain"], 3),
-        "causes": {name: _median(each[name] for each in map(causes, rounds)) for name in causes(rounds[0])},
-        "milliseconds": {name: round(1000 * statistics.median(r[name] for r in rounds), 1) for name in rounds[0]},
-        "megabytes": megabytes,
-        "rounds": shape.rounds,
-        "threads": torch.get_num_threads(),
-        "clock": clock,
     }
 
 
 def ratio(part: dict[str, float], ours: float) -> float:
     """Of the plain stage to ours, for a step: nothing of the plain one is done once."""
     return (part["plain_step"] + part["plain_writing"]) / ours
+
+
+def memory_figures(megabytes: dict[str, list[float]]) -> dict[str, object]:
+    """Ratios of our megabytes to the plain road's."""
+    pairs = [one / other for one, other in zip(megabytes["ours"], megabytes["plain"], strict=True)]
+    return {
+        "memory_ratio": _median(pairs),
+        "memory_ratio_range": [round(min(pairs), 3), round(max(pairs), 3)],
+        "memory_ratio_frugal": round(megabytes["frugal"][0] / statistics.median(megabytes["plain"]), 3),
+    }
 
 
 def causes(part: dict[str, float]) -> dict[str, float]:
@@ -191,160 +220,106 @@ def causes(part: dict[str, float]) -> dict[str, float]:
     return {name: seconds / whole for name, seconds in saved.items()}
 
 
-def parts(table: Table, size: str, number: int) -> dict[str, float]:
-    """Seconds of everything that a stage of either road is made of, measured in turn."""
-    shape, road = SHAPES[size], plain(table)
-    plain_step = table.watch.mean_seconds(lambda step: road.step(step, _texts(table, step)), shape.plain_steps)
-    bank, grown = _filled(table, number)
-    matching = ours(table, bank)
-    steps = range(shape.our_steps)
-    walk(table, matching, steps)  # now every teacher of these steps is known
-    our_step = table.watch.seconds(lambda: walk(table, matching, steps)) / len(steps)
-    frugal = frugally(table)
-    frugal_step = table.watch.seconds(lambda: walk(frugal, matching, steps)) / len(steps)
-    known = [examples for several in matching.target.sets.values() for examples in several]  # type: ignore[attr-defined]
-    return {
-        "plain_step": plain_step,
-        **_of_the_plain_step(table, road),
-        "our_step": our_step,
-        "frugal_step": frugal_step,
-        "our_age": grown,
-        "our_teachers": table.watch.mean_seconds(lambda which: mean_gradient(table.learner, known[which]), 2) * 2,
-        "our_synthetic": 2 * table.watch.seconds(lambda: table.learner.gradients(table.proposals(0, 0))),
-        "generator_step": table.watch.seconds(lambda: _generator_steps(table, len(steps))) / len(steps),
-        **_writing(table, size),
-    }
-
-
-def _of_the_plain_step(table: Table, road: PlainMethod) -> dict[str, float]:
-    """What its time goes into, both classes together."""
-    texts = _texts(table, 0)[0]
-    weights = torch.full((SYNTHETIC,), 1 / SYNTHETIC, requires_grad=True)
-    rng = python_stream(2)
-    return {
-        "plain_learner": table.watch.seconds(lambda: road.train_learner(rng)),
-        "plain_teachers": 2 * table.watch.seconds(lambda: road.real_gradient(rng.sample(road.rows.of[0], REAL), 0)),
-        "plain_synthetic": 2 * table.watch.seconds(lambda: road.synthetic_gradient(texts, 0, weights).sum().backward()),
-        "plain_likelihoods": 2 * table.watch.seconds(lambda: road.nll(texts, 0).mean().backward()),
-    }
-
-
-def _writing(table: Table, size: str) -> dict[str, float]:
-    """Seconds for the texts of a step, from those of a full batch."""
-    job = Job(ending(size), SHAPES[size].written, SHAPES[size].written)
-    lengths = table.generator.lengths([each for condition in (0, 1) for each in table.proposals(condition, 0)])
-    found = {}
-    for name, write in (("plain_writing", write_plainly), ("our_writing", write_ours)):
-        with torch.no_grad():
-            begin = table.watch.clock()
-            tokens = write(job, 0)
-        found[name] = (table.watch.clock() - begin) / tokens * int(lengths.sum())
+def parts(now: Round) -> dict[str, float]:
+    """Seconds of everything that a stage of either road is made of, of one road after the other."""
+    found: dict[str, float] = {}
+    for half in gauges.in_turn([of_the_plain_road, of_our_road], now.number):
+        found |= half(now)
+    print({name: round(seconds, 3) for name, seconds in found.items()}, file=sys.stderr)
     return found
 
 
-def _generator_steps(table: Table, steps: int) -> None:
-    """The generator's part of as many steps: likelihoods, their gradient, the update."""
-    update = AdamW(table.generator.parameters(), Schedule(steps, 1e-6))
-    table.generator.train()
-    for step in range(steps):
-        conditions = table.train.task.conditions
-        losses = (table.generator.nll(table.proposals(condition, step)).mean() for condition in conditions)
-        update(losses, len(conditions))
-
-
-def plain(table: Table) -> PlainMethod:
-    """The published road, on the models of ours."""
-    rows = Rows([[row.texts[0] for row in table.train.of(condition)] for condition in table.train.task.conditions])
-    generator, learner = table.generator, table.learner
-    return PlainMethod(
-        (generator.model, generator.tokenizer), (learner.model, learner.encodings.tokenizer), generator.conditions, rows
-    )
-
-
-def _texts(table: Table, step: int) -> list[list[str]]:
-    conditions = table.train.task.conditions
-    return [[row.texts[0] for row in table.proposals(condition, step)] for condition in conditions]
-
-
-def _filled(table: Table, number: int) -> tuple[Cached, float]:
-    """A bank of our default on disk, and seconds for one age of a life."""
-    ageing = Ageing(
-        table.train, SHORT.ages, LEARNER_STEPS, Schedule(SHORT.ages * LEARNER_STEPS, 1e-4, 0.5), BATCH, number
-    )
-    bank = Cached(ageing, SHORT.lives, bank=Snapshots(table.folder / f"lives-{number}", table.learner.pristine))
-    seconds = table.watch.seconds(lambda: bank.fill(table.learner, lambda: None))
-    give_back()
-    return bank, seconds / (SHORT.lives * (SHORT.ages - 1))
-
-
-def ours(table: Table, bank: Cached) -> Matching:
-    """What `dilm match` does."""
-    train = table.train
-    sets = {
-        condition: [train.of(condition).sample(REAL, python_stream(0, which)).examples for which in range(SETS)]
-        for condition in train.task.conditions
+def of_the_plain_road(now: Round) -> dict[str, float]:
+    """A step, what its time goes into, both classes together, and the writing of its texts."""
+    road, rng = now.road, Random(now.number)
+    stepped, apart = (roads.texts(now.unread(series), 0) for series in ("plain", "plain parts"))
+    real, weights = rng.sample(road.rows.of[0], REAL), _weights(now.table.place)
+    learner = now.seconds(lambda: road.train_learner(rng))
+    return {
+        "plain_step": learner + now.seconds(lambda: road.match(rng, stepped)),
+        "plain_learner": learner,
+        "plain_teachers": 2 * now.seconds(lambda: road.real_gradient(real, 0)),
+        "plain_synthetic": 2 * now.seconds(lambda: road.synthetic_gradient(apart[0], 0, weights).sum().backward()),
+        "plain_likelihoods": 2 * now.seconds(lambda: road.nll(apart[0], 0).mean().backward()),
+        "plain_writing": writing(now, write_plainly),
     }
-    return Matching(table.learner, bank, Representatives(sets, bank.age, 0), table.proposals, closed_form)
 
 
-def walk(table: Table, matching: Matching, steps: range) -> None:
-    """These matching steps."""
-    update = AdamW(table.generator.parameters(), Schedule(len(steps), 1e-6))
-    list(match(table.generator, matching, update, steps, 0))
+def _weights(place: Place) -> torch.Tensor:
+    return torch.full((SYNTHETIC,), 1 / SYNTHETIC, device=place.device, requires_grad=True)
 
 
-def opened(shape: Shape, folder: Path, watch: Watch, recompute: bool = False) -> Table:
-    """Models with random weights, in ordinary folders, and the toy reviews."""
-    train = load("toy", limits=Limits(dev_rows=100, test_rows=100)).train
-    texts = [row.texts[0] for row in train]
-    layers, width, vocabulary = shape.generator
-    causal = scratch.train_tokenizer(texts, 4000)
-    ends = {f"{role}_token_id": getattr(causal, f"{role}_token_id") for role in ("pad", "bos", "eos")}
-    gpt2 = GPT2Config(vocab_size=vocabulary, n_positions=512, n_layer=layers, n_embd=width, n_head=width // 32, **ends)
-    scratch.save(GPT2LMHeadModel(gpt2), causal, folder / "generator")
-    layers, width, vocabulary = shape.learner
-    masked = scratch.train_tokenizer(texts, 4000, kind="masked")
-    bert = BertConfig(
-        vocab_size=vocabulary,
-        num_hidden_layers=layers,
-        hidden_size=width,
-        num_attention_heads=width // 32,
-        intermediate_size=4 * width,
-    )
-    scratch.save(BertForMaskedLM(bert), masked, folder / "learner")
-    place = choose("cpu", "fp32", recompute=recompute)
-    generator = CausalGenerator.open(str(folder / "generator"), train.task, place)
-    return Table(generator, Classifier.open(str(folder / "learner"), train.task, place), train, folder, watch)
+def of_our_road(now: Round) -> dict[str, float]:
+    """A step, of the frugal road too, what is done once, and the writing of a step's texts."""
+    table, steps = now.table, range(now.plan.our_steps)
+    begin = now.now()
+    bank = roads.banked(table, now.plan.ages, now.number)
+    grown = (now.now() - begin) / (now.plan.ages - 1)
+    give_back()
+    matching = roads.ours(table, bank, now.unread("warm up"))
+    roads.walk(table, matching, steps)  # now every teacher of these steps is known
+    known = [examples for several in matching.target.sets.values() for examples in several]  # type: ignore[attr-defined]
+    mean_gradient(table.learner, known[0])
+    apart = now.unread("parts")
+    return {
+        "our_step": _step(now, table, matching, "ours"),
+        "frugal_step": _step(now, frugally(table), matching, "frugal"),
+        "our_age": grown,
+        "our_teachers": 2 * now.seconds(lambda: mean_gradient(table.learner, known[1])),
+        "our_synthetic": 2 * now.seconds(lambda: table.learner.gradients(apart[0, 0])),
+        "generator_step": now.seconds(lambda: roads.generator_steps(table, apart, steps)) / len(steps),
+        "our_writing": writing(now, write_ours),
+    }
+
+
+def _step(now: Round, table: Table, matching: roads.Matching, series: str) -> float:
+    """Seconds of one, on texts that were not read before."""
+    steps, matching = range(now.plan.our_steps), replace(matching, proposals=roads.met(now.unread(series)))
+    return now.seconds(lambda: roads.walk(table, matching, steps)) / len(steps)
 
 
 def frugally(table: Table) -> Table:
     """The same with `runtime.recompute`."""
-    place = choose("cpu", "fp32", recompute=True)
+    place = replace(table.place, recompute=True)
     return replace(table, generator=CausalGenerator.open(str(table.folder / "generator"), table.train.task, place))
 
 
-def memory_of(road: str, size: str) -> float:
-    """Megabytes that this process needs for a few steps beyond the opened models."""
-    with tempfile.TemporaryDirectory() as folder:
-        table = opened(SHAPES[size], Path(folder), Watch(CLOCKS["wall"]), recompute=road == "frugal")
-        before = peak_mb()
-        if road == "plain":
-            method = plain(table)
-            for step in range(2):
-                method.step(step, _texts(table, step))
-        else:
-            walk(table, ours(table, _filled(table, 0)[0]), range(4))
-    return round(peak_mb() - before, 1)
+def writing(now: Round, write: Callable[[Job, int], int]) -> float:
+    """Seconds for the texts of a step, from those of a full batch."""
+    count, place = now.plan.written, now.table.place
+    job = Job(ending(now.plan.generator, place), place, count, count)
+    lengths = now.table.generator.lengths(
+        [row for (_, step), rows in now.unread("ours").items() for row in rows if not step]
+    )
+    with torch.no_grad():
+        begin = now.now()
+        tokens = write(job, now.number)
+    return (now.now() - begin) / tokens * int(lengths.sum())
 
 
-def _memory_in_a_process(road: str, size: str, threads: int) -> float:
-    command = [sys.executable, __file__, "--size", size, "--memory-of", road, "--threads", str(threads)]
-    told = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | {"PYTHONWARNINGS": ""})
+def memories(given: argparse.Namespace, plan: Plan, folder: Path) -> dict[str, list[float]]:
+    """Megabytes of each road, each time in a process of its own: two at a time where there are several."""
+    wanted = ["plain", "ours"] * plan.memories + ["frugal"]
+    with ThreadPoolExecutor(min(plan.memories, 2)) as pool:
+        told = list(pool.map(partial(_memory_in_a_process, given, folder), wanted))
+    return {
+        road: [each for name, each in zip(wanted, told, strict=True) if name == road] for road in dict.fromkeys(wanted)
+    }
+
+
+def _memory_in_a_process(given: argparse.Namespace, folder: Path, road: str) -> float:
+    same = [
+        word for name in ("size", "threads", "device", "precision") for word in (f"--{name}", str(getattr(given, name)))
+    ]
+    command = [sys.executable, __file__, *same, "--memory-of", road, "--folder", str(folder)]
+    told = subprocess.run(
+        command, stdout=subprocess.PIPE, text=True, check=True, env=os.environ | {"PYTHONWARNINGS": ""}
+    )
     return float(told.stdout.split()[-1])
 
 
-def _median(values: object) -> float:
-    return round(statistics.median(values), 3)  # type: ignore[arg-type]
+def _median(values: Iterable[float]) -> float:
+    return round(statistics.median(values), 3)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import platform
+import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,11 @@ def machine() -> dict[str, Any]:
         "torch": torch.__version__,
         "load": round(os.getloadavg()[0], 1),
     }
+
+
+def spread(ratios: Sequence[float]) -> list[float]:
+    """Median, least and most; nothing of nothing."""
+    return [round(value, 2) for value in (statistics.median(ratios), min(ratios), max(ratios))] if ratios else []
 
 
 def figures(found: Mapping[str, Any]) -> str:

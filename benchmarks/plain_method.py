@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from dilm.runtime.device import Place
+
 LEARNER_STEPS, BATCH, REAL, SYNTHETIC = 20, 64, 200, 64
 LEARNER_RATE, GENERATOR_RATE, DECAY, CLIP = 1e-4, 3e-7, 0.01, 1.0
 
@@ -40,12 +42,16 @@ class PlainMethod:
         learner: tuple[PreTrainedModel, PreTrainedTokenizerBase],
         starts: Sequence[int],
         rows: Rows,
+        place: Place,
+        learner_steps: int = LEARNER_STEPS,
     ) -> None:
-        """`starts` are the tokens that a text of each class begins with."""
+        """`starts` are the tokens that a text of each class begins with; the models are in this place."""
         self.generator, self.writing = generator
         self.learner, self.reading = learner
         self.starts = starts
         self.rows = rows
+        self.place = place
+        self.learner_steps = learner_steps
         self.head = list(self.learner.classifier.parameters())
         self.teach = torch.optim.AdamW(self.learner.parameters(), LEARNER_RATE, weight_decay=DECAY)
         self.update = torch.optim.AdamW(self.generator.parameters(), GENERATOR_RATE, weight_decay=DECAY)
@@ -54,6 +60,10 @@ class PlainMethod:
         """One matching step on texts of each class."""
         rng = Random(number)
         self.train_learner(rng)
+        self.match(rng, written)
+
+    def match(self, rng: Random, written: Sequence[Sequence[str]]) -> None:
+        """The part of a step that trains the generator, with the learner as it is."""
         self.generator.train()
         self.update.zero_grad()
         for condition, texts in enumerate(written):
@@ -67,7 +77,7 @@ class PlainMethod:
     def train_learner(self, rng: Random) -> None:
         """To the age of the next matching step."""
         self.learner.train()
-        for _ in range(LEARNER_STEPS):
+        for _ in range(self.learner_steps):
             texts, classes = self.rows.batch(rng)
             self.teach.zero_grad()
             self.losses(texts, classes).mean().backward()
@@ -87,16 +97,20 @@ class PlainMethod:
 
     def losses(self, texts: Sequence[str], classes: Tensor) -> Tensor:
         """Of the learner on each text: n texts -> [n]."""
-        inputs = self.reading(list(texts), padding=True, truncation=True, return_tensors="pt")
-        return nn.functional.cross_entropy(self.learner(**inputs).logits, classes, reduction="none")
+        inputs = self.reading(list(texts), padding=True, truncation=True, return_tensors="pt").to(self.place.device)
+        with self.place.autocast():
+            logits = self.learner(**inputs).logits
+        return nn.functional.cross_entropy(logits.float(), classes.to(self.place.device), reduction="none")
 
     def nll(self, texts: Sequence[str], condition: int) -> Tensor:
         """Of each text under the generator, mean over its tokens: n texts -> [n]."""
         end = self.writing.eos_token_id
         rows = [[self.starts[condition], *row, end] for row in self.writing(list(texts))["input_ids"]]
         width = max(map(len, rows))
-        tokens = torch.tensor([row + [end] * (width - len(row)) for row in rows])
-        mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
-        logits = self.generator(input_ids=tokens, attention_mask=mask).logits[:, :-1]
-        token_nll = nn.functional.cross_entropy(logits.transpose(1, 2), tokens[:, 1:], reduction="none")
+        device = self.place.device
+        tokens = torch.tensor([row + [end] * (width - len(row)) for row in rows], device=device)
+        mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows], device=device)
+        with self.place.autocast():
+            logits = self.generator(input_ids=tokens, attention_mask=mask).logits[:, :-1]
+        token_nll = nn.functional.cross_entropy(logits.float().transpose(1, 2), tokens[:, 1:], reduction="none")
         return (token_nll * mask[:, 1:]).sum(1) / mask[:, 1:].sum(1)

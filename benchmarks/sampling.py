@@ -3,57 +3,73 @@
     .venv/bin/python benchmarks/sampling.py --json
     .venv/bin/python benchmarks/sampling.py --roads ring growing --texts 1 4
 
-The model has random weights, and a bias of the end token that gives texts the lengths of short sentences. Tokens after
-a text's end are not counted. Rounds alternate; the figure is the median of the ratios within a round.
+Measured are the seconds from the first token to the last of so many texts, tokens as numbers: nothing is decoded. The
+model has random weights, and a bias of the end token that gives texts the lengths of short sentences. Tokens after a
+text's end are not counted. The roads' order alternates between rounds; the figure is the median of the ratios within a
+round, after one that warms up.
 """
 
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
+import gauges
 import output
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from dilm.models.form import Form
 from dilm.models.sampling import Sampling, sample_tokens
+from dilm.runtime.device import Place
 
-VOCABULARY = 8000
 LONGEST, MEAN_LENGTH = 48, 16
 ROUNDS = 5
-CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
-SHAPES = {"tiny": (2, 128), "small": (6, 384), "base": (12, 768)}
-"""Layers and width."""
 START, END = 1, 2
+
+
+class Shape(NamedTuple):
+    """Of a transformer."""
+
+    layers: int
+    width: int
+    heads: int
+    vocabulary: int
+
+
+SHAPES = {"tiny": Shape(2, 128, 2, 8000), "small": Shape(6, 384, 6, 8000), "base": Shape(12, 768, 12, 8000)}
 
 
 @dataclass(frozen=True)
 class Job:
-    """`texts` texts, at most `batch` of them at once."""
+    """`texts` texts, at most `batch` of them at once, by a model that is in this place."""
 
     model: GPT2LMHeadModel
+    place: Place
     batch: int
     texts: int
 
 
 def main() -> None:
-    parser = output.parser(__doc__)
+    parser = gauges.placed(output.parser(__doc__))
     parser.add_argument("--size", choices=SHAPES, default="small")
     parser.add_argument("--batches", type=int, nargs="+", default=[64, 512])
     parser.add_argument("--texts", type=int, nargs="+", default=[1, 4], help="texts asked for, in batches")
     parser.add_argument("--roads", choices=ROADS, nargs=2, default=["ours", "generate"], help="the first is rated")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="after one that warms up")
-    parser.add_argument("--clock", choices=CLOCKS, default="wall", help="cpu: on a busy machine, with one thread")
+    parser.add_argument(
+        "--clock", choices=gauges.CLOCKS, default="wall", help="cpu: on a busy machine, with one thread"
+    )
     given = parser.parse_args()
-    model = ending(given.size)
-    jobs = [Job(model, batch, times * batch) for batch in given.batches for times in given.texts]
-    found = [measured(job, given.roads, CLOCKS[given.clock], given.rounds) for job in jobs]
-    facts = {"size": given.size, "threads": torch.get_num_threads(), "clock": given.clock, "batches": found}
+    place = gauges.place(given)
+    model, clock = ending(SHAPES[given.size], place), gauges.clock(place.device, given.clock)
+    jobs = [Job(model, place, batch, times * batch) for batch in given.batches for times in given.texts]
+    found = [measured(job, given.roads, clock, given.rounds) for job in jobs]
+    facts = {"size": given.size, "threads": torch.get_num_threads(), "clock": given.clock}
+    facts |= {"device": str(place.device), "bf16": place.bf16, "batches": found}
     output.tell(given, facts, told(facts))
 
 
@@ -69,7 +85,7 @@ def measured(job: Job, names: list[str], clock: Callable[[], float], rounds: int
     """Medians over alternating rounds."""
     rates: dict[str, list[float]] = {name: [] for name in names}
     for seed in range(rounds + 1):
-        for name in names[:: 1 if seed % 2 else -1]:
+        for name in gauges.in_turn(names, seed):
             begin = clock()
             tokens = ROADS[name](job, seed)
             rates[name].append(tokens / (clock() - begin))
@@ -89,19 +105,22 @@ def measured(job: Job, names: list[str], clock: Callable[[], float], rounds: int
 def ours(job: Job, seed: int, road: str = "") -> int:
     settings = Sampling(top_p=0.95, max_tokens=LONGEST - 1, batch=job.batch, road=road)
     rng = torch.Generator().manual_seed(seed)
-    texts = sample_tokens(job.model, Form(START, END), job.texts, settings, rng, torch.tensor([START, 0]))
+    banned = torch.tensor([START, 0], device=job.place.device)
+    with job.place.autocast():
+        texts = sample_tokens(job.model, Form(START, END), job.texts, settings, rng, banned)
     return sum(map(len, texts))
 
 
 def theirs(job: Job, seed: int) -> int:
     torch.manual_seed(seed)
-    return sum(generated(job.model, min(job.batch, job.texts - done)) for done in range(0, job.texts, job.batch))
+    with job.place.autocast():
+        return sum(generated(job.model, min(job.batch, job.texts - done)) for done in range(0, job.texts, job.batch))
 
 
 def generated(model: GPT2LMHeadModel, batch: int) -> int:
     written = model.generate(
-        torch.full((batch, 1), START),
-        attention_mask=torch.ones(batch, 1, dtype=torch.long),
+        torch.full((batch, 1), START, device=model.device),
+        attention_mask=torch.ones(batch, 1, dtype=torch.long, device=model.device),
         do_sample=True,
         top_p=0.95,
         top_k=0,
@@ -123,27 +142,26 @@ ROADS: dict[str, Callable[[Job, int], int]] = {
 """Ways to write the texts of a job: each returns how many tokens they have."""
 
 
-def ending(size: str) -> GPT2LMHeadModel:
+def ending(shape: Shape, place: Place) -> GPT2LMHeadModel:
     """Random weights, with the end token likely enough that texts have MEAN_LENGTH tokens."""
-    layers, width = SHAPES[size]
     torch.manual_seed(0)
     config = GPT2Config(
-        vocab_size=VOCABULARY,
+        vocab_size=shape.vocabulary,
         n_positions=64,
-        n_layer=layers,
-        n_embd=width,
-        n_head=width // 64,
+        n_layer=shape.layers,
+        n_embd=shape.width,
+        n_head=shape.heads,
         bos_token_id=START,
         eos_token_id=END,
     )
     model = GPT2LMHeadModel(config).eval()
-    head = torch.nn.Linear(width, VOCABULARY)
+    head = torch.nn.Linear(shape.width, shape.vocabulary)
     with torch.no_grad():
         head.weight.copy_(model.lm_head.weight)
         head.bias.zero_()
-        head.bias[END] = torch.tensor(VOCABULARY / MEAN_LENGTH).log()
+        head.bias[END] = torch.tensor(shape.vocabulary / MEAN_LENGTH).log()
     model.lm_head = head
-    return model
+    return model.to(place.device)  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

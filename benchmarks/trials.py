@@ -1,6 +1,5 @@
 """Fine-tunings per minute: `dilm evaluate`'s trials in processes of their own, against two other roads.
 
-    .venv/bin/pip install accelerate
     .venv/bin/python benchmarks/trials.py --json
 
 The same small BERT with random weights, 40 rows, 200 steps of the paper's protocol, then 200 rows scored. `trainer` is
@@ -8,6 +7,11 @@ transformers' `Trainer`, one run after the other: it opens the model anew for ea
 once in each process, one process for each core, one thread each; what it takes to start them is counted. `batched`
 trains all trials at once in one process with all threads, their weights stacked (`torch.func.stack_module_state` and
 `vmap`): each step is one larger step, with one head and one dropout for each trial.
+
+Measured is the time from before any model is opened to the last score, tokenising included, the Python libraries of
+this process not. `speedup` is how many times as long `trainer` takes as ours by the clock: the median over rounds of
+ratios within a round, its range the least and most; `times_ours` is the same for each road. The roads' order alternates
+between rounds. On a GPU, ours is one process for all trials, as `dilm evaluate` does.
 
 Why `dilm evaluate` has no such road. For each trial's step on one thread of a busy machine with two cores, `batched`
 took 1.5 times less processor time than ours at size `tiny` (1.2 to 1.7 in 8 comparisons of 4 or 8 trials), where calls
@@ -21,6 +25,7 @@ more than processes that do not.
 
 from __future__ import annotations
 
+import argparse
 import multiprocessing
 import os
 import statistics
@@ -32,6 +37,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import gauges
 import output
 import torch
 from datasets import Dataset as Rows
@@ -42,6 +48,7 @@ from transformers import (
     BertConfig,
     BertForMaskedLM,
     DataCollatorWithPadding,
+    PrinterCallback,
     Trainer,
     TrainingArguments,
 )
@@ -55,25 +62,27 @@ from dilm.models.encodings import Batch
 from dilm.recipe import Runtime
 from dilm.recipe_learners import Learning
 from dilm.runtime import workers
-from dilm.runtime.device import choose
+from dilm.runtime.device import Place
 from dilm.runtime.optimize import Schedule
 from dilm.runtime.seeding import derive
-from dilm.stages.evaluate import Job, measure
+from dilm.stages.jobs import Job, measure
 from dilm.stages.students import Enrolled
 from dilm.types import Dataset, Splits
 
 SHAPES = {"tiny": (2, 64), "small": (6, 384)}
 """Layers and width."""
 ROWS, ASKED = 40, 200
-SCHEDULE, BATCH = Schedule(200, 1e-4, 0.5), 64
+BATCH = 64
 
 
 def main() -> None:
-    parser = output.parser(__doc__)
+    parser = gauges.placed(output.parser(__doc__))
     parser.add_argument("--size", choices=SHAPES, default="tiny")
     parser.add_argument("--trials", type=int, default=12)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=200, help="of every fine-tuning")
     given = parser.parse_args()
+    place = gauges.place(given)
     splits = load("toy", limits=Limits(dev_rows=100, test_rows=ASKED))
     with tempfile.TemporaryDirectory() as folder:
         model = opened(given.size, splits.train, Path(folder) / "model")
@@ -81,12 +90,32 @@ def main() -> None:
         for number in range(given.rounds):
             os.environ["DILM_CACHE"] = str(Path(folder) / f"cache-{number}")  # nothing is known already
             seeds = range(number * given.trials, (number + 1) * given.trials)
-            spent = {road: timed(partial(run, model, splits, seeds)) for road, run in ROADS.items()}
+            work = Work(model, splits, seeds, place, Schedule(given.steps, 1e-4, 0.5))
+            spent = {road: timed(partial(ROADS[road], work)) for road in gauges.in_turn(list(ROADS), number)}
             print(spent, file=sys.stderr)
             rounds.append(spent)
-    found = {"size": given.size, "trials": given.trials, "rounds": given.rounds, "cores": os.cpu_count()}
-    found |= {road: compared(rounds, road, given.trials) for road in ROADS}
+    found = figures(rounds, given, place)
     output.tell(given, found, output.figures(found))
+
+
+def figures(rounds: Sequence[dict[str, Spent]], given: argparse.Namespace, place: Place) -> dict[str, object]:
+    """Every figure, the speedup first."""
+    middle, *ends = output.spread([spent["trainer"].clock / spent["ours"].clock for spent in rounds])
+    about = {name: getattr(given, name) for name in ("size", "trials", "steps", "rounds")} | {"cores": os.cpu_count()}
+    about |= {"device": str(place.device), "bf16": place.bf16}
+    roads = {road: compared(rounds, road, given.trials) for road in ROADS}
+    return {"speedup": middle, "speedup_range": ends, **about, **roads}
+
+
+@dataclass(frozen=True)
+class Work:
+    """A trial with each seed, of the model in this folder."""
+
+    model: str
+    splits: Splits
+    seeds: range
+    place: Place
+    schedule: Schedule
 
 
 @dataclass(frozen=True)
@@ -113,45 +142,43 @@ def compared(rounds: Sequence[dict[str, Spent]], road: str, trials: int) -> dict
     )
     return {
         "per_minute": round(60 * trials / statistics.median(spent[road].clock for spent in rounds), 1),
-        "times_ours": spread(clock),
-        "times_ours_processor": spread(processor),
+        "times_ours": output.spread(clock),
+        "times_ours_processor": output.spread(processor),
     }
 
 
-def spread(ratios: Sequence[float]) -> list[float]:
-    return [round(value, 2) for value in (statistics.median(ratios), min(ratios), max(ratios))]
+def ours(work: Work) -> None:
+    """Side by side."""
+    who = Enrolled("bert", Learning("finetune", work.model), work.model, "bert")
+    runtime = Runtime(device=str(work.place.device), precision="bf16" if work.place.bf16 else "fp32")
+    jobs = [Job(trial(work, seed), who, runtime) for seed in work.seeds]
+    side_by_side = (os.cpu_count() or 1) if work.place.device.type == "cpu" else 1
+    list(workers.run(measure, jobs, side_by_side))
 
 
-def ours(model: str, splits: Splits, seeds: range) -> None:
-    """A trial with each seed, side by side."""
-    who = Enrolled("bert", Learning("finetune", model), model, "bert")
-    runtime = Runtime(device="cpu", precision="fp32")
-    jobs = [Job(trial(splits, seed), who, runtime) for seed in seeds]
-    list(workers.run(measure, jobs, os.cpu_count() or 1))
-
-
-def batched(model: str, splits: Splits, seeds: range) -> None:
+def batched(work: Work) -> None:
     """All trials at once."""
-    rows, task = splits.train.take(range(ROWS)), splits.task
-    learner = Classifier.open(model, task, choose("cpu", "fp32"), task.max_tokens)
-    stacked = stack(learner, seeds)
+    schedule, task = work.schedule, work.splits.task
+    rows = work.splits.train.take(range(ROWS))
+    learner = Classifier.open(work.model, task, work.place, task.max_tokens)
+    stacked = stack(learner, work.seeds)
     decayed = [tensor for tensor in stacked.values() if tensor.ndim >= 3]
     plain = [tensor for tensor in stacked.values() if tensor.ndim < 3]
-    groups = [{"params": decayed, "weight_decay": SCHEDULE.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-    adam = torch.optim.AdamW(groups, lr=SCHEDULE.lr, fused=True)
-    batch, truth = learner.inputs(rows), torch.tensor(rows.labels)
+    groups = [{"params": decayed, "weight_decay": schedule.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    adam = torch.optim.AdamW(groups, lr=schedule.lr, fused=True)
+    batch, truth = learner.inputs(rows), torch.tensor(rows.labels, device=work.place.device)
     learner.train()
     with plain_attention(learner.model):
-        for step in range(SCHEDULE.steps):
+        for step in range(schedule.steps):
             adam.zero_grad()
             losses = torch.vmap(lost, (None, 0, None, None), randomness="different")(learner, stacked, batch, truth)
             losses.sum().backward()
-            clip(list(stacked.values()), SCHEDULE.clip)
+            clip(list(stacked.values()), schedule.clip)
             for group in adam.param_groups:
-                group["lr"] = SCHEDULE.rate(step)
+                group["lr"] = schedule.rate(step)
             adam.step()
         learner.eval()
-        answered(learner, stacked, splits.test)
+        answered(learner, stacked, work.splits.test).tolist()
 
 
 def stack(learner: Classifier, seeds: range) -> dict[str, Tensor]:
@@ -161,12 +188,14 @@ def stack(learner: Classifier, seeds: range) -> dict[str, Tensor]:
         learner.reset(derive(seed, "head"))
         starts.append(learner.snapshot())
     names = [name for name, parameter in learner.model.named_parameters() if parameter.requires_grad]
-    return {name: torch.stack([start[name] for start in starts]).requires_grad_() for name in names}
+    device = learner.place.device
+    return {name: torch.stack([start[name] for start in starts]).to(device).requires_grad_() for name in names}
 
 
 def lost(learner: Classifier, weights: dict[str, Tensor], batch: Batch, truth: Tensor) -> Tensor:
-    logits = torch.func.functional_call(learner.model, weights, (), dict(batch)).logits
-    return torch.nn.functional.cross_entropy(logits, truth)
+    with learner.place.autocast():
+        logits = torch.func.functional_call(learner.model, weights, (), dict(batch)).logits
+    return torch.nn.functional.cross_entropy(logits.float(), truth)
 
 
 def clip(stacked: Sequence[Tensor], most: float) -> None:
@@ -183,47 +212,50 @@ def answered(learner: Classifier, stacked: dict[str, Tensor], test: Dataset) -> 
     """The class of every row by every trial: [seeds, rows]."""
 
     def said(weights: dict[str, Tensor], batch: Batch) -> Tensor:
-        return torch.func.functional_call(learner.model, weights, (), dict(batch)).logits
+        with learner.place.autocast():
+            return torch.func.functional_call(learner.model, weights, (), dict(batch)).logits
 
     batches = (learner.inputs(test[first : first + BATCH]) for first in range(0, len(test), BATCH))
     found = [torch.vmap(said, (0, None))(stacked, batch).argmax(-1) for batch in batches]
     return torch.cat(found, dim=1)
 
 
-def trial(splits: Splits, seed: int) -> Trial:
-    rows = splits.train.take(range(ROWS))
-    return Trial("toy", "bert", ROWS // 2, 0, seed, rows, splits.test, SCHEDULE, BATCH, "bert")
+def trial(work: Work, seed: int) -> Trial:
+    rows = work.splits.train.take(range(ROWS))
+    return Trial("toy", "bert", ROWS // 2, 0, seed, rows, work.splits.test, work.schedule, BATCH, "bert")
 
 
-def theirs(model: str, splits: Splits, seeds: range) -> None:
+def theirs(work: Work) -> None:
     """A run of `Trainer` with each seed."""
-    tokenizer = AutoTokenizer.from_pretrained(model)
-    train, test = (table(rows, tokenizer) for rows in (splits.train.take(range(ROWS)), splits.test))
-    for seed in seeds:
+    tokenizer = AutoTokenizer.from_pretrained(work.model)
+    train, test = (table(rows, tokenizer) for rows in (work.splits.train.take(range(ROWS)), work.splits.test))
+    for seed in work.seeds:
         with tempfile.TemporaryDirectory() as folder:
             trainer = Trainer(
-                AutoModelForSequenceClassification.from_pretrained(model, num_labels=2),
-                arguments(folder, seed),
+                AutoModelForSequenceClassification.from_pretrained(work.model, num_labels=2),
+                arguments(folder, seed, work),
                 train_dataset=train,
                 data_collator=DataCollatorWithPadding(tokenizer),
             )
+            trainer.remove_callback(PrinterCallback)  # it prints figures of its own
             trainer.train()
             trainer.predict(test)
 
 
-def arguments(folder: str, seed: int) -> TrainingArguments:
+def arguments(folder: str, seed: int, work: Work) -> TrainingArguments:
     return TrainingArguments(
         folder,
-        max_steps=SCHEDULE.steps,
-        learning_rate=SCHEDULE.lr,
-        warmup_steps=int(SCHEDULE.warmup * SCHEDULE.steps),
+        max_steps=work.schedule.steps,
+        learning_rate=work.schedule.lr,
+        warmup_steps=int(work.schedule.warmup * work.schedule.steps),
         lr_scheduler_type="cosine",
-        weight_decay=SCHEDULE.weight_decay,
-        max_grad_norm=SCHEDULE.clip,
+        weight_decay=work.schedule.weight_decay,
+        max_grad_norm=work.schedule.clip,
         per_device_train_batch_size=BATCH,
         per_device_eval_batch_size=BATCH,
         seed=seed,
-        use_cpu=True,
+        use_cpu=work.place.device.type == "cpu",
+        bf16=work.place.bf16,
         save_strategy="no",
         logging_strategy="no",
         report_to=[],
@@ -252,7 +284,7 @@ def opened(size: str, train: Dataset, folder: Path) -> str:
     return str(folder)
 
 
-ROADS = {"trainer": theirs, "batched": batched, "ours": ours}
+ROADS: dict[str, Callable[[Work], None]] = {"trainer": theirs, "batched": batched, "ours": ours}
 
 
 if __name__ == "__main__":

@@ -3,9 +3,11 @@
     .venv/bin/python benchmarks/versions.py --before 8f402ec --record versions-toy
     .venv/bin/python benchmarks/versions.py --before 8f402ec --source $DILM_DATA/trec6 --set models.learner=scratch
 
-Both are checked out of this repository's history and run by this interpreter, in turn, each with an empty cache.
-`times` is how many times as long the earlier version takes: the median over rounds of ratios within a round, least and
-most. Scores are means over sets; both versions draw their texts with the same seed, but not the same ones.
+Both are checked out of this repository's history and run by this interpreter, in turn, each with an empty cache; their
+order alternates between rounds. Measured are `dilm distill` from start to end by the clock, libraries included, the
+processor seconds of all its processes, and each stage's seconds as its manifest tells them. `times` is how many times
+as long the earlier version takes: the median over rounds of ratios within a round, least and most. Scores are means
+over sets in the first round; both versions draw their texts with the same seed, but not the same ones.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import gauges
 import output
 
 HERE = Path(__file__).parent
@@ -42,18 +45,20 @@ class Walk:
 
 
 def main() -> None:
-    parser = output.parser(__doc__)
+    parser = gauges.placed(output.parser(__doc__))
     parser.add_argument("--before", required=True, help="a commit")
     parser.add_argument("--source", default="toy")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings for both")
     parser.add_argument("--rounds", type=int, default=2)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        versions = {name: checked_out(commit, Path(folder) / name) for name, commit in named(given.before).items()}
+        versions = {name: Path(folder) / name for name in ("before", "now")}
         try:
-            rounds = [walked(versions, given, Path(folder) / f"round-{number}") for number in range(given.rounds)]
+            for name, commit in named(given.before).items():
+                git("worktree", "add", "--detach", str(versions[name]), commit)
+            rounds = [walked(versions, given, Path(folder), number) for number in range(given.rounds)]
         finally:
-            for tree in versions.values():
+            for tree in filter(Path.exists, versions.values()):
                 git("worktree", "remove", "--force", str(tree))
     found = compared(rounds, given)
     output.tell(given, found, told(found))
@@ -63,23 +68,20 @@ def named(before: str) -> dict[str, str]:
     return {"before": before, "now": "HEAD"}
 
 
-def checked_out(commit: str, folder: Path) -> Path:
-    git("worktree", "add", "--detach", str(folder), commit)
-    return folder
-
-
 def git(*words: str) -> str:
     return subprocess.run(["git", "-C", str(HERE), *words], check=True, capture_output=True, text=True).stdout.strip()
 
 
-def walked(versions: Mapping[str, Path], given: argparse.Namespace, folder: Path) -> dict[str, Walk]:
+def walked(versions: Mapping[str, Path], given: argparse.Namespace, folder: Path, number: int) -> dict[str, Walk]:
     """A run of each version."""
-    return {name: walk(tree, given, folder / name) for name, tree in versions.items()}
+    order = gauges.in_turn(list(versions), number)
+    return {name: walk(versions[name], given, folder / f"round-{number}" / name) for name in order}
 
 
 def walk(tree: Path, given: argparse.Namespace, folder: Path) -> Walk:
     """`dilm distill`, from nothing."""
-    settings = [word for setting in given.set for word in ("--set", setting)]
+    place = [f"runtime.device={given.device}", f"runtime.precision={given.precision}"]
+    settings = [word for setting in [*place, *given.set] for word in ("--set", setting)]
     command = [sys.executable, "-m", "dilm", "distill", given.source, "--out", str(folder / "run"), *settings]
     about = {"PYTHONPATH": str(tree / "src"), "DILM_CACHE": str(folder / "cache"), "HF_HUB_OFFLINE": "1"}
     folder.mkdir(parents=True)
@@ -116,21 +118,18 @@ def compared(rounds: Sequence[Mapping[str, Walk]], given: argparse.Namespace) ->
         pairs = [(each["before"].seconds.get(name, 0.0), each["now"].seconds[name]) for each in rounds]
         before, now = (statistics.median(side) for side in zip(*pairs, strict=True))
         ratios = [one / other for one, other in pairs if other]
-        parts[name] = {"before": round(before, 1), "now": round(now, 1), "times": spread(ratios)}
+        parts[name] = {"before": round(before, 1), "now": round(now, 1), "times": output.spread(ratios)}
     return {
         "before": git("rev-parse", "--short", given.before),
         "now": git("rev-parse", "--short", "HEAD"),
         "source": Path(given.source).name,
         "settings": given.set,
+        "device": given.device,
+        "precision": given.precision,
         "rounds": len(rounds),
         "seconds": parts,
         "scores": {version: walk.scores for version, walk in rounds[0].items()},
     }
-
-
-def spread(ratios: Sequence[float]) -> list[float]:
-    """Median, least, most."""
-    return [round(value, 2) for value in (statistics.median(ratios), min(ratios), max(ratios))] if ratios else []
 
 
 def told(found: dict[str, Any]) -> str:

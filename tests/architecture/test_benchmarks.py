@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +12,40 @@ from pathlib import Path
 import pytest
 
 SCRIPTS = Path(__file__).parents[2] / "benchmarks"
+A_SHORT_RUN = [
+    "data.dev_rows=20",
+    "data.test_rows=20",
+    "models.max_tokens=32",
+    "pretrain.vocabulary=300",
+    "pretrain.steps=2",
+    "fit.steps=60",
+    "fit.batch=16",
+    "fit.lr=1e-2",
+    "match.steps=2",
+    "match.refresh_every=2",
+    "match.synthetic=8",
+    "match.real=8",
+    "match.teacher_sets=1",
+    "match.clusters=2",
+    "match.ages=2",
+    "match.age_steps=1",
+    "match.trajectories=1",
+    "match.check_every=0",
+    "generate.oversample=2",
+    "generate.attempts=20",
+    "select.sets=1",
+    "evaluate.seeds=1",
+    "evaluate.steps=2",
+    "evaluate.full_steps=2",
+    "evaluate.baselines=random,full",
+    "runtime.threads=1",
+]
 SMALL = {
+    "matching": ["--size", "least", "--threads", "1"],
+    "trials": ["--trials", "2", "--rounds", "1", "--steps", "3"],
+    "versions": ["--before", "HEAD", "--rounds", "1", "--set", *A_SHORT_RUN],
     "selection": ["--rows", "2000", "--dimensions", "16"],
-    "growth": ["--most", "1000"],
+    "growth": ["--most", "1000", "--longest", "64"],
     "sampling": ["--size", "tiny", "--batches", "8", "--texts", "1", "--rounds", "1"],
     "limit": ["--size", "tiny"],
 }
@@ -22,6 +54,8 @@ SMALL = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 def test_a_benchmark_prints_one_line_of_figures(name: str):
+    if name == "versions" and not (shutil.which("git") and (SCRIPTS.parent / ".git").exists()):
+        pytest.skip("not a git checkout")
     command = [sys.executable, str(SCRIPTS / f"{name}.py"), "--json", *SMALL[name]]
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"HF_HUB_OFFLINE": "1"})
     assert done.returncode == 0, done.stderr
@@ -31,7 +65,7 @@ def test_a_benchmark_prints_one_line_of_figures(name: str):
 
 def test_every_benchmark_is_listed_with_its_records():
     readme = (SCRIPTS / "README.md").read_text(encoding="utf-8")
-    helpers = {"output.py"}
+    helpers = {"gauges.py", "output.py"}
     for script in SCRIPTS.glob("*.py"):
         assert script.name in helpers or f"({script.name})" in readme, script.name
     for record in (SCRIPTS / "records").glob("*.md"):
