@@ -6,7 +6,9 @@ The same small BERT with random weights, 40 rows, 200 steps of the paper's proto
 transformers' `Trainer`, one run after the other: it opens the model anew for each and has all threads. `ours` opens it
 once in each process, one process for each core, one thread each; what it takes to start them is counted. `batched`
 trains all trials at once in one process with all threads, their weights stacked (`torch.func.stack_module_state` and
-`vmap`): each step is one larger step, with one head and one dropout for each trial.
+`vmap`): each step is one larger step, with one head and one dropout for each trial. `bare` is no road but a bound
+([bare_training.py](bare_training.py)): processes like ours in which the model's passes and the optimiser's are all that
+is done, so `bound` is how many times as long `trainer` takes as training itself on all cores.
 
 Measured is the time from before any model is opened to the last score, tokenising included, the Python libraries of
 this process not. `speedup` is how many times as long `trainer` takes as ours by the clock: the median over rounds of
@@ -37,6 +39,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import bare_training
 import gauges
 import output
 import torch
@@ -104,7 +107,8 @@ def figures(rounds: Sequence[dict[str, Spent]], given: argparse.Namespace, place
     about = {name: getattr(given, name) for name in ("size", "trials", "steps", "rounds")} | {"cores": os.cpu_count()}
     about |= {"device": str(place.device), "bf16": place.bf16}
     roads = {road: compared(rounds, road, given.trials) for road in ROADS}
-    return {"speedup": middle, "speedup_range": ends, **about, **roads}
+    bound = output.spread([spent["trainer"].clock / spent["bare"].clock for spent in rounds])
+    return {"speedup": middle, "speedup_range": ends, "bound": bound, **about, **roads}
 
 
 @dataclass(frozen=True)
@@ -152,8 +156,18 @@ def ours(work: Work) -> None:
     who = Enrolled("bert", Learning("finetune", work.model), work.model, "bert")
     runtime = Runtime(device=str(work.place.device), precision="bf16" if work.place.bf16 else "fp32")
     jobs = [Job(trial(work, seed), who, runtime) for seed in work.seeds]
-    side_by_side = (os.cpu_count() or 1) if work.place.device.type == "cpu" else 1
-    list(workers.run(measure, jobs, side_by_side))
+    list(workers.run(measure, jobs, side_by_side(work.place)))
+
+
+def bare(work: Work) -> None:
+    """Side by side."""
+    rows, test, steps = work.splits.train.take(range(ROWS)), work.splits.test, work.schedule.steps
+    each = [bare_training.Training(work.model, rows, test, steps, work.place, seed) for seed in work.seeds]
+    list(workers.run(bare_training.train, each, side_by_side(work.place)))
+
+
+def side_by_side(place: Place) -> int:
+    return (os.cpu_count() or 1) if place.device.type == "cpu" else 1
 
 
 def batched(work: Work) -> None:
@@ -284,7 +298,12 @@ def opened(size: str, train: Dataset, folder: Path) -> str:
     return str(folder)
 
 
-ROADS: dict[str, Callable[[Work], None]] = {"trainer": theirs, "batched": batched, "ours": ours}
+ROADS: dict[str, Callable[[Work], None]] = {
+    "trainer": theirs,
+    "batched": batched,
+    "bare": bare,
+    "ours": ours,
+}
 
 
 if __name__ == "__main__":
