@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import gauges
 import torch
 from plain_method import BATCH, LEARNER_STEPS, REAL, SYNTHETIC, PlainMethod, Rows
-from sampling import Shape
+from sampling import Shape, gpt2
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
@@ -85,15 +85,6 @@ def save(generator: Shape, learner: Shape, train: Dataset, folder: Path) -> None
 
 def configurations(generator: Shape, learner: Shape) -> tuple[GPT2Config, BertConfig]:
     """For transformers."""
-    gpt2 = GPT2Config(
-        vocab_size=generator.vocabulary,
-        n_positions=512,
-        n_layer=generator.layers,
-        n_embd=generator.width,
-        n_head=generator.heads,
-        bos_token_id=0,
-        eos_token_id=0,
-    )
     bert = BertConfig(
         vocab_size=learner.vocabulary,
         num_hidden_layers=learner.layers,
@@ -101,7 +92,7 @@ def configurations(generator: Shape, learner: Shape) -> tuple[GPT2Config, BertCo
         num_attention_heads=learner.heads,
         intermediate_size=4 * learner.width,
     )
-    return gpt2, bert
+    return gpt2(generator, n_positions=512, bos_token_id=0, eos_token_id=0), bert
 
 
 def opened(folder: Path, train: Dataset, place: Place) -> Table:

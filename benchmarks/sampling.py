@@ -145,16 +145,7 @@ ROADS: dict[str, Callable[[Job, int], int]] = {
 def ending(shape: Shape, place: Place) -> GPT2LMHeadModel:
     """Random weights, with the end token likely enough that texts have MEAN_LENGTH tokens."""
     torch.manual_seed(0)
-    config = GPT2Config(
-        vocab_size=shape.vocabulary,
-        n_positions=64,
-        n_layer=shape.layers,
-        n_embd=shape.width,
-        n_head=shape.heads,
-        bos_token_id=START,
-        eos_token_id=END,
-    )
-    model = GPT2LMHeadModel(config).eval()
+    model = GPT2LMHeadModel(gpt2(shape, n_positions=64, bos_token_id=START, eos_token_id=END)).eval()
     head = torch.nn.Linear(shape.width, shape.vocabulary)
     with torch.no_grad():
         head.weight.copy_(model.lm_head.weight)
@@ -162,6 +153,13 @@ def ending(shape: Shape, place: Place) -> GPT2LMHeadModel:
         head.bias[END] = torch.tensor(shape.vocabulary / MEAN_LENGTH).log()
     model.lm_head = head
     return model.to(place.device)  # type: ignore[arg-type]
+
+
+def gpt2(shape: Shape, **settings: int) -> GPT2Config:
+    """For transformers."""
+    return GPT2Config(
+        vocab_size=shape.vocabulary, n_layer=shape.layers, n_embd=shape.width, n_head=shape.heads, **settings
+    )
 
 
 if __name__ == "__main__":

@@ -10,10 +10,8 @@ that the roads work and agree, and how much the demonstrations still matter to s
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -42,6 +40,7 @@ sys.path.insert(0, str(HERE.parent))
 
 from encoder import minilm  # noqa: E402
 from server import serving  # noqa: E402
+from tables import ahead, interval, write  # noqa: E402
 
 METHODS = ("dilm", "untuned", "random", "kmeans_nearest", "typical", "herding")
 STEPS, BATCH, SHOWN, RATE = 150, 12, 4, 3e-4
@@ -116,28 +115,18 @@ def ask(
 
 def record(scores: list[Score], run: str) -> None:
     """The table and its rows."""
-    lines = [
-        f"In-context learning, {run}, {QUERIES} queries (served: {SERVED}, the first set of each method), "
-        f"{ORDERS} orders of each set, accuracy in percent:",
-        "",
-        "| learner | method | mean | 95 % interval | sets × orders | ours ahead by |",
-        "|---|---|--:|--:|--:|--:|",
-    ]
+    lines = []
     for each in summarise(scores, numpy_stream(0, "statistics")):
-        ahead = "-"
-        if each.method != "dilm":
-            same = [score for score in scores if score.learner == each.learner]
-            gap = paired(same, "dilm", each.method, numpy_stream(0, each.learner, each.method))
-            ahead = f"{100 * gap.mean:+.1f}" + ("" if gap.low is None else f" ({_range(gap.low, gap.high)})")
-        cells = (each.learner, each.method, f"{100 * each.mean:.1f}", _range(each.low, each.high))
-        lines.append(f"| {' | '.join(cells)} | {each.sets} × {each.seeds} | {ahead} |")
-    (HERE / "in_context.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    rows = "".join(json.dumps(asdict(score)) + "\n" for score in scores)
-    (HERE / "in_context.jsonl").write_text(rows, encoding="utf-8")
-
-
-def _range(low: float | None, high: float | None) -> str:
-    return "-" if low is None or high is None else f"{100 * low:.1f} to {100 * high:.1f}"
+        same, rng = [score for score in scores if score.learner == each.learner], (0, each.learner, each.method)
+        gap = paired(same, "dilm", each.method, numpy_stream(*rng)) if each.method != "dilm" else None
+        times = f"{each.sets} × {each.seeds}"
+        lines.append((each.learner, each.method, f"{100 * each.mean:.1f}", interval(each), times, ahead(gap)))
+    about = (
+        f"In-context learning, {run}, {QUERIES} queries (served: {SERVED}, the first set of each method), "
+        f"{ORDERS} orders of each set, accuracy in percent:"
+    )
+    names = ("learner", "method", "mean", "95 % interval", "sets × orders", "ours ahead by")
+    write(HERE / "in_context", about, names, lines, scores)
 
 
 def _published(bench: Bench) -> list[Dataset] | None:

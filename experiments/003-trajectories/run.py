@@ -10,10 +10,9 @@ last step is kept, so no dev score evens them out. Beside them `untuned`: no mat
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
@@ -29,6 +28,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
 from small_models import SMALL_MODELS  # noqa: E402
+from tables import ahead, interval, write  # noqa: E402
 
 ARMS = {
     "fresh": {"match.trajectory": "fresh"},
@@ -74,21 +74,14 @@ def scored(run: Run, arm: str, seed: int) -> Iterator[Score]:
 
 def record(found: list[Score], seconds: dict[str, list[float]], source: str) -> None:
     """The table and its rows."""
-    lines = [
-        f"{source}, {PER_CLASS} per class, {SETTINGS['match.steps']} matching steps, accuracy in percent:",
-        "",
-        "| learner's lives | mean | 95 % interval | sets | seconds of matching | ahead of fresh by |",
-        "|---|--:|--:|--:|--:|--:|",
-    ]
+    lines = []
     for each in summarise(found, numpy_stream(0, "statistics")):
         spent = f"{median(seconds[each.method]):.0f}" if each.method in seconds else "-"
         gap = paired(found, each.method, "fresh", numpy_stream(0, each.method)) if each.method != "fresh" else None
-        ahead = f"{100 * gap.mean:+.1f} ({100 * gap.low:+.1f} to {100 * gap.high:+.1f})" if gap else "-"
-        interval = f"{100 * each.low:.1f} to {100 * each.high:.1f}"
-        lines.append(f"| {each.method} | {100 * each.mean:.1f} | {interval} | {each.sets} | {spent} | {ahead} |")
-    (HERE / f"{source}.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    rows = "".join(json.dumps(asdict(score)) + "\n" for score in found)
-    (HERE / f"{source}.jsonl").write_text(rows, encoding="utf-8")
+        lines.append((each.method, f"{100 * each.mean:.1f}", interval(each), each.sets, spent, ahead(gap)))
+    about = f"{source}, {PER_CLASS} per class, {SETTINGS['match.steps']} matching steps, accuracy in percent:"
+    names = ("learner's lives", "mean", "95 % interval", "sets", "seconds of matching", "ahead of fresh by")
+    write(HERE / source, about, names, lines, found, words=1)
 
 
 if __name__ == "__main__":

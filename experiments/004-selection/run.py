@@ -11,10 +11,9 @@ trainings that were made are not made again. `--quick` walks the same way in min
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +35,7 @@ sys.path.insert(0, str(HERE.parent))
 from encoder import minilm  # noqa: E402
 from record import record  # noqa: E402
 from small_models import SMALL_MODELS  # noqa: E402
+from tables import ahead, interval, write  # noqa: E402
 
 PER_CLASS = 5
 WORDS = {"sst2": 10, "trec6": 6, "ag_news": 15}
@@ -178,30 +178,16 @@ def mean(found: Sequence[Score], name: str) -> float:
 
 def write_table(found: list[Score], best: str, task: str, records: Path) -> None:
     """Dev scores of every arm, and how far it is ahead of the default one."""
-    lines = [
-        f"{task}, {PER_CLASS} per class, accuracy on dev rows in percent; best for the mean of all learners: {best}.",
-        "",
-        "| arm | learner | mean | 95 % interval | ahead of typical by |",
-        "|---|---|--:|--:|--:|",
-    ]
+    lines = []
     for each in summarise(found, numpy_stream(0, "statistics")):
         same = [score for score in found if score.learner == each.learner]
         gap = paired(same, each.method, DEFAULT, numpy_stream(0, each.method)) if each.method != DEFAULT else None
-        lines.append(
-            f"| {each.method} | {each.learner} | {100 * each.mean:.1f} | {ends(each)} | {ends(gap) if gap else '-'} |"
-        )
-    records.mkdir(parents=True, exist_ok=True)
-    (records / f"{task}-dev.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    rows = "".join(json.dumps(asdict(score)) + "\n" for score in found)
-    (records / f"{task}-dev.jsonl").write_text(rows, encoding="utf-8")
-
-
-def ends(found: Any) -> str:
-    """Both ends of an interval; of a difference its mean before them."""
-    if found.low is None:
-        return "-"
-    both = f"{100 * found.low:.1f} to {100 * found.high:.1f}"
-    return f"{100 * found.mean:+.1f} ({both})" if hasattr(found, "pairs") else both
+        lines.append((each.method, each.learner, f"{100 * each.mean:.1f}", interval(each), ahead(gap)))
+    about = (
+        f"{task}, {PER_CLASS} per class, accuracy on dev rows in percent; best for the mean of all learners: {best}."
+    )
+    names = ("arm", "learner", "mean", "95 % interval", f"ahead of {DEFAULT} by")
+    write(records / f"{task}-dev", about, names, lines, found)
 
 
 if __name__ == "__main__":

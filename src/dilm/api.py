@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dilm import recipe_book, runs
 from dilm.recipe import Recipe
+from dilm.recipe_privacy import OFF
 from dilm.runs import Run
 from dilm.runtime.processes import crew
 
@@ -219,7 +220,7 @@ def recipe_for(
 def _operator(base: Recipe, asked: bool | str | None) -> str | None:
     if asked is not True:
         return asked or None
-    return "replace" if base.anonymize.operator == "none" else base.anonymize.operator
+    return "replace" if base.anonymize.operator == OFF else base.anonymize.operator
 
 
 def open_run(recipe: Recipe, out: str | Path | None = None, resume: bool = False) -> Run:

@@ -32,7 +32,7 @@ from dilm.privacy.stand_ins import SALT_BYTES, TELLING_APART, StandIns, form
 from dilm.privacy.survey import Survey
 from dilm.protocols import Detector
 from dilm.recipe import Recipe
-from dilm.recipe_privacy import Anonymize
+from dilm.recipe_privacy import OFF, Anonymize
 from dilm.runs import cache_folder
 from dilm.runtime.device import choose
 from dilm.runtime.hashing import folder_key, key
@@ -40,7 +40,6 @@ from dilm.runtime.progress import bar
 from dilm.types import Dataset
 from dilm.version import VERSION
 
-OFF = "none"
 SPACY = "spacy:"
 SURVEY = "survey.json"
 SECRET = "secret"

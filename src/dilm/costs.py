@@ -135,17 +135,17 @@ class _Count:
         """Bytes that a stage needs at its worst, beside data and libraries."""
         recipe, generator, learner = self.recipe, self.shapes.generator, self.shapes.learner
         warmed = replace(learner, vocabulary=learner.words)  # it guesses masked words
-        opened = 8 * learner.weights  # and as it was opened, a second time
+        copy = 4 * learner.weights  # as it was opened: `reset` puts it back
         encoder = 4 * self.shapes.encoder.weights
         points = 12.0 * self.shapes.encoder.width * len(self.bench.splits.train)  # and in double precision for a probe
         unrolled = recipe.embed.unroll * recipe.embed.per_step * self.classes + recipe.embed.batch
-        trained = opened / 2 + learner.training(self._together(recipe.evaluate.batch) * self.tokens)
+        trained = copy + learner.training(self._together(recipe.evaluate.batch) * self.tokens)
         matched = generator.training(self._kept(recipe.match.synthetic))
         return {
             "pretrain": warmed.training(self._together(recipe.pretrain.batch) * self.tokens) if self._warms else 0.0,
             "embed": learner.training(2 * unrolled * self.tokens) if embed.wanted(recipe) else 0.0,
             "fit": generator.training(self._kept(self._together(recipe.fit.batch) * (2 if recipe.fit.contrast else 1))),
-            "match": matched + trained + encoder + points + opened * bool(recipe.match.check_every),
+            "match": matched + trained + encoder + points + 2 * copy * bool(recipe.match.check_every),
             "generate": generator.writing(recipe.generate.batch, self.bench.task.max_tokens),
             "select": encoder + points,
             "evaluate": trained,

@@ -6,12 +6,15 @@ from pydantic.dataclasses import dataclass
 
 from dilm.recipe_prompt import DOOR
 
+OFF = "none"
+"""The operator with which rows are used as they are."""
+
 
 @dataclass(frozen=True, config=DOOR)
 class Anonymize:
     """Personal data in the rows, replaced before any model sees them. This is not differential privacy."""
 
-    operator: str = "none"
+    operator: str = OFF
     """What takes the place of a finding: its kind (`replace`), stars (`mask`), letters that tell secrets apart (`hash`)
     or a name that does (`pseudonym`). none: rows are used as they are."""
     kinds: tuple[str, ...] = ()

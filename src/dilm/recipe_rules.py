@@ -13,6 +13,7 @@ from dilm.recipe import Recipe
 from dilm.recipe_fields import flatten
 from dilm.recipe_filters import filtering
 from dilm.recipe_learners import learning
+from dilm.recipe_privacy import OFF
 
 SELECTORS = (
     "random",
@@ -243,7 +244,7 @@ def _check_server(recipe: Recipe) -> None:
 
 def _check_anonymize(recipe: Recipe) -> None:
     wanted = recipe.anonymize
-    if wanted.operator != "none" and not (wanted.languages or wanted.ner or wanted.patterns):
+    if wanted.operator != OFF and not (wanted.languages or wanted.ner or wanted.patterns):
         raise RecipeError(
             "anonymize.operator asks for anonymization, but no detector is left to run.",
             "Name languages for Presidio, a model in anonymize.ner, or rules in anonymize.patterns.",

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from plain_problems import plain_problem
 from torch import Tensor
 
 from dilm.distillation.match import GradientRoad, Matching, closed_form, condition_mismatch, match
@@ -28,16 +29,7 @@ ROADS: dict[str, Callable[[Classifier], GradientRoad]] = {
 
 
 def matching(learner: Classifier, train: Dataset, road: str = "closed form") -> Matching:
-    """Proposals are fixed real rows of the condition, the target two of them: what should be said is plain."""
-    proposals = {condition: train.of(condition).examples[:8] for condition in train.task.conditions}
-    targets = {condition: mean_gradient(learner, rows[2:4]) for condition, rows in proposals.items()}
-    return Matching(
-        learner,
-        trajectory=lambda _, step: None,
-        target=lambda _, condition, step: targets[condition],
-        proposals=lambda condition, step: proposals[condition],
-        road=ROADS[road](learner),
-    )
+    return plain_problem(learner, train, mean_gradient, ROADS[road](learner))
 
 
 def loss_and_gradient(generator: CausalGenerator, problem: Matching, condition: int) -> tuple[Tensor, Tensor]:

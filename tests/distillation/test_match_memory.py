@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import pytest
 import torch
+from plain_problems import plain_problem
+from shortages import FULL
 
 from dilm.distillation.match import Matching, match
 from dilm.errors import ResourceError
@@ -16,20 +18,10 @@ from dilm.models.parts import find_part
 from dilm.runtime.optimize import AdamW, Schedule
 from dilm.types import Dataset
 
-FULL = "[enforce fail at alloc_cpu.cpp:1] DefaultCPUAllocator: can't allocate memory: you tried"
-
 
 def problem(learner: Classifier, train: Dataset) -> Matching:
     part = find_part(learner, "last:1")
-    proposals = {condition: train.of(condition).examples[:8] for condition in train.task.conditions}
-    targets = {condition: part.mean(learner, rows[2:4]) for condition, rows in proposals.items()}
-    return Matching(
-        learner,
-        trajectory=lambda _, step: None,
-        target=lambda _, condition, step: targets[condition],
-        proposals=lambda condition, step: proposals[condition],
-        road=part.gradient,
-    )
+    return plain_problem(learner, train, part.mean, part.gradient)
 
 
 def still(generator: CausalGenerator) -> CausalGenerator:

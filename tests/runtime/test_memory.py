@@ -9,12 +9,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shortages import FULL
 
 from dilm.errors import ResourceError
 from dilm.runtime import memory
 from dilm.runtime.memory import Appetite
-
-FULL = "[enforce fail at alloc_cpu.cpp:1] DefaultCPUAllocator: can't allocate memory: you tried"
 
 
 def fitting(limit: int):

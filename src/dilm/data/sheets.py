@@ -48,7 +48,7 @@ def read_sheets(source: str | Path) -> list[Sheet]:
     if path.is_file() and not named:
         return [_sheet(path, path.name)]
     if path.is_dir() and not named and not hub.is_saved(path):
-        files = readable(file for folder in (path, path / "data") for file in folder.glob("*"))
+        files = sorted([*readable(path), *readable(path / "data")])
         if not files:
             raise DataError(f"Folder {path} holds no data files.", f"dilm reads {', '.join(READERS)}.")
         return [_sheet(file, str(file.relative_to(path))) for file in files]

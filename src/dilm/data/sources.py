@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from dilm.data import hub, toy, toy_pairs
-from dilm.data.tables import READERS, Table, concatenate, read_table
+from dilm.data.tables import READERS, Table, concatenate, read_table, readable
 from dilm.data.tasks import TaskPage, read_task, task_names
 from dilm.errors import DataError, did_you_mean, nearest
 from dilm.types import Example
@@ -59,7 +59,7 @@ def read_file(path: Path) -> Table:
     if path.exists():
         raise DataError(f"{path} is no kind of file that dilm reads.", f"It reads {', '.join(READERS)}.")
     folder = "this folder" if path.parent == Path() else str(path.parent)
-    beside = [other.name for other in _readable(path.parent)]
+    beside = [other.name for other in readable(path.parent)]
     files = did_you_mean(path.name, beside, f"Data files in {folder}") if beside else f"No data files are in {folder}."
     tasks = "" if path.suffix else did_you_mean(path.name, task_names(), "Tasks")
     raise DataError(f"There is no file, folder or task {str(path)!r}.", f"{files} {tasks}".strip())
@@ -70,7 +70,7 @@ def read_folder(folder: Path) -> dict[str, Table]:
     if hub.is_saved(folder):
         tables = hub.read_saved(folder)
     else:
-        files = [*_readable(folder), *_readable(folder / "data")]
+        files = [*readable(folder), *readable(folder / "data")]
         named = {split: [path for path in files if _is_part(path, name)] for split, name in SPLIT_NAMES.items()}
         tables = {split: _read_parts(paths) for split, paths in named.items() if paths}
     if "train" not in tables:
@@ -138,10 +138,6 @@ def _fetched(page: TaskPage) -> dict[str, Table]:
 def _read_parts(paths: Sequence[Path]) -> Table:
     """One split from its files, often numbered parts."""
     return concatenate([read_table(path) for path in paths], ", ".join(path.name for path in paths[:3]))
-
-
-def _readable(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("*") if path.suffix.lower() in READERS)
 
 
 def _is_part(path: Path, name: str) -> bool:

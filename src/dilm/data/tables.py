@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -193,6 +193,6 @@ READERS: Mapping[str, Callable[[Path], Table]] = {
 """File ending -> reader."""
 
 
-def readable(paths: Iterable[Path]) -> list[Path]:
-    """Those paths whose ending has a reader, in name order."""
-    return sorted(path for path in paths if path.suffix.lower() in READERS)
+def readable(folder: Path) -> list[Path]:
+    """The files of a folder whose ending has a reader, in name order."""
+    return sorted(path for path in folder.glob("*") if path.suffix.lower() in READERS)

@@ -34,8 +34,8 @@ class Sampling:
     road: str = ""
     """`growing` or `ring`; empty: the ring where texts wait for a row.
 
-    Refilling is what it gains by: on a CPU 1.3 to 1.5 times the speed with 64 rows, nothing with 512. Where no text
-    waits it is up to a tenth slower (docs/decisions/0004).
+    Refilling is what it gains by: on a CPU 1.4 to 1.6 times the speed with 64 rows, nothing with 512. Where no text
+    waits it is up to a fifth slower (docs/decisions/0004).
     """
 
 

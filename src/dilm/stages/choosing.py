@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from dilm.build import Bench
+from dilm.build import Bench, trial_schedule
 from dilm.coresets.distinct import Distinct
 from dilm.coresets.filtered import Filtered, Tally
 from dilm.coresets.filters import Agreeing, Filter, LongEnough, Surest, TellingPairs, Unrepetitive, require_pairs
@@ -18,7 +18,6 @@ from dilm.recipe import Recipe
 from dilm.recipe_filters import asks_teacher, filtering
 from dilm.recipe_learners import SAME
 from dilm.recipe_selection import Select
-from dilm.runtime.optimize import Schedule
 from dilm.runtime.progress import bar
 from dilm.runtime.seeding import python_stream
 from dilm.stages.jobs import Job, run_all
@@ -114,11 +113,10 @@ def _scores(bench: Bench, asked: Sequence[tuple[Dataset, int]]) -> list[float]:
 def _training(bench: Bench) -> Callable[[Dataset, int], Job]:
     """(rows, seed) -> the training of the learner of distillation on these rows."""
     recipe, who = bench.recipe, enrol(bench, SAME)
-    wanted, trial, dev = recipe.race, recipe.evaluate, raced_on(bench)
-    schedule = Schedule(wanted.steps, trial.lr, trial.warmup, trial.weight_decay, trial.clip)
+    schedule, dev = replace(trial_schedule(recipe), steps=recipe.race.steps), raced_on(bench)
 
     def job(rows: Dataset, seed: int) -> Job:
-        same: dict[str, Any] = {"schedule": schedule, "batch": trial.batch, "identity": who.identity}
+        same: dict[str, Any] = {"schedule": schedule, "batch": recipe.evaluate.batch, "identity": who.identity}
         return Job(Trial(RACED, who.name, recipe.per_class, 0, seed, rows, dev, **same), who, recipe.runtime)
 
     return job
