@@ -24,6 +24,8 @@ texts were loaded and no model was open: weights, gradients, optimisers, activat
 the learner and the growing of its bank; writing is left out. It is the resident size, on a GPU what torch has there.
 The plain road opens its models by transformers, ours by `CausalGenerator` and `Classifier`, from folders that another
 process wrote. `memory_ratio` is ours to plain, the median over repetitions, each in processes of its own.
+`memory_bound` is that of a road which holds the generator's weights, their gradient and Adam's two moments, and the
+learner's weights: no activation, no copy.
 """
 
 from __future__ import annotations
@@ -167,6 +169,7 @@ def measured(given: argparse.Namespace, place: Place) -> dict[str, object]:
         "size": given.size,
         **speeds(rounds),
         **memory_figures(megabytes),
+        "memory_bound": round(held(table) / statistics.median(megabytes["plain"]), 3),
         "causes": {name: _median(each[name] for each in map(causes, rounds)) for name in causes(rounds[0])},
         "milliseconds": {name: round(1000 * statistics.median(r[name] for r in rounds), 1) for name in rounds[0]},
         "megabytes": {name: statistics.median(several) for name, several in megabytes.items()},
@@ -205,6 +208,14 @@ def memory_figures(megabytes: dict[str, list[float]]) -> dict[str, object]:
         "memory_ratio_range": [round(min(pairs), 3), round(max(pairs), 3)],
         "memory_ratio_frugal": round(megabytes["frugal"][0] / statistics.median(megabytes["plain"]), 3),
     }
+
+
+def held(table: Table) -> float:
+    """Megabytes that no road of training the generator on the learner's answers can do without."""
+    generator, learner = (
+        sum(tensor.nbytes for tensor in model.parameters()) for model in (table.generator, table.learner)
+    )
+    return (4 * generator + learner) / 2**20
 
 
 def causes(part: dict[str, float]) -> dict[str, float]:

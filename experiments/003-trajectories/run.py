@@ -50,7 +50,8 @@ def main() -> None:
     parser.add_argument("--source", default="trec6")
     parser.add_argument("--seeds", type=int, default=3)
     given = parser.parse_args()
-    arms = {(seed, arm): given.out / f"{given.source}-{seed}-{arm}" for seed in range(given.seeds) for arm in ARMS}
+    name = Path(given.source).name
+    arms = {(seed, arm): given.out / f"{name}-{seed}-{arm}" for seed in range(given.seeds) for arm in ARMS}
     entries = [
         leaderboard.Entry(
             folder, api.recipe_for(given.source, per_class=PER_CLASS, seed=seed, settings=SETTINGS | ARMS[arm])
@@ -61,7 +62,7 @@ def main() -> None:
     for (seed, arm), run in zip(arms, leaderboard.run_all(entries), strict=True):
         found += scored(run, arm, seed)
         seconds[arm].append(run.stage("match").manifest["seconds"])
-    record(found, seconds, given.source)
+    record(found, seconds, name)
 
 
 def scored(run: Run, arm: str, seed: int) -> Iterator[Score]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tiny_models import TASK, rows
 
 from dilm.models.classifier import Classifier
-from dilm.models.snapshots import SCALE, Snapshots, TensorFiles, Vectors, expanded, pressed
+from dilm.models.snapshots import SCALE, Expanded, Snapshots, TensorFiles, Vectors, pressed
 from dilm.runtime.optimize import AdamW, Schedule
 
 
@@ -76,7 +76,7 @@ def test_differences_of_any_size_are_kept(scale: float, seed: int):
     """Half precision alone would lose the smallest and overflow with the largest."""
     pristine = FakePristine(torch.zeros(64))
     after = {"weight": scale * torch.randn(64, generator=torch.Generator().manual_seed(seed))}
-    found = expanded(pressed(after, pristine), pristine)["weight"]
+    found = Expanded(pressed(after, pristine), pristine)["weight"]
     assert (found - after["weight"]).abs().max() <= after["weight"].abs().max() * 2**-11
 
 
@@ -90,8 +90,8 @@ class FakePristine:
 
 
 def test_pressing_what_was_pressed_changes_nothing(learner: Classifier):
-    once = expanded(pressed(trained(learner), learner.pristine), learner.pristine)
-    twice = expanded(pressed(once, learner.pristine), learner.pristine)
+    once = Expanded(pressed(trained(learner), learner.pristine), learner.pristine)
+    twice = Expanded(pressed(once, learner.pristine), learner.pristine)
     assert all(torch.allclose(once[name], twice[name], atol=1e-8) for name in once)
     assert any(name.endswith(SCALE) for name in pressed(once, learner.pristine))
 

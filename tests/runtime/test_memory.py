@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -89,3 +91,23 @@ def test_a_peak_is_that_since_it_was_begun():
     del much
     memory.begin_peak()
     assert memory.peak_mb() < before - 200
+
+
+FREED = """
+from dilm.runtime import memory
+memory.return_at_once()
+for kept in ([], []):  # freeing once makes glibc keep blocks of that size
+    blocks = [bytearray(2**18) for _ in range(400)]
+    kept += blocks[::10]
+    memory.begin_peak()
+    before = memory.peak_mb()
+    del blocks
+    memory.begin_peak()
+    print(before - memory.peak_mb())
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux forgets a peak")
+def test_what_is_freed_is_given_back_though_neighbours_are_kept():
+    told = subprocess.run([sys.executable, "-c", FREED], capture_output=True, text=True, check=True)
+    assert all(float(megabytes) > 80 for megabytes in told.stdout.split()), told.stdout

@@ -6,7 +6,7 @@ Both are functions of the step alone: a resumed run meets the same learner.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,8 +82,8 @@ class Cached:
     lives: int
     seed: int = 0
     renew_every: int = 0
-    bank: Shelf[dict[str, Any]] = field(default_factory=dict)
-    passing: dict[str, dict[str, Any]] = field(default_factory=dict)
+    bank: Shelf[Mapping[str, Any]] = field(default_factory=dict)
+    passing: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     """The states that are met before the next renewal."""
     current: str = ""
 
@@ -111,7 +111,7 @@ class Cached:
         draw = derive(self.seed, "age", step)
         return f"{first + draw % self.lives}.{draw // self.lives % self.ageing.ages}"
 
-    def _found(self, learner: Learner, step: int) -> dict[str, Any]:
+    def _found(self, learner: Learner, step: int) -> Mapping[str, Any]:
         state = self.state(step)
         if _life(state) < self.lives:
             self._live(learner, _life(state))
@@ -144,9 +144,9 @@ class Cached:
         for age in range(ages):
             if age:
                 self.ageing.grow(learner, update, life)
+                update.forget()
                 memory.trim()  # a snapshot is as large as what training has just freed
             yield f"{life}.{age}"
-        update.forget()
 
 
 def _life(state: str) -> int:

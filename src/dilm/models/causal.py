@@ -42,7 +42,9 @@ class CausalGenerator:
         self.sampling = Sampling(max_tokens=self.task.max_tokens)
         self.appetite = memory.Appetite("texts")
         self.likelihood = "token"
-        self.recompute = place.recompute
+        self.recompute = False
+        if place.recompute:
+            self._recompute()
         # Every token has a logit for each word there is, which is most of what is left where activations are not kept.
         self.tokens_at_once = tokens_at_once(place.device) // (4 if place.recompute else 2)
         self.start, self.end = _start_and_end(tokenizer)
@@ -100,12 +102,17 @@ class CausalGenerator:
     def spare_memory(self) -> bool:
         """Take likelihoods with less memory from now on; False where they take the least possible already."""
         if not self.recompute:
-            self.recompute = True  # the same numbers
+            self._recompute()
             return True
         if self.tokens_at_once <= self.task.max_tokens:
             return False  # the longest text runs alone, and shorter ones together take no more
         self.tokens_at_once //= 2
         return True
+
+    def _recompute(self) -> None:
+        """From now on activations are computed twice instead of kept: the same numbers."""
+        self.recompute = True
+        memory.return_at_once()
 
     def lengths(self, examples: Sequence[Example]) -> Tensor:
         """Tokens that each example's likelihood is made of, the end included: n examples -> [n]."""

@@ -195,7 +195,7 @@ class Classifier:
         """Every weight and buffer, copied to the CPU."""
         return copied(self.model)
 
-    def restore(self, snapshot: dict[str, Tensor]) -> None:
+    def restore(self, snapshot: Mapping[str, Tensor]) -> None:
         """Back to what `snapshot` returned, bit for bit; optimisers keep their parameters."""
         put_back(self.model, snapshot)
 

@@ -6,7 +6,7 @@ A run reads a state back even where it has just made it, so that a bank which wa
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -51,10 +51,10 @@ class Snapshots:
     def __contains__(self, state: str) -> bool:
         return state in self.files
 
-    def __getitem__(self, state: str) -> dict[str, Tensor]:
-        return expanded(self.files[state], self.pristine)
+    def __getitem__(self, state: str) -> Mapping[str, Tensor]:
+        return Expanded(self.files[state], self.pristine)
 
-    def __setitem__(self, state: str, snapshot: dict[str, Tensor]) -> None:
+    def __setitem__(self, state: str, snapshot: Mapping[str, Tensor]) -> None:
         self.files[state] = pressed(snapshot, self.pristine)
 
 
@@ -91,12 +91,21 @@ def pressed(snapshot: Mapping[str, Tensor], pristine: Pristine) -> dict[str, Ten
     return kept
 
 
-def expanded(kept: Mapping[str, Tensor], pristine: Pristine) -> dict[str, Tensor]:
-    """The snapshot that was `pressed`."""
-    snapshot = {name: before.detach() for name, before in tensors(pristine.model).items()}
-    for name, value in kept.items():
-        if name + SCALE in kept:
-            snapshot[name] = snapshot[name] + value.to(snapshot[name]) * kept[name + SCALE]
-        elif not name.endswith(SCALE):
-            snapshot[name] = value
-    return snapshot
+class Expanded(Mapping[str, Tensor]):
+    """The snapshot that was `pressed`; each tensor is made when it is asked for, so that few are held at a time."""
+
+    def __init__(self, kept: Mapping[str, Tensor], pristine: Pristine) -> None:
+        self.kept = kept
+        self.before = tensors(pristine.model)
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name + SCALE in self.kept:
+            before = self.before[name].detach()
+            return before + self.kept[name].to(before) * self.kept[name + SCALE]
+        return self.kept[name] if name in self.kept else self.before[name].detach()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.before)
+
+    def __len__(self) -> int:
+        return len(self.before)

@@ -27,6 +27,10 @@ Result = TypeVar("Result")
 SYMPTOMS = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "can't allocate memory", "not enough memory")
 """What CUDA and Apple's MPS say, cuBLAS, and torch's CPU allocator, on Windows too; all of them raise RuntimeError."""
 
+M_MMAP_THRESHOLD, M_MMAP_MAX = -3, -4
+"""What glibc's `mallopt` can set: from how many bytes on a block has pages of its own, and how many such may be."""
+SMALL, MANY = 2**17, 2**20
+
 
 @contextmanager
 def guard(what: str, remedy: str) -> Iterator[None]:
@@ -114,6 +118,18 @@ def trim() -> None:
         found = getattr(ctypes.CDLL(None), "malloc_trim", None)  # not in musl
         if found:
             found(0)
+
+
+def return_at_once() -> None:
+    """From now on, what is freed goes back to the system unless it is small; glibc keeps more, for speed.
+
+    For where memory matters more than time: each new tensor then takes its pages anew.
+    """
+    if sys.platform == "linux":
+        found = getattr(ctypes.CDLL(None), "mallopt", None)
+        if found:
+            found(M_MMAP_THRESHOLD, SMALL)
+            found(M_MMAP_MAX, MANY)
 
 
 def computed_again(work: Callable[..., Tensor], *inputs: object) -> Tensor:
