@@ -20,6 +20,15 @@ from dilm.runtime import workers
 print(sorted(result for _, result in workers.run(operator.neg, [1, 2, 3], 2)))
 """
 
+FORGETFUL_POOL = """
+import operator
+from concurrent.futures import process
+from dilm.runtime import workers
+workers.GRACE = 0.1
+process._ExecutorManagerThread.join_executor_internals = lambda self: None
+print(sorted(result for _, result in workers.run(operator.neg, [1, 2], 2)))
+"""
+
 
 def test_every_job_comes_back_with_its_result():
     assert dict(workers.run(operator.neg, range(5), 1)) == {job: -job for job in range(5)}
@@ -42,11 +51,20 @@ def threads(job: int) -> int:
 
 def test_a_plain_script_needs_no_guard(tmp_path: Path):
     """Spawned processes must not run the caller's script again from its first line."""
-    script = tmp_path / "plain.py"
-    script.write_text(PLAIN_SCRIPT, encoding="utf-8")
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    told = subprocess.run([sys.executable, script], capture_output=True, text=True, env=environment, timeout=100)
+    told = walked(PLAIN_SCRIPT, tmp_path)
     assert told.stdout == "begun\n[-3, -2, -1]\n", told.stderr
+
+
+def test_a_script_ends_though_its_pool_has_forgotten_to_end_its_processes(tmp_path: Path):
+    told = walked(FORGETFUL_POOL, tmp_path)
+    assert told.stdout == "[-2, -1]\n" and told.returncode == 0, told.stderr
+
+
+def walked(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    file = folder / "script.py"
+    file.write_text(script, encoding="utf-8")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    return subprocess.run([sys.executable, file], capture_output=True, text=True, env=environment, timeout=100)
 
 
 def test_a_fault_of_one_job_is_the_callers():

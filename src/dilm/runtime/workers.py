@@ -5,6 +5,7 @@ One thread in both cases, so that a job's result does not depend on how many run
 
 from __future__ import annotations
 
+import atexit
 import multiprocessing
 import os
 import signal
@@ -14,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from types import ModuleType
 from typing import TypeVar
 
@@ -31,13 +33,29 @@ def run(work: Callable[[Job], Result], jobs: Iterable[Job], workers: int) -> Ite
                 yield job, work(job)
         return
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin_worker, (os.getpid(),)) as pool:
+        before = set(multiprocessing.active_children())
         with _main_hidden():
             futures = {pool.submit(work, job): job for job in jobs}
+        _started.update(set(multiprocessing.active_children()) - before)
         try:
             for future in as_completed(futures):
                 yield futures[future], future.result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+_started: set[BaseProcess] = set()
+GRACE = 5.0
+"""Seconds that they have to end by themselves."""
+
+
+@atexit.register
+def _end_whoever_is_left() -> None:
+    """A pool has been seen to end without a word to one of its processes, for which Python would wait for ever."""
+    for process in _started:
+        process.join(GRACE)
+        if process.is_alive():
+            process.terminate()
 
 
 @contextmanager
