@@ -195,7 +195,8 @@ class _Count:
 
     def _match(self) -> float:
         wanted, texts = self.recipe.match, self.recipe.match.synthetic * self.classes
-        taught = TRAINING * texts * self.tokens * self.shapes.generator.multiplied
+        learnt = texts * (2 if wanted.lm_lambda else 1)
+        taught = TRAINING * learnt * self.tokens * self.shapes.generator.multiplied
         step = taught + self._read(texts) + self._written(texts)
         bank = wanted.trajectories * self._learnt((wanted.ages - 1) * wanted.age_steps, self.recipe.evaluate.batch)
         small = wanted.check_per_class * self.classes

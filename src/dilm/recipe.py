@@ -116,6 +116,8 @@ class Match:
     """Representative teacher sets, by k-means with different seeds; 0: random real rows at each step. Paper: 10."""
     temperature: float = 1.0
     """Weights are softmax(-nll / temperature)."""
+    lm_lambda: float = 0.0
+    """Weight of the nll of as many real texts beside the mismatch, which keeps a generator fluent. Paper: 0."""
     likelihood: str = "token"
     """`token` mean (does not depend on padding), `sum`, or `padded` as in the published code."""
     gradient: str = "head"

@@ -78,8 +78,8 @@ RANGES = (
     ),
     Range(
         """seed data.train_rows models.max_tokens pretrain.steps fit.lr fit.weight_decay match.steps match.lr
-        match.weight_decay match.teacher_sets match.renew_every match.check_every generate.top_k evaluate.weight_decay
-        prompt.top_logprobs runtime.threads runtime.workers""",
+        match.weight_decay match.lm_lambda match.teacher_sets match.renew_every match.check_every generate.top_k
+        evaluate.weight_decay prompt.top_logprobs runtime.threads runtime.workers""",
         "0 or more",
         lambda value: value >= 0,
     ),

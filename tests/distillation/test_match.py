@@ -10,6 +10,7 @@ import torch
 from plain_problems import plain_problem
 from torch import Tensor
 
+from dilm.distillation.fluency import RealText
 from dilm.distillation.match import GradientRoad, Matching, closed_form, condition_mismatch, match
 from dilm.distillation.targets import RandomRows, mean_gradient
 from dilm.models.causal import CausalGenerator
@@ -145,6 +146,9 @@ class Bringer:
         self.brought += [loss.item() for loss in losses]
         return 0.0
 
+    def mean(self, values: Sequence[float]) -> float:
+        return sum(values) / len(values)
+
 
 def test_a_class_brings_the_same_to_a_step_in_whichever_process(
     new_generator: Generators, new_learner: Learners, train: Dataset
@@ -208,3 +212,20 @@ def test_a_hot_temperature_levels_the_texts(new_generator: Generators, new_learn
     loss = condition_mismatch(new_generator(), problem, 0, 0)
     mean, target = mean_gradient(learner, problem.proposals(0, 0)), problem.target(learner, 0, 0)
     assert loss.item() == pytest.approx(1 - torch.cosine_similarity(mean, target, dim=0).item(), abs=1e-4)
+
+
+def test_real_text_stays_likelier_where_that_is_asked_too(
+    new_generator: Generators, new_learner: Learners, train: Dataset
+):
+    """And the similarity that is told is that of gradients alone."""
+    found = {}
+    for weight in (0.0, 1.0):
+        generator, problem = new_generator(), matching(new_learner(), train)
+        fluency = RealText(train, rows=6, weight=weight, seed=0)
+        update = AdamW(generator.parameters(), Schedule(20, 1e-2))
+        told = list(match(generator, replace(problem, fluency=fluency if weight else None), update, range(20), seed=0))
+        generator.eval()
+        found[weight] = told, generator.nll(train.examples).mean().item()
+    assert found[1.0][1] < found[0.0][1] - 0.1
+    assert found[1.0][0][0] == pytest.approx(found[0.0][0][0], abs=1e-6)
+    assert all(-1 <= similarity <= 1 for similarity in found[1.0][0])

@@ -25,6 +25,9 @@ GradientRoad = Callable[[Any, Sequence[Example], Tensor], Tensor]
 In eval mode; whose gradient it is, the learner's head or more of it, is the road's choice.
 """
 
+Fluency = Callable[[Generator, int, int], Tensor]
+"""(generator, condition, step) -> a loss beside the mismatch, of its own graph."""
+
 
 @dataclass(frozen=True)
 class Matching:
@@ -36,6 +39,8 @@ class Matching:
     proposals: Proposals
     road: GradientRoad
     temperature: float = 1.0
+    fluency: Fluency | None = None
+    """What else is asked of the generator."""
 
 
 def match(generator: Generator, matching: Matching, update: Updater, steps: range, seed: int) -> Iterator[float]:
@@ -53,19 +58,24 @@ def _descend(generator: Generator, matching: Matching, update: Updater, step: in
 
     Which of the two models asked for too much is not known, so both take less.
     """
-    conditions = generator.task.conditions
+    conditions, seen = generator.task.conditions, {}
 
     def losses() -> Iterator[Tensor]:
         for condition in update.share(conditions):
             seed_torch(seed, "match", step, condition)  # dropout: the same in whichever process
-            yield condition_mismatch(generator, matching, condition, step)
+            mismatch = condition_mismatch(generator, matching, condition, step)
+            seen[condition] = float(mismatch.detach())
+            yield mismatch
+            if matching.fluency:
+                yield matching.fluency(generator, condition, step)
 
     def spare() -> bool:
         spared = [model.spare_memory() for model in (generator, matching.learner)]
         return any(spared)
 
     with memory.guard("matching one text at a time", "Lower `models.max_tokens`, or use smaller models."):
-        return memory.with_less(lambda: update(losses(), len(conditions)), spare)
+        memory.with_less(lambda: update(losses(), len(conditions)), spare)
+    return update.mean(list(seen.values()))
 
 
 def condition_mismatch(generator: Generator, matching: Matching, condition: int, step: int) -> Tensor:

@@ -13,6 +13,7 @@ import numpy as np
 from dilm.build import Bench, peak_rate
 from dilm.coresets.kmeans_nearest import KMeansNearest
 from dilm.coresets.typical import Typical
+from dilm.distillation.fluency import RealText
 from dilm.distillation.generate import write_pool
 from dilm.distillation.match import GradientRoad, Matching, closed_form, match
 from dilm.distillation.proposals import Refreshed, cluster_by
@@ -94,6 +95,7 @@ def _matching(bench: Bench, generator: CausalGenerator, seed: int) -> Matching:
         Refreshed(generator, clustering, wanted.synthetic, wanted.refresh_every, seed),
         road,
         wanted.temperature,
+        RealText(bench.splits.train, wanted.synthetic, wanted.lm_lambda, seed) if wanted.lm_lambda else None,
     )
 
 
