@@ -60,6 +60,8 @@ BY_POINTS = {
 LEAST = 1e-12
 """Probability that stands for less, so that its logarithm is a number."""
 
+FEW_AT_ONCE = 8
+"""Rows whose graph is kept at a time while a learner grows, where memory matters more than time."""
 JUDGES = 3
 """Learners that EL2N asks. The paper averages ten; each costs a short training and a reading of all rows."""
 
@@ -168,7 +170,8 @@ class Bench:
         """How the learner grows up on the train rows, as `match` meets it."""
         wanted, trial = self.recipe.match, self.recipe.evaluate
         schedule = Schedule(max((wanted.ages - 1) * wanted.age_steps, 1), trial.lr, trial.warmup)
-        return Ageing(self.splits.train, wanted.ages, wanted.age_steps, schedule, trial.batch, seed)
+        at_once = FEW_AT_ONCE if self.place.recompute else 0
+        return Ageing(self.splits.train, wanted.ages, wanted.age_steps, schedule, trial.batch, seed, at_once)
 
     def aged(self, learner: Classifier, ageing: Ageing, lives: int) -> Cached:
         """A bank of a learner's lives: from the user's cache, or trained now and kept there."""
@@ -180,7 +183,7 @@ class Bench:
 
     def lives_folder(self, learner: Classifier, ageing: Ageing) -> Path:
         """Where what depends on this way of growing up, and on nothing else, may be found again."""
-        grown = {name: value for name, value in vars(ageing).items() if name != "train"}
+        grown = {name: value for name, value in vars(ageing).items() if name not in ("train", "at_once")}
         content = [
             learner.identity,
             identity(learner.name),
@@ -188,6 +191,7 @@ class Bench:
             self.place.bf16,
             ageing.train.fingerprint,
             grown,
+            *([ageing.at_once] if ageing.at_once else []),  # dropout is drawn for what runs together
         ]
         return cache_folder() / "lives" / VERSION / key(content)
 

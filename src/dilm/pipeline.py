@@ -48,7 +48,7 @@ STAGES = (
     Stage("pretrain", pretrain.run, lambda r: [r.pretrain, _models(r), pretrain.learns(r)], ("load",)),
     Stage("embed", embed.run, lambda r: _embedding(r), ("pretrain",), lambda r: not embed.wanted(r)),
     Stage("fit", fit.run, lambda r: [r.fit], ("pretrain",)),
-    Stage("match", match.run, lambda r: [r.match, r.evaluate.lr, r.evaluate.warmup, r.evaluate.batch], ("fit",)),
+    Stage("match", match.run, lambda r: [counted(r)["match"], *_trials(r)], ("fit",)),
     Stage("generate", generate.run, lambda r: [r.generate, r.per_class, r.select.sets, asks_untuned(r)], ("match",)),
     Stage("select", select.run, lambda r: _choosing(r), ("generate",)),
     Stage("evaluate", evaluate.run, lambda r: [r.evaluate, _asked(r)], ("select", "embed")),
@@ -203,6 +203,12 @@ def _prompted(recipe: Recipe) -> list[str]:
 def _reader(recipe: Recipe) -> str:
     """Who tells the texts' perplexity."""
     return recipe.report.language_model and identity(recipe.report.language_model)
+
+
+def _trials(recipe: Recipe) -> list[Any]:
+    """How learners are trained, as far as matching meets it."""
+    wanted = recipe.evaluate
+    return [wanted.lr, wanted.warmup, wanted.batch]
 
 
 def _plain(parts: Any) -> Any:

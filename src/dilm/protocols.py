@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 
 Kept = TypeVar("Kept")
+
+Parts = Callable[["Tensor"], "Iterator[Tensor]"]
+"""A loss -> losses whose gradients add up to its own."""
 
 
 class Generator(Protocol):
@@ -40,6 +43,10 @@ class Generator(Protocol):
 
     def nll(self, examples: Sequence[Example]) -> Tensor:
         """Negative log-likelihood of each example under its own label, differentiable: n examples -> [n]."""
+        ...
+
+    def nll_in_parts(self, examples: Sequence[Example]) -> tuple[Tensor, Parts]:
+        """As `nll`, [n], and what takes a loss of it apart, so that less is held while it is back-propagated."""
         ...
 
     def spare_memory(self) -> bool:

@@ -16,6 +16,7 @@ from dilm.distillation.targets import RandomRows, mean_gradient
 from dilm.models.causal import CausalGenerator
 from dilm.models.classifier import Classifier
 from dilm.models.parts import find_part
+from dilm.protocols import Parts
 from dilm.runtime.optimize import AdamW, Schedule
 from dilm.types import Dataset, Example
 
@@ -168,15 +169,15 @@ def test_matching_goes_on_where_memory_runs_out_and_ends_the_same(
     problem, schedule = matching(new_learner(), train), Schedule(3, 1e-2)
     roomy, tight = new_generator(), new_generator()
     wanted = list(match(roomy, problem, AdamW(roomy.parameters(), schedule), range(3), seed=0))
-    nll = CausalGenerator.nll
+    nll = CausalGenerator.nll_in_parts
 
-    def scarce(generator: CausalGenerator, examples: Sequence[Example]) -> Tensor:
+    def scarce(generator: CausalGenerator, examples: Sequence[Example]) -> tuple[Tensor, Parts]:
         found = nll(generator, examples)
         if generator.model.training and not generator.recompute:
             raise RuntimeError("CUDA out of memory.")
         return found
 
-    monkeypatch.setattr(CausalGenerator, "nll", scarce)
+    monkeypatch.setattr(CausalGenerator, "nll_in_parts", scarce)
     assert list(match(tight, problem, AdamW(tight.parameters(), schedule), range(3), seed=0)) == wanted
     assert tight.recompute and tight.tokens_at_once == roomy.tokens_at_once
     for one, other in zip(roomy.parameters(), tight.parameters(), strict=True):

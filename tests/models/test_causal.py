@@ -29,8 +29,9 @@ Opener = Callable[..., CausalGenerator]
 @pytest.fixture
 def opened(tiny_folder: Callable[[str], str], place: Place) -> Opener:
     def opener(kind: str, task: Task = TASK, likelihood: str = "sum") -> CausalGenerator:
+        folder = tiny_folder(kind)  # which draws its weights the first time
         torch.manual_seed(1)
-        generator = CausalGenerator.open(tiny_folder(kind), task, place)
+        generator = CausalGenerator.open(folder, task, place)
         with torch.no_grad():  # fresh weights are so small that a wrong neighbour would hardly be felt
             for parameter in generator.model.parameters():
                 parameter.add_(0.3 * torch.randn(parameter.shape))
@@ -214,6 +215,30 @@ def test_activations_that_are_computed_again_change_nothing(opened: Opener, kind
         found.append((losses, [piece for piece in pieces if piece is not None]))
     assert torch.equal(found[0][0], found[1][0])
     assert all(torch.equal(one, other) for one, other in zip(found[0][1], found[1][1], strict=True))
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+@pytest.mark.parametrize("kind", WRITERS)
+def test_parts_of_a_loss_have_its_gradient_one_after_the_other(opened: Opener, kind: str, recompute: bool):
+    """Of a loss that no sum over texts is, with dropout, in pieces of a few tokens."""
+    gradients = []
+    for apart in (False, True):
+        generator = opened(kind)
+        generator.recompute, generator.tokens_at_once = recompute, 30
+        generator.model.double()
+        generator.train()
+        torch.manual_seed(7)
+        generator.model.zero_grad()
+        nll, parts = generator.nll_in_parts(many()) if apart else (generator.nll(many()), lambda loss: iter([loss]))
+        count = 0
+        for part in parts(torch.softmax(-nll, 0)[:3].sum().log()):
+            part.backward()
+            count += 1
+        assert (count > 2) == apart
+        gradients.append([weight.grad.clone() for weight in generator.parameters() if weight.grad is not None])
+    assert sum(piece.norm() for piece in gradients[0]) > 1e-3
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-10)
 
 
 def test_memory_is_spared_step_by_step_until_one_text_runs_alone(opened: Opener):

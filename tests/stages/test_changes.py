@@ -20,6 +20,8 @@ from dilm.distilled import Distilled
 from dilm.errors import DataError, RecipeError, RunError
 from dilm.models.classifier import Classifier
 from dilm.models.endpoint import EndpointScorer
+from dilm.recipe import Recipe
+from dilm.recipe_fields import LATER
 from dilm.recipe_rules import SELECTORS
 from dilm.stages.students import enrolled, scorer
 from dilm.stages.variants import VARIANTS
@@ -102,6 +104,13 @@ def test_methods_with_the_same_sets_share_trainings_and_each_has_its_rows(copied
     assert len(found["dilm"]) == 4
     assert found["untuned"] == [row | {"method": "untuned"} for row in found["dilm"]]
     scores_of(copied)
+
+
+def test_settings_that_came_later_stand_in_no_key_at_their_defaults():
+    """Else every run that was made before would have to be made again."""
+    plain = [str(pipeline._plain(stage.reads(Recipe()))) for stage in pipeline.STAGES]
+    for name in {setting.rpartition(".")[2] for setting in LATER} - {"seed"}:
+        assert not any(f"'{name}'" in said for said in plain), name
 
 
 def test_rows_that_a_killed_evaluation_left_are_part_of_the_finished_one(copied: Path):

@@ -63,9 +63,10 @@ def _descend(generator: Generator, matching: Matching, update: Updater, step: in
     def losses() -> Iterator[Tensor]:
         for condition in update.share(conditions):
             seed_torch(seed, "match", step, condition)  # dropout: the same in whichever process
-            mismatch = condition_mismatch(generator, matching, condition, step)
+            nll, parts = generator.nll_in_parts(matching.proposals(condition, step))
+            mismatch = _mismatch(matching, condition, step, nll)
             seen[condition] = float(mismatch.detach())
-            yield mismatch
+            yield from parts(mismatch)
             if matching.fluency:
                 yield matching.fluency(generator, condition, step)
 
@@ -80,8 +81,13 @@ def _descend(generator: Generator, matching: Matching, update: Updater, step: in
 
 def condition_mismatch(generator: Generator, matching: Matching, condition: int, step: int) -> Tensor:
     """1 - cosine between the real and the weighted synthetic gradient of one condition: a scalar with a graph."""
+    return _mismatch(matching, condition, step, generator.nll(matching.proposals(condition, step)))
+
+
+def _mismatch(matching: Matching, condition: int, step: int, nll: Tensor) -> Tensor:
+    """Of the proposals of a condition, given the nll of each [n]."""
     examples = matching.proposals(condition, step)
-    weights = likelihood_weights(generator.nll(examples), matching.temperature)  # [n], the differentiable road
+    weights = likelihood_weights(nll, matching.temperature)  # [n], the differentiable road
     synthetic = matching.road(matching.learner, examples, weights)  # [P]
     return cosine_mismatch(matching.target(matching.learner, condition, step), synthetic)
 

@@ -30,11 +30,15 @@ class Ageing:
     schedule: Schedule
     batch: int
     seed: int
+    at_once: int = 0
+    """Rows whose graph is kept at a time; 0: as many as are quickest."""
 
     def start(self, learner: Learner, life: int) -> AdamW:
         """Age 0 of one life: the learner reset with a head of its own."""
         learner.reset(derive(self.seed, "life", life))
-        return AdamW(learner.parameters(), self.schedule)
+        update = AdamW(learner.parameters(), self.schedule)
+        update.appetite.amount = self.at_once or update.appetite.amount
+        return update
 
     def grow(self, learner: Learner, update: AdamW, life: int) -> None:
         """Train from one age to the next."""

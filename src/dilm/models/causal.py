@@ -20,6 +20,7 @@ from dilm.models.pieces import pieces, tokens_at_once
 from dilm.models.sampling import Sampling, sample_tokens
 from dilm.numerics.gradients import at_least_float32
 from dilm.numerics.likelihood import text_nll
+from dilm.protocols import Parts
 from dilm.runtime import memory, meter
 from dilm.runtime.device import Place
 from dilm.types import Draft, Example, Task
@@ -90,14 +91,34 @@ class CausalGenerator:
         Texts of like length run together, and only real tokens reach the vocabulary layer: the same numbers as one
         padded batch, without the work on padding.
         """
+        sums, places = self._sums(examples)
+        return text_nll(torch.cat(sums)[places], self.lengths(examples), self.likelihood)
+
+    def nll_in_parts(self, examples: Sequence[Example]) -> tuple[Tensor, Parts]:
+        """As `nll`, [n], and what takes a loss of it apart: one scalar for each piece of texts that ran together.
+
+        The gradients of these, one after the other, add up to that of the loss. But autograd holds only one piece's
+        beside the sum, where it would gather a buffer of all weights in one backward pass through all pieces.
+        """
+        sums, places = self._sums(examples)
+        whole = torch.cat(sums).detach().requires_grad_()
+
+        def parts(loss: Tensor) -> Iterator[Tensor]:
+            (slopes,) = torch.autograd.grad(loss, whole)
+            for slope in slopes.split([len(piece) for piece in sums]):
+                yield (sums.pop(0) * slope).sum()
+
+        return text_nll(whole[places], self.lengths(examples), self.likelihood), parts
+
+    def _sums(self, examples: Sequence[Example]) -> tuple[list[Tensor], Tensor]:
+        """Each text's sum of token nlls, piece by piece, and where in them each example's is: [n]."""
         rows = [self._tokens(example) for example in examples]
         meter.count(sum(map(len, rows)))
         together = list(pieces([len(row) for row in rows], self.tokens_at_once))
         read = partial(memory.computed_again, self._summed_nll) if self.recompute else self._summed_nll
         with memory.guard(f"the likelihoods of {len(rows)} texts", LESS_AT_ONCE):
-            sums = torch.cat([read([rows[row] for row in piece]) for piece in together])
-        places = torch.tensor([row for piece in together for row in piece], device=sums.device).argsort()
-        return text_nll(sums[places], self.lengths(examples), self.likelihood)
+            sums = [read([rows[row] for row in piece]) for piece in together]
+        return sums, torch.tensor([row for piece in together for row in piece], device=self.model.device).argsort()
 
     def spare_memory(self) -> bool:
         """Take likelihoods with less memory from now on; False where they take the least possible already."""

@@ -74,6 +74,7 @@ class Vectors:
         self.files[name] = {"vector": vector}
 
 
+@torch.no_grad()
 def pressed(snapshot: Mapping[str, Tensor], pristine: Pristine) -> dict[str, Tensor]:
     """Differences from `pristine` in half precision, each with its scale; fresh tensors and integers as they are.
 
