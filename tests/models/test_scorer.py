@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from shortages import FULL
 from tiny_models import SENTENCES
 from transformers import MambaConfig, MambaForCausalLM
 
@@ -97,6 +98,24 @@ def test_neither_batch_nor_order_nor_neighbours_matter(opened: Opener, kind: str
     scorer = opened(kind)
     for column, candidate in enumerate(CANDIDATES):
         same(scorer.score(prompts, [candidate])[:, 0], together[:, column])
+
+
+def test_fewer_prompts_run_together_where_memory_does_not_suffice(opened: Opener, monkeypatch: pytest.MonkeyPatch):
+    prompts, scorer = [*PROMPTS, *PROMPTS], opened("gpt2", batch=16)
+    wanted, read, together = scorer.score(prompts, CANDIDATES), CausalScorer._read, []
+
+    def scarce(self, inputs, beginning):
+        together.append(len(inputs))
+        if len(inputs) > 3:
+            raise RuntimeError(FULL)
+        return read(self, inputs, beginning)
+
+    monkeypatch.setattr(CausalScorer, "_read", scarce)
+    same(scorer.score(prompts, CANDIDATES), wanted)
+    assert max(together) > 3 and together[-1] <= 3
+    together.clear()
+    scorer.score(prompts, CANDIDATES)
+    assert max(together) <= 3  # what was learnt is kept
 
 
 def test_candidates_of_one_token_share_a_reading_and_no_reading_begins_another(opened: Opener):

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ BATCH = 16
 """Prompts that run together."""
 WORTH_KEEPING = 16
 """Tokens that all prompts must begin with before that beginning is read once for all of them."""
+SHORTER = "Shorten the prompts (`prompt.context`), or use a smaller language model."
 PROBE = tuple(range(5, 13))
 """Tokens on which a model shows whether it can read on from a kept beginning."""
 
@@ -78,6 +80,7 @@ class CausalScorer:
         self.name = name
         self.place = place
         self.batch = batch
+        self.appetite = memory.Appetite("prompts")
         holds = min(tokenizer.model_max_length, longest_input(model))
         self.context = min(context or holds, holds)
         self.front = _front(tokenizer)
@@ -105,17 +108,17 @@ class CausalScorer:
             return scores
         asked = [self._asked(prompt, candidates) for prompt in prompts]
         _tell_dropped(self, asked)
-        with self.place.autocast(), memory.guard(f"{self.batch} prompts at once", "Lower the scorer's batch."):
-            self._fill(scores, asked)
+        with self.place.autocast(), memory.guard("one prompt", SHORTER):
+            self.appetite.feed(self.batch, partial(self._fill, scores, asked))
         return scores
 
-    def _fill(self, scores: np.ndarray, asked: list[Asked]) -> None:
+    def _fill(self, scores: np.ndarray, asked: list[Asked], batch: int) -> None:
         """Write every score, the longest inputs first: too little memory shows at once."""
         runs = [(number, tail) for number, one in enumerate(asked) for tail in one.tails]
         runs.sort(key=lambda run: -len(asked[run[0]].context) - len(run[1]))
         beginning = self._beginning([one.context for one in asked])
-        for first in range(0, len(runs), self.batch):
-            chunk = runs[first : first + self.batch]
+        for first in range(0, len(runs), batch):
+            chunk = runs[first : first + batch]
             inputs = [(asked[number].context, tail) for number, tail in chunk]
             for (number, tail), logs in zip(chunk, self._read(inputs, beginning), strict=True):
                 for column, answer in enumerate(asked[number].answers):
