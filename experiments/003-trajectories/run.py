@@ -2,10 +2,11 @@
 
     .venv/bin/python experiments/003-trajectories/run.py --out runs/trajectories --source trec6
 
-For each seed one generator is fitted; from there it is matched four ways: `cached` (one life for all steps), `renewed`
-(another life every ten steps), `fresh` (the paper's regime: the learner is trained on between any two steps), and
-`fluent`, which is cached with the likelihood of real text beside the mismatch (`match.lm_lambda`). The last step is
-kept, so no dev score evens them out. Beside them `untuned`: no matching. Runs continue where they stopped.
+For each seed one generator is fitted; from there it is matched: `cached` (one life for all steps), `renewed` (another
+life every ten steps), `fresh` (the paper's regime: the learner is trained on between any two steps); and, cached too,
+`fluent` with the likelihood of real text beside the mismatch (`match.lm_lambda`) and `centred` with gradients relative
+to the mean feature (`match.centred`). The last step is kept, so no dev score evens them out. Beside them `untuned`: no
+matching. Runs continue where they stopped.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ ARMS = {
     "renewed": {"match.trajectory": "cached", "match.renew_every": 10},
     "cached": {"match.trajectory": "cached"},
     "fluent": {"match.trajectory": "cached", "match.lm_lambda": 1.0},
+    "centred": {"match.trajectory": "cached", "match.centred": True},
 }
 SETTINGS = SMALL_MODELS | {
     "match.steps": 60,

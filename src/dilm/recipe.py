@@ -124,6 +124,9 @@ class Match:
     """Whose gradient is matched: the learner's `head` (its last linear layer; paper), `last:N` (the last N blocks and
     what follows; `last:0`: heads of two layers), `lora:R` (adapters of rank R in every block, and what follows) or
     `all`. More of the learner says more of a text, and costs a backward pass for each step."""
+    centred: bool = False
+    """Whether head gradients are compared as if features were taken relative to the mean of the classes' real ones, as
+    what all texts share says nothing of any. Only with `gradient: head`; not in the paper."""
     road: str = "fast"
     """`fast` (closed form, or forward mode) or `autograd`, which keeps the learner's graph: equal, only slower."""
     refresh_every: int = 20

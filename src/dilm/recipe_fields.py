@@ -11,7 +11,16 @@ from pydantic.fields import FieldInfo
 from dilm.errors import did_you_mean, nearest
 from dilm.recipe import Recipe
 
-LATER = ("anonymize", "data.seed", "match.lm_lambda", "select.filters", "select.teacher", "select.pool", "race")
+LATER = (
+    "anonymize",
+    "data.seed",
+    "match.lm_lambda",
+    "match.centred",
+    "select.filters",
+    "select.teacher",
+    "select.pool",
+    "race",
+)
 """Settings and sections that came after runs were made. At their defaults they change nothing and stand in no key."""
 LIST_THEM = "`dilm show default` lists every setting."
 

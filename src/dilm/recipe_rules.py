@@ -148,6 +148,11 @@ def _check_part(recipe: Recipe) -> None:
             f"match.gradient does not know {wanted!r}.",
             "Write `head`, `all`, `last:N` for the last N blocks, or `lora:R` for adapters of rank R.",
         )
+    if recipe.match.centred and wanted != "head":
+        raise RecipeError(
+            f"match.centred is about the head's gradient, and match.gradient is {wanted!r}.",
+            "Use `match.gradient=head`, or leave it off.",
+        )
 
 
 def _check_scratch(recipe: Recipe) -> None:

@@ -10,6 +10,7 @@ import torch
 from plain_problems import plain_problem
 from torch import Tensor
 
+from dilm.distillation.centring import Centred
 from dilm.distillation.fluency import RealText
 from dilm.distillation.match import GradientRoad, Matching, closed_form, condition_mismatch, match
 from dilm.distillation.targets import RandomRows, mean_gradient
@@ -230,3 +231,34 @@ def test_real_text_stays_likelier_where_that_is_asked_too(
     assert found[1.0][1] < found[0.0][1] - 0.1
     assert found[1.0][0][0] == pytest.approx(found[0.0][0][0], abs=1e-6)
     assert all(-1 <= similarity <= 1 for similarity in found[1.0][0])
+
+
+def test_centred_gradients_do_not_see_what_all_texts_share(
+    new_generator: Generators, new_learner: Learners, train: Dataset
+):
+    """A learner whose features are all moved far away says the same of texts, where whole gradients become parallel."""
+    similarities = {}
+    for far in (0.0, 1e3):
+        generator, learner = new_generator(), new_learner()
+        generator.eval()
+        generator.model.double()
+        learner.model.double()
+        learner.head.register_forward_pre_hook(lambda _, inputs, far=far: (inputs[0] + far,))
+        with torch.no_grad():  # the same logits
+            learner.head.bias -= far * learner.head.weight.sum(1)
+        problem = matching(learner, train)
+        looking = replace(problem, view=Centred(problem.target, train.task.conditions, len(train.task.labels)))
+        similarities[far] = [1 - condition_mismatch(generator, each, 0, 0).item() for each in (problem, looking)]
+    assert similarities[1e3][0] > 0.9999 > similarities[0.0][0]
+    assert similarities[1e3][1] == pytest.approx(similarities[0.0][1], abs=1e-4)
+    assert similarities[0.0][1] < 0.99
+
+
+def test_matching_raises_the_similarity_of_centred_gradients(
+    new_generator: Generators, new_learner: Learners, train: Dataset
+):
+    generator, problem = new_generator(), matching(new_learner(), train)
+    problem = replace(problem, view=Centred(problem.target, train.task.conditions, len(train.task.labels)))
+    update = AdamW(generator.parameters(), Schedule(30, 1e-2, warmup=0.1))
+    seen = list(match(generator, problem, update, range(30), seed=0))
+    assert sum(seen[-5:]) / 5 > sum(seen[:5]) / 5 + 0.1

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from dilm.numerics.gradients import head_gradients, weighted_gradient
+from dilm.numerics.gradients import centred, head_gradients, mean_feature, weighted_gradient
 
 SHAPES = {"n": st.integers(1, 6), "d": st.integers(1, 5), "classes": st.integers(2, 5), "seed": st.integers(0, 2**20)}
 LAWS = settings(max_examples=25, deadline=None)
@@ -81,3 +81,22 @@ def test_residuals_of_an_example_sum_to_zero_over_classes():
     weight, bias = gradients[:, :15].reshape(4, 5, 3), gradients[:, 15:]
     torch.testing.assert_close(weight.sum(1), torch.zeros(4, 3, dtype=torch.float64), **EXACT)
     torch.testing.assert_close(bias.sum(1), torch.zeros(4, dtype=torch.float64), **EXACT)
+
+
+@settings(max_examples=25, deadline=None)
+@given(n=st.integers(1, 6), d=st.integers(1, 5), classes=st.integers(2, 4), seed=st.integers(0, 1000))
+def test_a_centred_gradient_is_that_of_centred_features(n: int, d: int, classes: int, seed: int):
+    rng = torch.Generator().manual_seed(seed)
+    features, logits = torch.randn(n, d, generator=rng), torch.randn(n, classes, generator=rng)
+    labels, centre = torch.randint(classes, (n,), generator=rng), torch.randn(d, generator=rng)
+    mean = head_gradients(features, logits, labels, bias=True).mean(0)
+    moved = head_gradients(features - centre, logits, labels, bias=False).mean(0)
+    torch.testing.assert_close(centred(mean, classes, centre), moved, atol=1e-5, rtol=1e-4)
+
+
+def test_the_mean_feature_is_seen_in_the_gradient_of_a_young_head():
+    """Where every class is as likely, all texts of a class are in error alike."""
+    features, logits, labels = torch.tensor([[1.0, 9.0], [3.0, 5.0]]), torch.zeros(2, 3), torch.tensor([1, 1])
+    mean = head_gradients(features, logits, labels, bias=True).mean(0)
+    torch.testing.assert_close(mean_feature(mean, 3), torch.tensor([2.0, 7.0]))
+    assert centred(mean, 3, torch.tensor([2.0, 7.0])).abs().max() < 1e-6

@@ -195,6 +195,11 @@ def test_differences_leave_out_what_changes_no_result():
     assert quick != Recipe() and recipe_book.differences(Recipe(), quick) == []
 
 
+def test_only_gradients_of_the_head_are_centred():
+    with pytest.raises(RecipeError, match=r"match\.centred"):
+        recipe_book.check(recipe_book.override(Recipe(), {"match.centred": True, "match.gradient": "last:1"}))
+
+
 @pytest.mark.parametrize(
     ("setting", "value", "said"),
     [

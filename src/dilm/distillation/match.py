@@ -28,6 +28,9 @@ In eval mode; whose gradient it is, the learner's head or more of it, is the roa
 Fluency = Callable[[Generator, int, int], Tensor]
 """(generator, condition, step) -> a loss beside the mismatch, of its own graph."""
 
+View = Callable[[Any, int], Callable[[Tensor], Tensor]]
+"""(learner, step) -> gradient [P] -> what of it is compared [Q], linear and the same for real and synthetic ones."""
+
 
 @dataclass(frozen=True)
 class Matching:
@@ -41,6 +44,8 @@ class Matching:
     temperature: float = 1.0
     fluency: Fluency | None = None
     """What else is asked of the generator."""
+    view: View | None = None
+    """What of the gradients is compared; None: all."""
 
 
 def match(generator: Generator, matching: Matching, update: Updater, steps: range, seed: int) -> Iterator[float]:
@@ -89,7 +94,11 @@ def _mismatch(matching: Matching, condition: int, step: int, nll: Tensor) -> Ten
     examples = matching.proposals(condition, step)
     weights = likelihood_weights(nll, matching.temperature)  # [n], the differentiable road
     synthetic = matching.road(matching.learner, examples, weights)  # [P]
-    return cosine_mismatch(matching.target(matching.learner, condition, step), synthetic)
+    real = matching.target(matching.learner, condition, step)
+    if matching.view:
+        seen = matching.view(matching.learner, step)
+        real, synthetic = seen(real), seen(synthetic)
+    return cosine_mismatch(real, synthetic)
 
 
 def closed_form(learner: Learner, examples: Sequence[Example], weights: Tensor) -> Tensor:

@@ -27,6 +27,34 @@ def head_gradients(features: Tensor, logits: Tensor, targets: Tensor, bias: bool
     return torch.cat([weight, residual], dim=1) if bias else weight
 
 
+def mean_feature(gradient: Tensor, classes: int) -> Tensor:
+    """Of the examples behind a head's gradient with bias, as that weighs them: [C*d + C] -> [d].
+
+    The mean where all have the same residual, as those of one class nearly have in a young learner.
+
+    >>> mean_feature(head_gradients(torch.tensor([[3.0, 5.0]]), torch.zeros(1, 2), torch.tensor([0]), True)[0], 2)
+    tensor([3., 5.])
+    """
+    weight, bias = _apart(gradient, classes)
+    return bias @ weight / bias.square().sum()
+
+
+def centred(gradient: Tensor, classes: int, centre: Tensor) -> Tensor:
+    """The weight's part of the gradient of a head whose features are taken relative to `centre` [d]:
+    [C*d + C] -> [C*d].
+
+    That of the bias, the residuals alone, is left out: it tells labels, not texts.
+    """
+    weight, bias = _apart(gradient, classes)
+    return (weight - bias[:, None] * centre).flatten()
+
+
+def _apart(gradient: Tensor, classes: int) -> tuple[Tensor, Tensor]:
+    """Of weight [C, d] and bias [C]."""
+    weight, bias = gradient[:-classes], gradient[-classes:]
+    return weight.view(classes, -1), bias
+
+
 def weighted_gradient(losses: Tensor, weights: Tensor, parameters: Sequence[nn.Parameter]) -> Tensor:
     """Gradient of the weighted loss by autograd, itself differentiable in the weights: [n], [n] -> [P].
 

@@ -13,12 +13,14 @@ import numpy as np
 from dilm.build import Bench, peak_rate
 from dilm.coresets.kmeans_nearest import KMeansNearest
 from dilm.coresets.typical import Typical
+from dilm.distillation.centring import Centred
 from dilm.distillation.fluency import RealText
 from dilm.distillation.generate import write_pool
 from dilm.distillation.match import GradientRoad, Matching, closed_form, match
 from dilm.distillation.proposals import Refreshed, cluster_by
 from dilm.distillation.targets import Age, Mean, RandomRows, Representatives, mean_gradient
 from dilm.distillation.trajectory import Cached, Fresh
+from dilm.errors import RecipeError
 from dilm.evaluation.finetune import finetune
 from dilm.models.causal import CausalGenerator
 from dilm.models.classifier import Classifier
@@ -88,15 +90,26 @@ def _matching(bench: Bench, generator: CausalGenerator, seed: int) -> Matching:
     trajectory, lives = _trajectory(bench, learner, seed)
     clustering = cluster_by(bench.encoder, wanted.clusters)
     road, mean = _roads(bench, learner)
+    target = _target(bench, trajectory.age, mean, lives)
     return Matching(
         learner,
         trajectory,
-        _target(bench, trajectory.age, mean, lives),
+        target,
         Refreshed(generator, clustering, wanted.synthetic, wanted.refresh_every, seed),
         road,
         wanted.temperature,
         RealText(bench.splits.train, wanted.synthetic, wanted.lm_lambda, seed) if wanted.lm_lambda else None,
+        _centred(learner, target) if wanted.centred else None,
     )
+
+
+def _centred(learner: Classifier, target: Target) -> Centred:
+    if learner.head.bias is None:
+        raise RecipeError(
+            f"match.centred needs a last layer with a bias, and that of {learner.name} has none.",
+            "Leave it off, or use another learner.",
+        )
+    return Centred(target, learner.task.conditions, len(learner.task.labels))
 
 
 def _trajectory(bench: Bench, learner: Classifier, seed: int) -> tuple[Cached | Fresh, Path | None]:
