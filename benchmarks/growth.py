@@ -8,7 +8,7 @@ CSV file, carves dev and test and takes a fingerprint; `encode` reads texts with
 selections among 16,000 rows. By tokens: 32 texts of that length, the learner's head gradients, the generator's
 likelihoods, and these with their gradients. Every other stage has a fixed number of steps, whatever the rows.
 
-For each part and axis, at every size: seconds, the least of three where the first took under one, and megabytes in a
+For each part and axis, at every size: seconds, the least of three where the first took under twenty, and megabytes in a
 run of its own. Megabytes of a part that uses torch are the most that the process held (on a GPU, what torch held there)
 less what it held before; of the others the most that numpy's arrays and Python's objects took beyond the input. The
 exponent is the largest between neighbouring sizes: 1 is linear. Times below a twentieth of a second are left out of it.
@@ -56,7 +56,7 @@ PER_CLASS = (1, 10, 50, 200)
 TOKENS = (16, 64, 256, 512)
 SOME = 16_000
 """Rows that a model reads at most, and of selections by classes and by examples per class."""
-QUICK, TIMES = 1.0, 3
+QUICK, TIMES = 20.0, 3
 """Seconds below which a part is timed again, and how often in all."""
 SURE = 0.05
 """Seconds below which a time says nothing of growth."""
