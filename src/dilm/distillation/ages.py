@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ class AtAge:
 
     learner: Any
     """A `protocols.Learner` with `probabilities`; shared by all ages."""
-    bank: Shelf[dict[str, Any]]
+    bank: Shelf[Mapping[str, Any]]
     state: str
 
     def probabilities(self, examples: Sequence[Example]) -> Tensor:
