@@ -21,7 +21,6 @@ class Training:
     asked: Dataset
     steps: int
     place: Place
-    seed: int
 
 
 def train(training: Training) -> None:

@@ -162,8 +162,8 @@ def ours(work: Work) -> None:
 def bare(work: Work) -> None:
     """Side by side."""
     rows, test, steps = work.splits.train.take(range(ROWS)), work.splits.test, work.schedule.steps
-    each = [bare_training.Training(work.model, rows, test, steps, work.place, seed) for seed in work.seeds]
-    list(workers.run(bare_training.train, each, side_by_side(work.place)))
+    training = bare_training.Training(work.model, rows, test, steps, work.place)
+    list(workers.run(bare_training.train, [training] * len(work.seeds), side_by_side(work.place)))
 
 
 def side_by_side(place: Place) -> int:

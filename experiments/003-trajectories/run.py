@@ -86,7 +86,7 @@ def record(found: list[Score], seconds: dict[str, list[float]], source: str) -> 
         lines.append((each.method, f"{100 * each.mean:.1f}", interval(each), each.sets, spent, ahead(gap)))
     about = f"{source}, {PER_CLASS} per class, {SETTINGS['match.steps']} matching steps, accuracy in percent:"
     names = ("learner's lives", "mean", "95 % interval", "sets", "seconds of matching", "ahead of fresh by")
-    write(HERE / source, about, names, lines, found, words=1)
+    write(HERE / source, about, names, lines, found)
 
 
 if __name__ == "__main__":

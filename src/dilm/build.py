@@ -170,7 +170,7 @@ class Bench:
         """How the learner grows up on the train rows, as `match` meets it."""
         wanted, trial = self.recipe.match, self.recipe.evaluate
         schedule = Schedule(max((wanted.ages - 1) * wanted.age_steps, 1), trial.lr, trial.warmup)
-        at_once = FEW_AT_ONCE if self.place.recompute else 0
+        at_once = rows_at_once(self.place)
         return Ageing(self.splits.train, wanted.ages, wanted.age_steps, schedule, trial.batch, seed, at_once)
 
     def aged(self, learner: Classifier, ageing: Ageing, lives: int) -> Cached:
@@ -267,6 +267,11 @@ def read_splits(recipe: Recipe) -> tuple[Splits, Survey | None]:
 def fingerprints(splits: Splits) -> dict[str, str]:
     """What identifies the data of a run."""
     return {name: getattr(splits, name).fingerprint for name in ("train", "dev", "test")}
+
+
+def rows_at_once(place: Place) -> int:
+    """Of a learner that grows: few where memory matters more than time, 0 for its own choice."""
+    return FEW_AT_ONCE if place.recompute else 0
 
 
 def trial_schedule(recipe: Recipe) -> Schedule:

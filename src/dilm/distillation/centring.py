@@ -8,7 +8,7 @@ their mean, features differ.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -17,16 +17,20 @@ from dilm.numerics.gradients import centred, mean_feature
 from dilm.protocols import Learner, Target
 
 
-@dataclass(frozen=True)
+@dataclass
 class Centred:
     """Head gradients as they would be if features were taken relative to the mean of the classes' real ones."""
 
     target: Target
     conditions: Sequence[int]
     classes: int
+    at: int = -1
+    centre: Tensor = field(default_factory=lambda: torch.zeros(()))
+    """Of step `at`: the same for all of its conditions."""
 
     def __call__(self, learner: Learner, step: int) -> Callable[[Tensor], Tensor]:
         """For the learner's present state: a gradient [C*d + C] -> what is compared [C*d]."""
-        real = [self.target(learner, condition, step) for condition in self.conditions]
-        centre = torch.stack([mean_feature(each, self.classes) for each in real]).mean(0)
-        return lambda gradient: centred(gradient, self.classes, centre.to(gradient.device))
+        if step != self.at:
+            real = [self.target(learner, condition, step) for condition in self.conditions]
+            self.at, self.centre = step, torch.stack([mean_feature(each, self.classes) for each in real]).mean(0)
+        return lambda gradient: centred(gradient, self.classes, self.centre.to(gradient.device))

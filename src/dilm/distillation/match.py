@@ -68,8 +68,9 @@ def _descend(generator: Generator, matching: Matching, update: Updater, step: in
     def losses() -> Iterator[Tensor]:
         for condition in update.share(conditions):
             seed_torch(seed, "match", step, condition)  # dropout: the same in whichever process
-            nll, parts = generator.nll_in_parts(matching.proposals(condition, step))
-            mismatch = _mismatch(matching, condition, step, nll)
+            examples = matching.proposals(condition, step)
+            nll, parts = generator.nll_in_parts(examples)
+            mismatch = _mismatch(matching, condition, step, examples, nll)
             seen[condition] = float(mismatch.detach())
             yield from parts(mismatch)
             if matching.fluency:
@@ -86,12 +87,12 @@ def _descend(generator: Generator, matching: Matching, update: Updater, step: in
 
 def condition_mismatch(generator: Generator, matching: Matching, condition: int, step: int) -> Tensor:
     """1 - cosine between the real and the weighted synthetic gradient of one condition: a scalar with a graph."""
-    return _mismatch(matching, condition, step, generator.nll(matching.proposals(condition, step)))
-
-
-def _mismatch(matching: Matching, condition: int, step: int, nll: Tensor) -> Tensor:
-    """Of the proposals of a condition, given the nll of each [n]."""
     examples = matching.proposals(condition, step)
+    return _mismatch(matching, condition, step, examples, generator.nll(examples))
+
+
+def _mismatch(matching: Matching, condition: int, step: int, examples: Sequence[Example], nll: Tensor) -> Tensor:
+    """Of these proposals of a condition, given the nll of each [n]."""
     weights = likelihood_weights(nll, matching.temperature)  # [n], the differentiable road
     synthetic = matching.road(matching.learner, examples, weights)  # [P]
     real = matching.target(matching.learner, condition, step)

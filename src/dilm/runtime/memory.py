@@ -114,10 +114,7 @@ def give_back() -> None:
 
 def trim() -> None:
     """The part of `give_back` that takes no time: nothing is looked for that nobody needs."""
-    if sys.platform == "linux":
-        found = getattr(ctypes.CDLL(None), "malloc_trim", None)  # not in musl
-        if found:
-            found(0)
+    _ask_glibc("malloc_trim", 0)
 
 
 def return_at_once() -> None:
@@ -125,11 +122,15 @@ def return_at_once() -> None:
 
     For where memory matters more than time: each new tensor then takes its pages anew.
     """
-    if sys.platform == "linux":
-        found = getattr(ctypes.CDLL(None), "mallopt", None)
-        if found:
-            found(M_MMAP_THRESHOLD, SMALL)
-            found(M_MMAP_MAX, MANY)
+    _ask_glibc("mallopt", M_MMAP_THRESHOLD, SMALL)
+    _ask_glibc("mallopt", M_MMAP_MAX, MANY)
+
+
+def _ask_glibc(name: str, *words: int) -> None:
+    """Nothing where the C library is another or has no such call, as musl."""
+    found = getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None
+    if found:
+        found(*words)
 
 
 def computed_again(work: Callable[..., Tensor], *inputs: object) -> Tensor:
