@@ -53,7 +53,7 @@ def cli_page() -> str:
     lines = [
         "# Command line",
         "",
-        "Generated from `src/dilm/cli.py` by `docs/make_reference.py`.",
+        "Generated from `src/dilm/cli/` by `docs/make_reference.py`.",
         "",
         "Results go to stdout, progress and messages to stderr. With `--json`, stdout is exactly one JSON object.",
         "Exit codes: 0 done · 2 a mistake that you can mend, told in one paragraph · 130 stopped · 1 a bug in dilm.",

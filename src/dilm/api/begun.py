@@ -1,0 +1,142 @@
+"""From what was said to a recipe, from a recipe to its run, and what a run can be asked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dilm import recipe_book, runs
+from dilm.recipe import Recipe
+from dilm.recipe_privacy import OFF
+from dilm.runs import Run
+from dilm.runtime.processes import crew
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from dilm.build import Bench
+    from dilm.distilled import Distilled
+
+STAGES = ("load", "pretrain", "embed", "fit", "match", "generate", "select", "evaluate", "report")
+
+
+def recipe_for(
+    source: str | Path,
+    *,
+    text: str | Sequence[str] = (),
+    label: str | None = None,
+    test: str | Path | None = None,
+    per_class: int | None = None,
+    generator: str | None = None,
+    learner: str | None = None,
+    recipe: str | None = None,
+    anonymize: bool | str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    seed: int | None = None,
+    device: str | None = None,
+) -> Recipe:
+    """A recipe (bundled name or YAML file; default `toy` for the toy task, else `default`) with what was said here.
+
+    `anonymize` names an operator; True is that of the recipe, or `replace` where it has none.
+    """
+    source = str(source)
+    base = recipe_book.read(recipe or ("toy" if source in ("toy", "toy_pairs") else "default"))
+    said = {
+        "data.source": source,
+        "data.text": (text,) if isinstance(text, str) else tuple(text),
+        "data.label": label,
+        "data.test": test and str(test),
+        "anonymize.operator": _operator(base, anonymize),
+        "per_class": per_class,
+        "models.generator": generator,
+        "models.learner": learner,
+        "seed": seed,
+        "runtime.device": device,
+    }
+    spoken = {name: value for name, value in said.items() if value not in (None, ())}
+    made = recipe_book.override(base, spoken | dict(settings or {}))
+    recipe_book.check(made)
+    return made
+
+
+def _operator(base: Recipe, asked: bool | str | None) -> str | None:
+    if asked is not True:
+        return asked or None
+    return "replace" if base.anonymize.operator == OFF else base.anonymize.operator
+
+
+def open_run(recipe: Recipe, out: str | Path | None = None, resume: bool = False) -> Run:
+    """The run folder for a recipe: `out`, or one under `dilm-runs` named after source and size."""
+    name = re.sub(r"[^\w.-]+", "-", Path(recipe.data.source).stem or "run")
+    folder = Path(out) if out else Path("dilm-runs") / f"{name}-{recipe.per_class}-seed{recipe.seed}"
+    return crew().told(lambda: runs.create(folder, recipe, resume))
+
+
+def existing_run(folder: str | Path) -> Run:
+    """The run in a folder."""
+    return runs.existing(Path(folder))
+
+
+def change_settings(run: Run, settings: Mapping[str, Any]) -> Run:
+    """The run under changed settings; the stages that they touch, and those after them, count as undone."""
+    if not settings:
+        return run
+    changed = recipe_book.override(run.recipe, settings)
+    recipe_book.check(changed)
+    return crew().told(lambda: run.with_recipe(changed))
+
+
+def run_stage(run: Run, name: str, **options: Any) -> dict[str, Any]:
+    """Run one stage of a run; returns its manifest. A stage that is complete is not run again."""
+    from dilm import pipeline
+
+    with pipeline.at_work(run) as bench:
+        return pipeline.run_stage(bench, name, **options)
+
+
+def distill_run(run: Run) -> Distilled:
+    """Run whatever is missing of a run."""
+    from dilm import pipeline
+    from dilm.stages.report import distilled
+
+    with pipeline.at_work(run) as bench:
+        pipeline.run_all(bench)
+        return distilled(bench)
+
+
+def results_table(run: Run, width: int) -> Table:
+    """The scores of a run as a table for a terminal of so many characters."""
+    from dilm.reports.table import results
+    from dilm.stages.report import findings
+
+    return results(findings(bench_of(run)), width)
+
+
+def findings_json(run: Run) -> dict[str, Any]:
+    """What a run found, as plain values."""
+    from dilm.stages.report import findings, plain
+
+    return plain(findings(bench_of(run)))
+
+
+def plan(run: Run | Recipe, out: str | Path | None = None) -> list[dict[str, Any]]:
+    """For every stage: what it would do, whether it is done, and a rough cost in seconds and megabytes here."""
+    from dilm.costs import estimate
+    from dilm.pipeline import states
+
+    if isinstance(run, Recipe):
+        folder = Path(out) if out else None
+        run = runs.existing(folder) if folder and (folder / runs.RECIPE).exists() else Run(folder or Path("."), run)
+    found = states(run)
+    costs = estimate(run.recipe, run)
+    return [{"stage": name, "state": found[name], **asdict(costs[name])} for name in STAGES]
+
+
+def bench_of(run: Run) -> Bench:
+    """The workbench of a run, outside of any stage."""
+    from dilm.build import Bench
+
+    return Bench(run)
