@@ -64,8 +64,8 @@ def test_more_at_once_needs_more_memory(planned: Planned, stage: str, more: dict
 
 
 def test_what_runs_piece_by_piece_needs_no_more_for_a_larger_batch(planned: Planned):
-    """On a processor the graph of 32 rows is kept at a time; with `recompute` that of one piece."""
-    few, many = (planned(fit__batch=batch, runtime__device="cpu") for batch in (32, 640))
+    """On a processor the graph of 64 rows is kept at a time; with `recompute` that of one piece."""
+    few, many = (planned(fit__batch=batch, runtime__device="cpu") for batch in (64, 640))
     assert many["fit"]["megabytes"] == pytest.approx(few["fit"]["megabytes"], abs=5)
     kept, again = (planned(match__synthetic=3200, runtime__recompute=recompute) for recompute in (False, True))
     assert again["match"]["megabytes"] < kept["match"]["megabytes"] / 2

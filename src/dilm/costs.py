@@ -158,7 +158,7 @@ class _Count:
     def _kept(self, texts: int) -> float:
         """Tokens of a generator's texts of which activations are kept: with `recompute` those of one piece."""
         tokens = texts * self.tokens
-        return min(tokens, tokens_at_once(self.bench.place.device) // 4) if self.recipe.runtime.recompute else tokens
+        return min(tokens, tokens_at_once(self.bench.place)) if self.recipe.runtime.recompute else tokens
 
     @property
     def tokens(self) -> float:

@@ -317,6 +317,7 @@ def test_too_little_memory_is_said_plainly():
 
 def test_reading_goes_on_in_smaller_batches_where_memory_runs_out(learner, monkeypatch):
     one, many = learner("bert"), rows() * 30
+    one.read_at_once = 512
     answers, batch, sizes = one.features(many)[1], one.encodings.batch, []
 
     def scarce(rows, device):

@@ -159,6 +159,7 @@ def test_micro_batches_are_one_batch(bench: Opened, monkeypatch: pytest.MonkeyPa
     for together in (1, 10**6):
         monkeypatch.setattr(one.generator, "tokens_at_once", together)
         monkeypatch.setattr(one.learner, "tokens_at_once", together)
+        monkeypatch.setattr(one.learner, "read_at_once", together)
         found.append((one.felt(road, part, SENTENCES), len(read)))
         read.clear()
     hook.remove()

@@ -46,8 +46,7 @@ class CausalGenerator:
         self.recompute = False
         if place.recompute:
             self._recompute()
-        # Every token has a logit for each word there is, which is most of what is left where activations are not kept.
-        self.tokens_at_once = tokens_at_once(place.device) // (4 if place.recompute else 2)
+        self.tokens_at_once = tokens_at_once(place)
         self.start, self.end = _start_and_end(tokenizer)
         self.conditions = _add_tokens(self.model, tokenizer, task, self.start)
         self.separator: int = tokenizer.convert_tokens_to_ids(SEPARATOR)  # type: ignore[assignment]

@@ -18,7 +18,7 @@ from dilm.models.encodings import PROBES, Batch, Encodings
 from dilm.models.heads import find_head, read_head
 from dilm.models.hub import first_layers, open_model, open_tokenizer
 from dilm.models.lean import can_be_cut, only_rows
-from dilm.models.pieces import tokens_at_once
+from dilm.models.pieces import tokens_at_once, tokens_read_at_once
 from dilm.models.weights import Pristine, copied, put_back, tensors
 from dilm.numerics.gradients import at_least_float32, head_gradients
 from dilm.runtime import memory
@@ -50,7 +50,7 @@ class Classifier:
         self.task = task
         self.place = place
         self.encodings = encodings
-        self.tokens_at_once = tokens_at_once(place.device)
+        self.tokens_at_once, self.read_at_once = tokens_at_once(place), tokens_read_at_once(place)
         self.appetite = memory.Appetite("tokens", least=encodings.limit)
         model.config.pad_token_id = encodings.padding["input_ids"]
         model.config.use_cache = False
@@ -135,7 +135,7 @@ class Classifier:
     def features(self, examples: Sequence[Example]) -> tuple[Tensor, Tensor]:
         """What the head sees and says, in eval mode, without a graph: n examples -> [n, d], [n, C]."""
         with self._evaluating(), self._memory("one example"):
-            return self.appetite.feed(self.tokens_at_once, partial(self._features, examples))
+            return self.appetite.feed(self.read_at_once, partial(self._features, examples))
 
     def _features(self, examples: Sequence[Example], tokens: int) -> tuple[Tensor, Tensor]:
         """So many tokens at a time."""

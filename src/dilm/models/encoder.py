@@ -15,7 +15,7 @@ from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 
 from dilm.models.encodings import Batch, Encodings
 from dilm.models.hub import open_model, open_tokenizer
-from dilm.models.pieces import tokens_at_once
+from dilm.models.pieces import tokens_read_at_once
 from dilm.protocols import Encoder
 from dilm.runtime import memory
 from dilm.runtime.device import Place
@@ -54,7 +54,7 @@ class FeatureEncoder:
     def encode(self, examples: Sequence[Example]) -> np.ndarray:
         """float32 [n, d], each row of length 1; a point does not depend on its neighbours in the batch."""
         with memory.guard("one example in the encoder", "Lower the encoder's max_tokens, or use a smaller encoder."):
-            return self.appetite.feed(tokens_at_once(self.place.device), partial(self._encode, examples))
+            return self.appetite.feed(tokens_read_at_once(self.place), partial(self._encode, examples))
 
     def _encode(self, examples: Sequence[Example], tokens: int) -> np.ndarray:
         """So many tokens at a time."""

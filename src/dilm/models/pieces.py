@@ -1,22 +1,30 @@
 """What runs together: texts of like length, so that short ones are not padded to the longest, and not too much.
 
 On a processor few tokens at once are quicker than many: what becomes of them stays in its caches between two layers.
+But with too few, matrices are too small for their kernels, and the more so the quicker these are (measured: speed.md).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import torch
+from dilm.runtime.device import Place
 
-TOKENS = {"cpu": 512}
-"""Padded tokens that run together: with fewer, matrices are too small for their kernels."""
-ELSEWHERE = 8192
+FLOAT32, BFLOAT16, FRUGAL = 512, 1024, 128
+"""Padded tokens that run together on a processor: in either precision, and where memory matters more than time."""
+ELSEWHERE, ELSEWHERE_FRUGAL = 4096, 2048
 
 
-def tokens_at_once(device: torch.device) -> int:
-    """How many run together on a device."""
-    return TOKENS.get(device.type, ELSEWHERE)
+def tokens_at_once(place: Place) -> int:
+    """How many padded tokens run together where a graph is kept of them."""
+    if place.device.type != "cpu":
+        return ELSEWHERE_FRUGAL if place.recompute else ELSEWHERE
+    return FRUGAL if place.recompute else BFLOAT16 if place.bf16 else FLOAT32
+
+
+def tokens_read_at_once(place: Place) -> int:
+    """How many run together where nothing is kept of a layer once the next has read it."""
+    return 2 * tokens_at_once(place)
 
 
 def pieces(lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:

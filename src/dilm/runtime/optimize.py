@@ -17,7 +17,7 @@ from dilm.runtime.processes import ALONE, Crew
 
 Row = TypeVar("Row")
 
-AT_ONCE = {"cpu": 32}
+AT_ONCE = {"cpu": 64}
 """Rows whose graph is kept until it is back-propagated; elsewhere all. On a processor more are no quicker."""
 
 LESS = "Continue the run with a smaller batch (`fit.batch`, `match.synthetic`) or `runtime.recompute=true`."
