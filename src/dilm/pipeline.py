@@ -15,18 +15,18 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from dilm import cleaning
+from dilm import cleaning, journal, quotas, sealed
 from dilm.build import Bench
 from dilm.errors import RunError
 from dilm.models.hub import identity
 from dilm.recipe import Recipe
 from dilm.recipe_fields import counted
 from dilm.recipe_learners import learning
-from dilm.runs import Run
+from dilm.runs import Run, open_to_others
 from dilm.runtime.hashing import key
 from dilm.runtime.memory import begin_peak, give_back, peak_mb
 from dilm.runtime.meter import spent
-from dilm.stages import choosing, embed, evaluate, fit, generate, load, match, pretrain, report, select
+from dilm.stages import choosing, embed, evaluate, fit, generate, load, match, pretrain, records, report, select
 from dilm.stages.generate import asks_untuned
 from dilm.version import VERSION
 
@@ -57,6 +57,8 @@ STAGES = (
 NAMES = tuple(stage.name for stage in STAGES)
 SHARED = ("fit", "match", "generate")
 """Stages in which all processes take part."""
+OUTSIDE = {"evaluate": (records.SCORES, records.EARLIER), "report": (report.PAGE, report.TABLE, report.PRODUCT)}
+"""What stages write in the run folder beside their own folders."""
 
 
 def keys(recipe: Recipe) -> dict[str, str]:
@@ -88,10 +90,12 @@ def run_stage(bench: Bench, name: str, **options: Any) -> dict[str, Any]:
     done = bench.crew.told(lambda: folder.manifest if folder.is_done(wanted[name]) else None)
     if done and not again:
         return done
+    bench.crew.told(lambda: _count_texts(bench.run, name, wanted[name]))
     continued = bench.crew.told(lambda: _begin(bench.run, name, wanted[name], again))
     begin_peak()
     begin = spent()
-    facts = _work(bench, STAGES[NAMES.index(name)], options)
+    with bench.gate.opened(journal.purpose_of(name)):
+        facts = _work(bench, STAGES[NAMES.index(name)], options)
     took = spent() - begin
     give_back()  # to the next stage
     tokens = sum(bench.crew.gathered(took.tokens))
@@ -104,15 +108,21 @@ def run_stage(bench: Bench, name: str, **options: Any) -> dict[str, Any]:
         "processes": bench.crew.size,
     }
     manifest = {"stage": name, "key": wanted[name], "code": VERSION, **cost, **facts}
-    bench.crew.told(lambda: folder.finish(manifest))
-    return manifest
+    return bench.crew.told(lambda: sealed.finish(bench.run, name, manifest, OUTSIDE.get(name, ())))
+
+
+def _count_texts(run: Run, name: str, key: str) -> None:
+    """Before anything is undone or written: whether as many texts may be written."""
+    if name == "generate":
+        classes = len((run.stage("load").manifest or {})["labels"])
+        quotas.charge(run, key, classes * generate.texts_of_each_class(run.recipe))
 
 
 def _begin(run: Run, name: str, key: str, again: bool) -> bool:
     """Make a stage's folder ready, and the later stages undone where it is done again; whether work is continued."""
     for later in NAMES[NAMES.index(name) + 1 :] if again else ():
-        run.stage(later).clear()
-    return run.stage(name).begin(key)
+        sealed.undo(run, later)
+    return sealed.begin(run, name, key)
 
 
 def _work(bench: Bench, stage: Stage, options: dict[str, Any]) -> dict[str, Any]:
@@ -141,7 +151,16 @@ def at_work(run: Run) -> Iterator[Bench]:
     with ExitStack() as held:
         bench = Bench(run)
         bench.crew.told(lambda: held.enter_context(run.locked()))
+        bench.crew.told(lambda: _look_at(run))
         yield bench
+
+
+def _look_at(run: Run) -> None:
+    """Take note of the recipe, and say where more people may enter the folder than it says."""
+    sealed.note_recipe(run)
+    if mode := open_to_others(run):
+        hint = "chmod -R go-rwx, or set runtime.readers=group if that is meant"
+        print(f"Others than {run.recipe.runtime.readers} may enter {run.folder} (mode {mode}): {hint}.", file=sys.stderr)
 
 
 def _idle_before(run: Run, name: str, wanted: Mapping[str, str]) -> list[str]:

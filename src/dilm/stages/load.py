@@ -6,6 +6,7 @@ Where rows are anonymized, it notes what was found and where, and nothing of wha
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 from dilm import cleaning
@@ -19,10 +20,11 @@ FINDINGS = "findings.json"
 
 def run(bench: Bench) -> dict[str, Any]:
     """Facts: rows of each split, classes, fingerprints that later stages and a resumed run check against."""
-    splits = bench.splits
+    splits = bench.splits.all()
     require_fitting(bench.recipe.select.filters, splits.task)
     return {
         "task": splits.task.name,
+        "about": asdict(splits.task),
         "fields": list(splits.task.fields),
         "labels": list(splits.task.labels),
         "max_tokens": splits.task.max_tokens,
