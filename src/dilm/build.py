@@ -129,10 +129,6 @@ class Bench:
 
     @property
     def task(self) -> Task:
-        """As `load` noted it: nobody opens the source only to know what its columns are called."""
-        noted = (self.run.stage("load").manifest or {}).get("about")
-        if noted and "_rows" not in vars(self):
-            return Task(**{name: tuple(value) if isinstance(value, list) else value for name, value in noted.items()})
         return self.splits.task
 
     def folder(self, stage: str) -> Path:

@@ -30,10 +30,13 @@ LIMITED, WRITTEN = "quota", "texts"
 """Acts, the first word of a line's story."""
 
 TOUCHES: Mapping[str, Mapping[str, str]] = {
-    "load": {split: "count the rows and take their fingerprint" for split in ("train", "dev", "test")},
+    "load": dict.fromkeys(("train", "dev", "test"), "count the rows and take their fingerprint"),
     "pretrain": {"train": "make tokenizers, and warm up a scratch learner on unlabelled texts"},
     "embed": {"train": "learn embeddings that teach what these rows teach"},
-    "fit": {"train": "train the generator as a language model of each class", "dev": "stop in time, tell classes apart"},
+    "fit": {
+        "train": "train the generator as a language model of each class",
+        "dev": "stop in time, tell classes apart",
+    },
     "match": {"train": "teachers, learner ages, the encoder's points", "dev": "choose the checkpoint"},
     "generate": {},
     "select": {"train": "coresets, the probe, and rows for our sets where asked", "dev": "choose between sets"},

@@ -159,8 +159,8 @@ def _look_at(run: Run) -> None:
     """Take note of the recipe, and say where more people may enter the folder than it says."""
     sealed.note_recipe(run)
     if mode := open_to_others(run):
-        hint = "chmod -R go-rwx, or set runtime.readers=group if that is meant"
-        print(f"Others than {run.recipe.runtime.readers} may enter {run.folder} (mode {mode}): {hint}.", file=sys.stderr)
+        told = f"Others than its {run.recipe.runtime.readers} may enter {run.folder}: its mode is {mode}."
+        print(told, "Close it with `chmod -R go-rwx`, or say who may with runtime.readers.", file=sys.stderr)
 
 
 def _idle_before(run: Run, name: str, wanted: Mapping[str, str]) -> list[str]:

@@ -27,7 +27,7 @@ class Quota:
 
 
 def read(run: Run) -> Quota:
-    """The last limit that was set, and the texts of every draw so far. Raises AccessError where the journal is damaged."""
+    """The last limit that was set, and the texts of all draws. Raises AccessError where the journal is damaged."""
     found = journal.entries(run)
     if found.faults:
         raise AccessError(
@@ -59,6 +59,6 @@ def charge(run: Run, key: str, texts: int) -> None:
     if now.left is not None and texts > now.left:
         raise AccessError(
             f"This would write {texts} texts, and {now.left} are left of the quota of {now.limit} in {run.folder}.",
-            "Lower per_class, generate.oversample or select.sets, or ask who shares the run to raise it (`dilm quota`).",
+            "Lower per_class, generate.oversample or select.sets, or ask whose run it is to raise it (`dilm quota`).",
         )
     journal.note(run, journal.WRITTEN, key=key, texts=texts)

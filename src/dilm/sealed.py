@@ -21,7 +21,7 @@ OWN = (MANIFEST, FILES)
 
 
 def begin(run: Run, name: str, key: str) -> bool:
-    """Make a stage's folder ready; True when earlier work is continued. Noted first: what was finished is so no more."""
+    """Make a stage's folder ready; True when earlier work is continued. Noted first: it is finished no more."""
     journal.note(run, journal.BEGUN, stage=name, key=key)
     return run.stage(name).begin(key)
 

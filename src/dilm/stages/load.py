@@ -6,7 +6,6 @@ Where rows are anonymized, it notes what was found and where, and nothing of wha
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import Any
 
 from dilm import cleaning
@@ -24,7 +23,6 @@ def run(bench: Bench) -> dict[str, Any]:
     require_fitting(bench.recipe.select.filters, splits.task)
     return {
         "task": splits.task.name,
-        "about": asdict(splits.task),
         "fields": list(splits.task.fields),
         "labels": list(splits.task.labels),
         "max_tokens": splits.task.max_tokens,
