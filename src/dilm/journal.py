@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -84,9 +85,9 @@ def note_read(run: Run, purpose: Purpose, split: str, found: Splits) -> None:
     note(run, READ, who=purpose.who, why=purpose.reads[split], splits={split: _measure(found, split)})
 
 
-def entries(run: Run) -> chain.Reading:
-    """The whole journal, checked; an empty one where nothing was ever noted."""
-    file = run.folder / LOG
+def entries(folder: Path) -> chain.Reading:
+    """The whole journal of a run folder, checked; an empty one where nothing was ever noted."""
+    file = folder / LOG
     return chain.read(file) if file.exists() else chain.Reading((), (), False)
 
 

@@ -28,14 +28,14 @@ class Quota:
 
 def read(run: Run) -> Quota:
     """The last limit that was set, and the texts of all draws. Raises AccessError where the journal is damaged."""
-    found = journal.entries(run)
+    found = journal.entries(run.folder)
     if found.faults:
         raise AccessError(
             f"{run.folder / journal.LOG} is damaged ({found.faults[0]}), so nobody knows how much was written.",
             "See `dilm verify`, and restore the file.",
         )
-    limits = [row["texts"] for row in found.rows if row["act"] == journal.LIMITED]
-    draws = {row["key"]: row["texts"] for row in found.rows if row["act"] == journal.WRITTEN}
+    limits = [row["texts"] for row in found.rows if row.get("act") == journal.LIMITED]
+    draws = {row["key"]: row["texts"] for row in found.rows if row.get("act") == journal.WRITTEN}
     return Quota(limits[-1] if limits else None, sum(draws.values()))
 
 
@@ -53,7 +53,7 @@ def charge(run: Run, key: str, texts: int) -> None:
     Equal keys draw the same texts, so that a draw which is repeated, as after a kill, counts once.
     """
     now = read(run)
-    known = any(row["act"] == journal.WRITTEN and row["key"] == key for row in journal.entries(run).rows)
+    known = any(row.get("act") == journal.WRITTEN and row["key"] == key for row in journal.entries(run.folder).rows)
     if known:
         return
     if now.left is not None and texts > now.left:

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from dilm import journal
+from dilm.privacy.chain import Reading
 from dilm.privacy.sums import file_sum, sums
 from dilm.runs import MANIFEST, RECIPE, Run, manifest_text, private_mode, protect, write_text
 
@@ -21,16 +22,20 @@ OWN = (MANIFEST, FILES)
 
 
 def begin(run: Run, name: str, key: str) -> bool:
-    """Make a stage's folder ready; True when earlier work is continued. Noted first: it is finished no more."""
+    """Make a stage's folder ready; True when earlier work is continued.
+
+    Noted afterwards: a kill in between leaves a stage that is undone, and whose next beginning is noted.
+    """
+    continued = run.stage(name).begin(key)
     journal.note(run, journal.BEGUN, stage=name, key=key)
-    return run.stage(name).begin(key)
+    return continued
 
 
 def undo(run: Run, name: str) -> None:
     """Make a stage undone, where there is anything of it."""
     if run.stage(name).path.exists():
-        journal.note(run, journal.UNDONE, stage=name)
         run.stage(name).clear()
+        journal.note(run, journal.UNDONE, stage=name)
 
 
 def finish(run: Run, name: str, manifest: dict[str, Any], outside: Iterable[str] = ()) -> dict[str, Any]:
@@ -61,13 +66,13 @@ def adopt(run: Run, name: str) -> None:
 def note_recipe(run: Run) -> None:
     """Take note of the recipe, where it is another than the journal knows."""
     now = file_sum(run.folder / RECIPE)
-    if now != noted_recipe(run):
+    if now != noted_recipe(journal.entries(run.folder)):
         journal.note(run, journal.RECIPE_NOTED, recipe=now)
 
 
-def noted_recipe(run: Run) -> str | None:
+def noted_recipe(log: Reading) -> str | None:
     """The hash of the recipe that the journal knows."""
-    told = [row.get("recipe") for row in journal.entries(run).rows if row.get("act") == journal.RECIPE_NOTED]
+    told = [row.get("recipe") for row in log.rows if row.get("act") == journal.RECIPE_NOTED]
     return told[-1] if told else None
 
 
