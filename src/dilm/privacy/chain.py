@@ -53,7 +53,7 @@ def append(file: Path, row: Mapping[str, Any], mode: int = 0o600) -> str:
         previous = last[HASH] if last else BEGIN
         linked = {**row, **({TORN: torn} if torn else {}), PREVIOUS: previous}
         line = {**linked, HASH: link(linked)}
-        handle.write(json.dumps(line, ensure_ascii=True).encode() + b"\n")
+        handle.write(_line(line))
         handle.flush()
         os.fsync(handle.fileno())
     return line[HASH]
@@ -72,7 +72,7 @@ def read(file: Path) -> Reading:
             faults.append(f"line {number} is no entry")
             previous = ""
             continue
-        faults += [f"line {number} {fault}" for fault in _faults(row, previous)]
+        faults += [f"line {number} {fault}" for fault in _faults(row, line, previous)]
         previous = row.get(HASH, "")
         rows.append(row)
     return Reading(tuple(rows), tuple(faults), bool(unfinished))
@@ -88,8 +88,14 @@ def link(row: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical(said).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _faults(row: Mapping[str, Any], previous: str) -> list[str]:
-    found = [] if row.get(HASH) == link(row) else ["was edited: its hash is of another text"]
+def _line(row: Mapping[str, Any]) -> bytes:
+    return json.dumps(row).encode() + b"\n"
+
+
+def _faults(row: Mapping[str, Any], line: bytes, previous: str) -> list[str]:
+    """A line is checked byte by byte, so that nobody hides anything in it beside what it says."""
+    same = row.get(HASH) == link(row) and _line(row) == line + b"\n"
+    found = [] if same else ["was edited: its hash is of another text"]
     if row.get(PREVIOUS) != previous and previous:
         found.append("does not follow the line before it: lines were removed, added or moved")
     return found
