@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from dilm.errors import AccessError
 from dilm.privacy import chain
 from dilm.privacy.gate import Purpose
-from dilm.runs import RECIPE, Run, private_mode
+from dilm.runs import RECIPE, Run, private_mode, protect
 from dilm.types import Splits
 
 LOG, LOCK = "access.jsonl", ".access.lock"
@@ -67,7 +67,9 @@ def note(run: Run, act: str, **said: Any) -> str:
     mode = private_mode(run.folder)
     try:
         with FileLock(run.folder / LOCK, timeout=PATIENCE, mode=mode):
-            return chain.append(run.folder / LOG, row, mode)
+            head = chain.append(run.folder / LOG, row, mode)
+            protect(run.folder / LOG, mode)  # the umask may have taken the group's share
+            return head
     except (OSError, Timeout) as fault:
         raise AccessError(
             f"{run.folder / LOG} cannot be written ({type(fault).__name__}), and nothing is done that is not noted.",
