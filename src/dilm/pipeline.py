@@ -22,7 +22,7 @@ from dilm.models.hub import identity
 from dilm.recipe import Recipe
 from dilm.recipe_fields import counted
 from dilm.recipe_learners import learning
-from dilm.runs import Run, open_to_others
+from dilm.runs import Run, make_cache, open_to_others
 from dilm.runtime.hashing import key
 from dilm.runtime.memory import begin_peak, give_back, peak_mb
 from dilm.runtime.meter import spent
@@ -156,8 +156,9 @@ def at_work(run: Run) -> Iterator[Bench]:
 
 
 def _look_at(run: Run) -> None:
-    """Take note of the recipe, and say where more people may enter the folder than it says."""
+    """Take note of the recipe, and say where more people may enter the folder than it allows."""
     sealed.note_recipe(run)
+    make_cache()
     if mode := open_to_others(run):
         told = f"Others than its {run.recipe.runtime.readers} may enter {run.folder}: its mode is {mode}."
         print(told, "Close it with `chmod -R go-rwx`, or say who may with runtime.readers.", file=sys.stderr)

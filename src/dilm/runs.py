@@ -151,10 +151,15 @@ def protect(path: Path, mode: int) -> None:
                 inner.chmod(now & 0o7000 | wanted)
 
 
+def make_cache() -> None:
+    """The cache, for its owner alone, where there is none yet: what is kept there is made from real rows."""
+    _make_private(cache_folder(), DOORS["owner"])
+
+
 def _make_private(folder: Path, mode: int) -> None:
     """A folder that is there already keeps its mode: who made it may have meant it."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    if not folder.exists():
+    with suppress(FileExistsError):
         folder.mkdir(mode=0o700)
         folder.chmod(mode)  # whatever the umask says
 

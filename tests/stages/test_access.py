@@ -153,6 +153,13 @@ def test_a_run_is_its_owners_alone(finished: Distilled):
 
 
 @POSIX
+def test_a_cache_that_a_run_makes_is_its_owners_alone(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("DILM_CACHE", str(tmp_path / "deep" / "cache"))
+    api.load(source, out=tmp_path / "run", settings=SETTINGS, **START)
+    assert (tmp_path / "deep" / "cache").stat().st_mode & 0o777 == 0o700
+
+
+@POSIX
 def test_a_run_may_be_the_groups_where_the_recipe_says_so(source: Path, tmp_path: Path):
     settings = SETTINGS | {"runtime.readers": "group"}
     recipe = api.recipe_for(source, settings=settings, **START)
