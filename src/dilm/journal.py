@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import fields
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,10 @@ RECIPE_NOTED = "recipe"
 LIMITED, WRITTEN = "quota", "texts"
 """Acts, the first word of a line's story."""
 
+SPLITS = tuple(split.name for split in fields(Splits))
+
 TOUCHES: Mapping[str, Mapping[str, str]] = {
-    "load": dict.fromkeys(("train", "dev", "test"), "count the rows and take their fingerprint"),
+    "load": dict.fromkeys(SPLITS, "count the rows and take their fingerprint"),
     "pretrain": {"train": "make tokenizers, and warm up a scratch learner on unlabelled texts"},
     "embed": {"train": "learn embeddings that teach what these rows teach"},
     "fit": {
@@ -48,8 +51,8 @@ TOUCHES: Mapping[str, Mapping[str, str]] = {
 
 FINDINGS = Purpose("findings", {})
 """What a finished run found: its columns and class names, no row."""
-FORETELLING = Purpose("plan", dict.fromkeys(("train", "dev", "test"), "count rows and words, to foretell costs"))
-OWN_CODE = Purpose("own code", dict.fromkeys(("train", "dev", "test"), "handed to who called dilm from Python"))
+FORETELLING = Purpose("plan", dict.fromkeys(SPLITS, "count rows and words, to foretell costs"))
+OWN_CODE = Purpose("own code", dict.fromkeys(SPLITS, "handed to who called dilm from Python"))
 
 
 def purpose_of(stage: str) -> Purpose:
@@ -79,7 +82,7 @@ def note(run: Run, act: str, **said: Any) -> str:
 
 def note_opened(run: Run, purpose: Purpose, found: Splits) -> None:
     """The source was read: all rows are in this process now, and none was handed out."""
-    note(run, OPENED, who=purpose.who, splits={name: _measure(found, name) for name in ("train", "dev", "test")})
+    note(run, OPENED, who=purpose.who, splits={name: _measure(found, name) for name in SPLITS})
 
 
 def note_read(run: Run, purpose: Purpose, split: str, found: Splits) -> None:

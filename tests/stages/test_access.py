@@ -146,6 +146,13 @@ def test_times_and_users_change_no_result(finished: Distilled, copied: Path, mon
     assert rows_of(copied, journal.LOG)[-1]["user"] == "somebody else"
 
 
+def test_where_the_journal_cannot_be_written_nothing_is_read(copied: Path):
+    (copied / journal.LOG).unlink()
+    (copied / journal.LOG).mkdir()
+    with pytest.raises(AccessError, match="nothing is done that is not noted"):
+        _ = Bench(api.existing_run(copied), journal.OWN_CODE).splits.test
+
+
 @POSIX
 def test_a_run_is_its_owners_alone(finished: Distilled):
     for path in (finished.run, *finished.run.rglob("*")):

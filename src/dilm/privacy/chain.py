@@ -48,7 +48,8 @@ def append(file: Path, row: Mapping[str, Any], mode: int = 0o600) -> str:
 
     Only one process at a time may append: the caller holds the lock. Raises RunError where the last line is damaged.
     """
-    with os.fdopen(os.open(file, os.O_RDWR | os.O_CREAT, mode), "r+b") as handle:
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
+    with os.fdopen(os.open(file, flags, mode), "r+b") as handle:
         last, torn = _last_line(handle, file)
         previous = last[HASH] if last else BEGIN
         linked = {**row, **({TORN: torn} if torn else {}), PREVIOUS: previous}
