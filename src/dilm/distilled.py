@@ -152,7 +152,9 @@ def changes(folder: Path) -> tuple[dict[str, str], list[Fault]]:
         found = [file.relative_to(folder).as_posix() for file in below(folder)]
         return noted, compare(folder, noted, [name for name in found if name != SUMS])
     except (ValueError, KeyError, TypeError, AttributeError) as fault:
-        raise DataError(f"{folder / SUMS} is no manifest.", "Restore it, or save the set anew.") from fault
+        raise DataError(
+            f"{folder / SUMS} is no manifest of a distilled set.", "Name the run itself, or save the set anew."
+        ) from fault
 
 
 def _tuples(values: dict[str, Any]) -> dict[str, Any]:

@@ -13,11 +13,11 @@ import pyrage
 import pytest
 from tiny_runs import SETTINGS, rows_of
 
-from dilm import api, journal, pipeline
+from dilm import api, journal, pipeline, sealed
 from dilm.distilled import Distilled
 from dilm.errors import AccessError, RunError
 from dilm.privacy import chain
-from dilm.runs import RECIPE
+from dilm.runs import RECIPE, StageFolder
 
 SAMPLE = 12
 """Files of a run that are tampered with, one at a time."""
@@ -176,6 +176,38 @@ def test_what_a_kill_left_is_no_tampering(copied: Path):
     after = api.verify(copied)
     assert after["faults"] == [] and len(after["notes"]) == 1
     assert [row["torn_before"] for row in rows_of(copied, "access.jsonl") if "torn_before" in row] == [15]
+
+
+class Killed(BaseException):
+    """As SIGKILL: nothing catches it, nothing is tidied up."""
+
+
+@pytest.mark.parametrize(
+    "at", ["files.json", "the journal's last line", "manifest.json", "the next beginning", "clearing"]
+)
+def test_a_kill_at_any_point_of_finishing_and_beginning_is_healed_by_going_on(
+    copied: Path, at: str, monkeypatch: pytest.MonkeyPatch
+):
+    def killed(*_: object, **__: object) -> None:
+        raise Killed
+
+    run = api.change_settings(api.existing_run(copied), {"select.method": "random"})
+    note = journal.note
+    with monkeypatch.context() as patch:
+        if at == "files.json":
+            patch.setattr(sealed, "write_text", killed)
+        elif at == "manifest.json":
+            patch.setattr(StageFolder, "finish", killed)
+        elif at == "clearing":
+            patch.setattr(StageFolder, "begin", lambda folder, key: folder.clear() or killed())
+        else:
+            act = journal.FINISHED if at == "the journal's last line" else journal.BEGUN
+            patch.setattr(journal, "note", lambda of, what, **said: killed() if what == act else note(of, what, **said))
+        with pytest.raises(Killed):
+            api.run_stage(run, "select")
+    assert set(faults(copied)) <= {"select/manifest.json"}  # at most, it is missing
+    api.distill_run(api.existing_run(copied))
+    assert api.verify(copied)["faults"] == [] == api.verify(copied)["notes"]
 
 
 def test_runs_from_before_hashes_say_so(copied: Path, tmp_path: Path):
