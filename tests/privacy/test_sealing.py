@@ -65,7 +65,7 @@ def test_a_key_with_a_passphrase_is_told(tmp_path: Path):
     file = tmp_path / "id"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "secret", "-f", str(file)], check=True)
     sealed = seal(b"rows", recipients([str(file) + ".pub"]))
-    with pytest.raises(AccessError):
+    with pytest.raises(AccessError, match="without a passphrase"):
         unseal(sealed, file.read_bytes())
 
 

@@ -57,7 +57,7 @@ class Gate:
             covered = ", ".join(purpose.reads) or "none"
             raise AccessError(
                 f"{purpose.who!r} asks for {split} rows, but declared to read: {covered}.",
-                "Declare what they are for in `TOUCHES` of dilm/journal.py, or do without them.",
+                "Say what they are for (a stage: in `TOUCHES` of dilm/journal.py), or do without them.",
             )
         if split not in self._noted:
             self._note(purpose, split)
