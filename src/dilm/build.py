@@ -77,7 +77,7 @@ class Bench:
         self.run = run
         self.recipe = run.recipe
         self.crew = processes.crew()
-        self.gate = Gate(self._note_read, purpose)
+        self.gate = Gate(lambda of, split: journal.note_read(run, of, split, self._rows[0]), purpose)
 
     @cached_property
     def place(self) -> Place:
@@ -90,11 +90,6 @@ class Bench:
         """The data, read again from its source, and anonymized where that is asked for. Raises AccessError for a split
         that the purpose at hand does not cover."""
         return Guarded(self.gate, lambda: self._rows[0])
-
-    def _note_read(self, purpose: Purpose, split: str) -> None:
-        found = self._rows[0]
-        if not self.crew.rank:
-            journal.note_read(self.run, purpose, split, found)
 
     @property
     def survey(self) -> Survey | None:
@@ -123,8 +118,7 @@ class Bench:
                 f"The data in {self.recipe.data.source} changed since this run was begun.",
                 "Restore it, or begin a new run with another `--out`.",
             )
-        if not self.crew.rank:
-            journal.note_opened(self.run, purpose, found)
+        journal.note_opened(self.run, purpose, found)
         return found, survey
 
     @property

@@ -19,6 +19,7 @@ from dilm.errors import AccessError
 from dilm.privacy import chain
 from dilm.privacy.gate import Purpose
 from dilm.runs import RECIPE, Run, private_mode, protect
+from dilm.runtime.processes import crew
 from dilm.types import Splits
 
 LOG, LOCK = "access.jsonl", ".access.lock"
@@ -62,17 +63,16 @@ def purpose_of(stage: str) -> Purpose:
     return Purpose(stage, TOUCHES[stage])
 
 
-def note(run: Run, act: str, **said: Any) -> str:
-    """Write a line; returns its hash. Nothing is written where there is no run folder (yet)."""
-    if not (run.folder / RECIPE).exists():
-        return chain.BEGIN
+def note(run: Run, act: str, **said: Any) -> None:
+    """Write a line, of several processes the first alone. Nothing is written where there is no run folder (yet)."""
+    if crew().rank or not (run.folder / RECIPE).exists():
+        return
     row = {"time": datetime.now(timezone.utc).isoformat(timespec="seconds"), "user": user(), "act": act, **said}
     mode = private_mode(run.folder)
     try:
         with FileLock(run.folder / LOCK, timeout=PATIENCE, mode=mode):
-            head = chain.append(run.folder / LOG, row, mode)
+            chain.append(run.folder / LOG, row, mode)
             protect(run.folder / LOG, mode)  # the umask may have taken the group's share
-            return head
     except (OSError, Timeout) as fault:
         raise AccessError(
             f"{run.folder / LOG} cannot be written ({type(fault).__name__}), and nothing is done that is not noted.",

@@ -263,8 +263,7 @@ class Runtime:
     engine: str = "processes"
     """Where trials run: in processes of this machine, or on a `ray` cluster (extra `ray`)."""
     readers: str = "owner"
-    """Who may read the run folder: its `owner` alone, or the owner's `group`. For folders that dilm makes, on POSIX
-    systems; of one that is there already, it says so where more people may enter."""
+    """Who may enter a run folder that dilm makes, on POSIX systems: its `owner` alone, or the owner's `group`."""
     cluster: str = ""
     """ray: address of a running cluster, `auto` for the one of this machine; empty: this machine alone."""
 
