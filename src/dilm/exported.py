@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dilm import pipeline, runs
+from dilm import runs
 from dilm.distilled import ABOUT, CARD, DATA, SUMS, changes
 from dilm.errors import AccessError, RunError
 from dilm.privacy import parcel, sealing
 from dilm.privacy.sums import file_sum
 from dilm.runs import RECIPE
-from dilm.stages.report import PRODUCT
 
 PARTS = (DATA, ABOUT, CARD, SUMS)
 """All that is exported, and nothing else of the folder."""
@@ -77,6 +76,9 @@ def _product(folder: Path) -> Path:
     """The folder of the distilled set, which is whole and untouched."""
     found = folder
     if (folder / RECIPE).exists():
+        from dilm import pipeline  # which opens libraries that nothing else here needs
+        from dilm.stages.report import PRODUCT
+
         run, found = runs.existing(folder), folder / PRODUCT
         if pipeline.states(run)["report"] != "done":
             raise RunError(f"The run in {folder} has no finished product.", f"Run `dilm report {folder}` first.")

@@ -26,7 +26,7 @@ from dilm.runs import Run, make_cache, open_to_others
 from dilm.runtime.hashing import key
 from dilm.runtime.memory import begin_peak, give_back, peak_mb
 from dilm.runtime.meter import spent
-from dilm.stages import choosing, embed, evaluate, fit, generate, load, match, pretrain, records, report, select
+from dilm.stages import choosing, embed, evaluate, fit, generate, load, match, pretrain, report, select
 from dilm.stages.generate import asks_untuned
 from dilm.version import VERSION
 
@@ -57,8 +57,6 @@ STAGES = (
 NAMES = tuple(stage.name for stage in STAGES)
 SHARED = ("fit", "match", "generate")
 """Stages in which all processes take part."""
-OUTSIDE = {"evaluate": (records.SCORES, records.EARLIER), "report": (report.PAGE, report.TABLE, report.PRODUCT)}
-"""What stages write in the run folder beside their own folders."""
 
 
 def keys(recipe: Recipe) -> dict[str, str]:
@@ -108,7 +106,7 @@ def run_stage(bench: Bench, name: str, **options: Any) -> dict[str, Any]:
         "processes": bench.crew.size,
     }
     manifest = {"stage": name, "key": wanted[name], "code": VERSION, **cost, **facts}
-    return bench.crew.told(lambda: sealed.finish(bench.run, name, manifest, OUTSIDE.get(name, ())))
+    return bench.crew.told(lambda: sealed.finish(bench.run, name, manifest))
 
 
 def _count_texts(run: Run, name: str, key: str) -> None:

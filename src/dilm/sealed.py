@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from dilm import journal
 from dilm.privacy.chain import Reading
-from dilm.privacy.sums import file_sum, sums
+from dilm.privacy.sums import below, file_sum, sums
 from dilm.runs import MANIFEST, RECIPE, Run, manifest_text, private_mode, protect, write_text
 
 FILES = "files.json"
 OWN = (MANIFEST, FILES)
 """What stands in a stage folder beside what the stage wrote."""
+OUTSIDE = {
+    "evaluate": ("scores.jsonl", "earlier-scores.jsonl"),
+    "report": ("report.html", "results.md", "distilled"),
+}
+"""What stages write in the run folder beside their own folders."""
 
 
 def begin(run: Run, name: str, key: str) -> bool:
@@ -38,15 +43,15 @@ def undo(run: Run, name: str) -> None:
         journal.note(run, journal.UNDONE, stage=name)
 
 
-def finish(run: Run, name: str, manifest: dict[str, Any], outside: Iterable[str] = ()) -> dict[str, Any]:
-    """Declare a stage complete; returns its manifest. `outside` are its products elsewhere in the run folder.
+def finish(run: Run, name: str, manifest: dict[str, Any]) -> dict[str, Any]:
+    """Declare a stage complete; returns its manifest.
 
     The journal comes before the manifest, which comes last: a kill between them leaves a stage that is done again.
     """
-    written, mode = [name, *outside], private_mode(run.folder)
-    text = json.dumps(products(run, name, outside), indent=1)
+    mode = private_mode(run.folder)
+    text = json.dumps(sums(run.folder, products(run.folder, name)), indent=1)
     write_text(run.stage(name).path / FILES, text)
-    for path in (run.folder / each for each in written):
+    for path in (run.folder / place for place in places(name)):
         if path.exists():
             protect(path, mode)
     whole = manifest | {"files": digest(text)}
@@ -76,10 +81,16 @@ def noted_recipe(log: Reading) -> str | None:
     return told[-1] if told else None
 
 
-def products(run: Run, name: str, outside: Iterable[str]) -> dict[str, str]:
-    """Path in the run folder to hash of everything that a stage wrote but its manifest."""
+def places(name: str) -> tuple[str, ...]:
+    """Where in the run folder a stage writes."""
+    return (name, *OUTSIDE.get(name, ()))
+
+
+def products(folder: Path, name: str) -> list[str]:
+    """Paths in the run folder of everything that a stage has there, but what stands there for this module's sake."""
     own = {f"{name}/{file}" for file in OWN}
-    return {path: made for path, made in sums(run.folder, [name, *outside]).items() if path not in own}
+    found = (file.relative_to(folder).as_posix() for place in places(name) for file in below(folder / place))
+    return sorted(path for path in found if path not in own)
 
 
 def digest(text: str) -> str:

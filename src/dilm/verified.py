@@ -8,7 +8,7 @@ noted elsewhere, tells that.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,12 @@ from typing import Any
 from dilm import journal, sealed
 from dilm.distilled import SUMS, changes
 from dilm.errors import RunError
-from dilm.pipeline import NAMES, OUTSIDE
 from dilm.privacy.chain import Reading
-from dilm.privacy.sums import Fault, below, compare
+from dilm.privacy.sums import Fault, compare
 from dilm.runs import LOCK, MANIFEST, RECIPE
 
 OWN = (RECIPE, journal.LOG, journal.LOCK, LOCK)
-EXPECTED = {*OWN, *NAMES, *(name for several in OUTSIDE.values() for name in several)}
+EXPECTED = {*OWN, *(place for name in journal.TOUCHES for place in sealed.places(name))}
 """What may stand in a run folder."""
 LEFT_BY_A_KILL = ".part"
 """How the names of files end that were not finished."""
@@ -70,7 +69,7 @@ def _run(folder: Path, head: str) -> Verdict:
     verdict.faults += [Fault(journal.LOG, fault) for fault in log.faults]
     _compare_head(log, head, verdict)
     _compare_recipe(folder, log, verdict)
-    for name in NAMES:
+    for name in journal.TOUCHES:
         told = [row for row in log.rows if row.get("stage") == name and row.get("act") in STATES]
         _stage(folder, name, told[-1] if told else {}, verdict)
     for path in sorted(folder.iterdir()):
@@ -130,16 +129,7 @@ def _files(folder: Path, name: str, verdict: Verdict) -> None:
     verdict.compared({path: wanted}, found)
     if not found:
         noted = _object(folder / path)
-        verdict.compared(noted, compare(folder, noted, _present(folder, name)))
-
-
-def _present(folder: Path, name: str) -> Iterator[str]:
-    """Paths of everything that a stage has in the run folder, but what `sealed` put there."""
-    own = {f"{name}/{file}" for file in sealed.OWN}
-    for place in (name, *OUTSIDE.get(name, ())):
-        for file in below(folder / place):
-            if (path := file.relative_to(folder).as_posix()) not in own:
-                yield path
+        verdict.compared(noted, compare(folder, noted, sealed.products(folder, name)))
 
 
 def _object(file: Path) -> dict[str, Any]:

@@ -17,7 +17,9 @@ from dilm import api, journal, pipeline, sealed
 from dilm.distilled import Distilled
 from dilm.errors import AccessError, RunError
 from dilm.privacy import chain
+from dilm.privacy.sums import sums
 from dilm.runs import RECIPE, StageFolder
+from dilm.stages import records, report
 
 SAMPLE = 12
 """Files of a run that are tampered with, one at a time."""
@@ -63,6 +65,11 @@ def test_whatever_is_done_to_any_file_is_told_of_that_file(copied: Path, harm: s
     assert faults(copied) == {}
 
 
+def test_what_stages_write_beside_their_folders_is_known():
+    written = {"evaluate": (records.SCORES, records.EARLIER), "report": (report.PAGE, report.TABLE, report.PRODUCT)}
+    assert written == sealed.OUTSIDE
+
+
 def test_a_file_that_gave_way_to_a_link_is_told(copied: Path, tmp_path: Path):
     shutil.move(copied / "results.md", tmp_path / "results.md")
     (copied / "results.md").symlink_to(tmp_path / "results.md")
@@ -99,13 +106,11 @@ def test_a_changed_journal_is_told(copied: Path, change):
 
 def test_a_manifest_that_fits_its_changed_files_does_not_fit_the_journal(copied: Path):
     """As by somebody who knows how it is done, up to the journal."""
-    from dilm.sealed import digest, products
-
     text = (copied / "select" / "dilm-0.jsonl").read_text("utf-8")
     (copied / "select" / "dilm-0.jsonl").write_text(text.upper(), encoding="utf-8")
-    files = json.dumps(products(api.existing_run(copied), "select", ()), indent=1)
+    files = json.dumps(sums(copied, sealed.products(copied, "select")), indent=1)
     (copied / "select" / "files.json").write_text(files, encoding="utf-8")
-    manifest = json.loads((copied / "select" / "manifest.json").read_text("utf-8")) | {"files": digest(files)}
+    manifest = json.loads((copied / "select" / "manifest.json").read_text("utf-8")) | {"files": sealed.digest(files)}
     (copied / "select" / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
     assert faults(copied) == {"select/manifest.json": "changed"}
 
