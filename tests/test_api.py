@@ -14,7 +14,7 @@ import pytest
 
 from dilm import api
 from dilm.distilled import Distilled, demonstration
-from dilm.errors import DataError, RecipeError
+from dilm.errors import AccessError, DataError, RecipeError
 from dilm.types import Dataset, Example, Provenance, Task
 
 PAIRS = Task("pairs", ("first", "second"), ("no", "yes"))
@@ -109,7 +109,12 @@ class Hub(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.calls.append((self.path, self.headers.get("Authorization")))
-        self.answer({"id": "me/small", "sha": "0" * 40, "siblings": []})
+        self.answer({"id": "me/small", "sha": "0" * 40, "siblings": [], "private": self.server.private})
+
+    def do_PUT(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.settings.append((self.path, body, len(self.server.commits)))
+        self.answer({})
 
     def answer(self, content: dict) -> None:
         told = json.dumps(content).encode()
@@ -129,6 +134,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadingHTTPServer]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     server.address, server.calls, server.commits = f"http://127.0.0.1:{server.server_port}", [], []
+    server.private, server.settings = True, []
     monkeypatch.setattr(constants, "ENDPOINT", server.address)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
@@ -143,7 +149,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadingHTTPServer]:
 
 def test_rows_provenance_and_card_arrive_on_the_hub(hub: ThreadingHTTPServer, tmp_path: Path):
     made = distilled()
-    address = made.push_to_hub("me/small", private=True, token="hf_secret")
+    address = made.push_to_hub("me/small", token="hf_secret")
     assert address == f"{hub.address}/datasets/me/small"
     assert hub.created.items() >= {"name": "small", "type": "dataset", "visibility": "private"}.items()
     about = [token for path, token in hub.calls if "/datasets/" in path or "/repos/" in path]  # it may ask other things
@@ -153,7 +159,24 @@ def test_rows_provenance_and_card_arrive_on_the_hub(hub: ThreadingHTTPServer, tm
     sent = {file["value"]["path"]: base64.b64decode(file["value"]["content"]) for file in files}
     folder = made.save(tmp_path)
     assert sent == {file.name: file.read_bytes() for file in folder.iterdir()}
-    assert set(sent) == {"distilled.jsonl", "provenance.json", "README.md"}
+    assert set(sent) == {"distilled.jsonl", "provenance.json", "README.md", "manifest.json"}
+    assert hub.settings == []
+
+
+@pytest.mark.parametrize("gated", ["auto", "manual"])
+def test_a_gate_stands_before_anything_arrives(hub: ThreadingHTTPServer, gated):
+    hub.private = False
+    distilled().push_to_hub("me/small", private=False, token="hf_secret", gated=gated)
+    assert hub.created.items() >= {"visibility": "public"}.items()
+    assert hub.settings == [("/api/datasets/me/small/settings", {"gated": gated}, 0)]  # no commit was there yet
+    assert len(hub.commits) == 1
+
+
+def test_nothing_is_uploaded_to_a_repository_that_is_public_already(hub: ThreadingHTTPServer):
+    hub.private = False
+    with pytest.raises(AccessError, match="public"):
+        distilled().push_to_hub("me/small", token="hf_secret", gated="manual")
+    assert hub.commits == [] and hub.settings == []
 
 
 def test_settings_that_do_not_exist_are_told():

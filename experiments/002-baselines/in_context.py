@@ -22,6 +22,7 @@ from dilm.data.own_sets import read_sets
 from dilm.evaluation.in_context import CONTENT_FREE, PromptTrial, run_prompt_trial
 from dilm.evaluation.prompts import BETWEEN, demonstration
 from dilm.evaluation.statistics import paired, summarise
+from dilm.journal import OWN_CODE
 from dilm.models.causal import open_causal_model
 from dilm.models.endpoint import Endpoint, EndpointScorer
 from dilm.models.hub import open_tokenizer
@@ -58,7 +59,7 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="a finished run of run.py")
     folder = parser.parse_args().run
     torch.set_num_threads(1)
-    bench = Bench(api.existing_run(folder))
+    bench = Bench(api.existing_run(folder), OWN_CODE)
     asked = bench.splits.test.sample(QUERIES, python_stream(0, "queries"))
     sets = {name: rows for name, rows in (synthetic_sets(bench) | real_sets(bench)).items() if name in METHODS}
     if (published := _published(bench)) is not None:

@@ -21,6 +21,7 @@ from dilm import api, leaderboard, pipeline, runs
 from dilm.build import Bench, trial_schedule
 from dilm.evaluation.statistics import paired, summarise
 from dilm.evaluation.trials import Trial, arms, once_each
+from dilm.journal import OWN_CODE
 from dilm.runs import Run
 from dilm.runtime.seeding import numpy_stream
 from dilm.stages.choosing import raced_on
@@ -135,7 +136,7 @@ def begun(folder: Path, task: str, settings: dict[str, Any], earlier: Iterable[R
 
 def dev_scores(run: Run, name: str) -> list[Score]:
     """Its sets, ours and the same choice of real rows, with every learner, on dev rows that no race looked at."""
-    bench = Bench(run)
+    bench = Bench(run, OWN_CODE)
     raced = set(raced_on(bench))
     unseen = Dataset(bench.task, [row for row in bench.splits.dev if row not in raced])
     method = run.recipe.select.method

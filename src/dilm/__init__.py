@@ -21,12 +21,16 @@ if TYPE_CHECKING:
         distill,
         embed,
         evaluate,
+        export,
         fit,
         generate,
         load,
         match,
+        open_export,
+        quota,
         report,
         select,
+        verify,
     )
     from dilm.distilled import Distilled
     from dilm.types import Dataset, Example, Task
@@ -36,6 +40,7 @@ __version__ = VERSION
 _HOMES = {
     **dict.fromkeys(("distill", "load", "embed", "fit", "match", "generate"), "dilm.api"),
     **dict.fromkeys(("select", "evaluate", "report", "compare", "benchmark", "anonymize"), "dilm.api"),
+    **dict.fromkeys(("verify", "export", "open_export", "quota"), "dilm.api"),
     "Distilled": "dilm.distilled",
     **dict.fromkeys(("Task", "Example", "Dataset"), "dilm.types"),
 }
@@ -53,6 +58,10 @@ __all__ = [  # in the order of the road
     "compare",
     "benchmark",
     "anonymize",
+    "verify",
+    "export",
+    "open_export",
+    "quota",
     "Distilled",
     "Task",
     "Example",

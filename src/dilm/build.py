@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dilm import cleaning
+from dilm import cleaning, journal
 from dilm.coresets.el2n import EL2N
 from dilm.coresets.facility_location import FacilityLocation
 from dilm.coresets.farthest_first import FarthestFirst
@@ -33,6 +33,7 @@ from dilm.models.hub import identity
 from dilm.models.sampling import Sampling
 from dilm.models.snapshots import Snapshots
 from dilm.numerics.probe import Probe, fit_probe
+from dilm.privacy.gate import Gate, Guarded, Purpose
 from dilm.privacy.pii import Panel
 from dilm.privacy.survey import Survey
 from dilm.protocols import Selector
@@ -67,12 +68,16 @@ JUDGES = 3
 
 
 class Bench:
-    """The workbench of one run: its data and models, made once and shared by the stages."""
+    """The workbench of one run: its data and models, made once and shared by the stages.
 
-    def __init__(self, run: Run) -> None:
+    Rows are read for a purpose: that of the stage at work, or `purpose` where the bench stands outside of any.
+    """
+
+    def __init__(self, run: Run, purpose: Purpose | None = None) -> None:
         self.run = run
         self.recipe = run.recipe
         self.crew = processes.crew()
+        self.gate = Gate(lambda of, split: journal.note_read(run, of, split, self._rows[0]), purpose)
 
     @cached_property
     def place(self) -> Place:
@@ -81,9 +86,10 @@ class Bench:
         return choose(device, runtime.precision, runtime.threads, runtime.recompute)
 
     @property
-    def splits(self) -> Splits:
-        """The data, read again from its source, and anonymized where that is asked for."""
-        return self._rows[0]
+    def splits(self) -> Guarded:
+        """The data, read again from its source, and anonymized where that is asked for. Raises AccessError for a split
+        that the purpose at hand does not cover."""
+        return Guarded(self.gate, lambda: self._rows[0])
 
     @property
     def survey(self) -> Survey | None:
@@ -98,6 +104,7 @@ class Bench:
     @cached_property
     def _rows(self) -> tuple[Splits, Survey | None]:
         """What was read must still be what the run was begun with."""
+        purpose = self.gate.purpose()
         manifest = self.run.stage("load").manifest
         mark = ((manifest or {}).get("anonymized") or {}).get("salt")
         if mark and mark != cleaning.salt_mark(cleaning.salt(self.recipe)):
@@ -111,6 +118,7 @@ class Bench:
                 f"The data in {self.recipe.data.source} changed since this run was begun.",
                 "Restore it, or begin a new run with another `--out`.",
             )
+        journal.note_opened(self.run, purpose, found)
         return found, survey
 
     @property
@@ -148,7 +156,7 @@ class Bench:
         """What measures distances between texts."""
         name = self.recipe.models.encoder or self.recipe.models.learner
         folder = self.model_folder(name, "learner")
-        return open_encoder(folder, self.task, self.place, fingerprints(self.splits).values())
+        return open_encoder(folder, self.task, self.place, fingerprints(self._rows[0]).values())
 
     def selector(self, method: str, generator: CausalGenerator | None = None) -> Selector:
         """A coreset method by name; `likeliest` needs the generator that ranks."""

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dilm import journal
 from dilm.build import Bench
 from dilm.data import jsonl
 from dilm.errors import RunError
@@ -32,7 +33,7 @@ def _entrant(name: str, run: Run) -> Entrant:
             f"The run in {run.folder} was not evaluated, or changed since, so there is nothing to compare.",
             f"Run `dilm select {run.folder}` and `dilm evaluate {run.folder}` first.",
         )
-    return Entrant.of(name, findings(Bench(run)), data_key(run))
+    return Entrant.of(name, findings(Bench(run, journal.FINDINGS)), data_key(run))
 
 
 def from_scores(runs: Sequence[Run]) -> tuple[Field, ...]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from dilm import journal
 from dilm.build import Bench, is_scratch
 from dilm.coresets.raced import trainings
 from dilm.models.hub import open_config
@@ -96,7 +97,7 @@ class Shapes:
 
 def estimate(recipe: Recipe, run: Run) -> dict[str, Cost]:
     """Stage name to cost. Reads the data, to know how many rows and how long; opens no model."""
-    bench = Bench(run)
+    bench = Bench(run, journal.FORETELLING)
     count = _Count(recipe, bench, _shapes(recipe))
     stages, held = count.stages(), count.held()
     rate, now = _measured_rate(bench) * REACHED, peak_mb()  # with the data, and without any model

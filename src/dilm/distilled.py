@@ -5,18 +5,22 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from dilm.data.jsonl import read_dataset, write_dataset
-from dilm.errors import DataError
+from dilm.errors import AccessError, DataError
 from dilm.evaluation.prompts import BETWEEN, demonstration, query
+from dilm.privacy.sums import Fault, below, compare, sums
 from dilm.types import Dataset, Provenance, Task
+from dilm.version import VERSION
 
 if TYPE_CHECKING:
     import datasets
     import pandas
 
 DATA, ABOUT, CARD = "distilled.jsonl", "provenance.json", "README.md"
+SUMS = "manifest.json"
+"""The other files, with their hashes."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,8 @@ class Distilled:
         about = {"task": asdict(self.task), "per_class": self.per_class, "provenance": asdict(self.provenance)}
         (folder / ABOUT).write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
         (folder / CARD).write_text(self.card, encoding="utf-8")
+        noted = {"code": VERSION, "files": sums(folder, (DATA, ABOUT, CARD))}
+        (folder / SUMS).write_text(json.dumps(noted, indent=1), encoding="utf-8")
         return folder
 
     @classmethod
@@ -89,14 +95,31 @@ class Distilled:
             read_dataset(folder / DATA, task), about["per_class"], Provenance(**_tuples(about["provenance"])), card
         )
 
-    def push_to_hub(self, repository: str, private: bool = False, token: str | None = None) -> str:
-        """Upload rows, provenance and card to a dataset repository of the Hub; returns its address."""
+    def push_to_hub(
+        self,
+        repository: str,
+        private: bool = True,
+        token: str | None = None,
+        gated: Literal["auto", "manual"] | None = None,
+    ) -> str:
+        """Upload rows, provenance, card and manifest to a dataset repository of the Hub; returns its address.
+
+        A new repository is private unless `private=False`; one that is public already is then refused. `gated`: readers
+        ask first, and are let in at once (`auto`) or by you (`manual`); it is set before anything is uploaded.
+        """
         import tempfile
 
         from huggingface_hub import HfApi
 
         hub = HfApi(token=token)
         hub.create_repo(repository, repo_type="dataset", private=private, exist_ok=True)
+        if private and not hub.dataset_info(repository).private:
+            raise AccessError(
+                f"{repository} is public, and the set was to be uploaded privately.",
+                "Pass `private=False` to publish it, make the repository private on the Hub, or name another.",
+            )
+        if gated is not None:
+            hub.update_repo_settings(repository, repo_type="dataset", gated=gated)
         with tempfile.TemporaryDirectory() as folder:
             self.save(folder)
             hub.upload_folder(
@@ -119,6 +142,19 @@ class Distilled:
         shown = [demonstration(self.task, example) for example in turns]
         asked = [query(self.task, texts)] if texts else []
         return BETWEEN.join([*shown, *asked])
+
+
+def changes(folder: Path) -> tuple[dict[str, str], list[Fault]]:
+    """What a folder's manifest noted (path to hash), and which files are not as it says. Raises DataError where the
+    manifest cannot be read."""
+    try:
+        noted = json.loads((folder / SUMS).read_text("utf-8"))["files"]
+        found = [file.relative_to(folder).as_posix() for file in below(folder)]
+        return noted, compare(folder, noted, [name for name in found if name != SUMS])
+    except (ValueError, KeyError, TypeError, AttributeError) as fault:
+        raise DataError(
+            f"{folder / SUMS} is no manifest of a distilled set.", "Name the run itself, or save the set anew."
+        ) from fault
 
 
 def _tuples(values: dict[str, Any]) -> dict[str, Any]:

@@ -34,6 +34,10 @@ class RunError(DilmError):
     """A run folder is missing, incomplete, or belongs to another recipe."""
 
 
+class AccessError(DilmError):
+    """Rows, texts or a sealed file were asked for that the asker may not have."""
+
+
 class ModelError(DilmError):
     """A model cannot be found, read or used in the role that it was given."""
 

@@ -18,7 +18,7 @@ import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked
 
-from dilm import pipeline, runs
+from dilm import pipeline, runs, sealed
 from dilm.compared import compared, from_scores
 from dilm.errors import RecipeError, RunError, did_you_mean
 from dilm.recipe import Recipe
@@ -99,11 +99,12 @@ def share(source: Run, target: Run) -> list[str]:
     for name in pipeline.NAMES:
         missing = not target.stage(name).is_done(ours[name]) and not target.stage(name).is_begun(ours[name])
         if missing and ours[name] == theirs[name] and source.stage(name).is_done(theirs[name]):
-            target.stage(name).clear()
+            sealed.undo(target, name)
             unfinished = target.folder / f".{name}"
             shutil.rmtree(unfinished, ignore_errors=True)
             shutil.copytree(source.stage(name).path, unfinished)
             unfinished.rename(target.stage(name).path)
+            sealed.adopt(target, name)
             copied.append(name)
     return copied
 

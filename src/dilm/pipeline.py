@@ -15,14 +15,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from dilm import cleaning
+from dilm import cleaning, journal, quotas, sealed
 from dilm.build import Bench
 from dilm.errors import RunError
 from dilm.models.hub import identity
 from dilm.recipe import Recipe
 from dilm.recipe_fields import counted
 from dilm.recipe_learners import learning
-from dilm.runs import Run
+from dilm.runs import Run, make_cache, open_to_others
 from dilm.runtime.hashing import key
 from dilm.runtime.memory import begin_peak, give_back, peak_mb
 from dilm.runtime.meter import spent
@@ -88,10 +88,12 @@ def run_stage(bench: Bench, name: str, **options: Any) -> dict[str, Any]:
     done = bench.crew.told(lambda: folder.manifest if folder.is_done(wanted[name]) else None)
     if done and not again:
         return done
+    bench.crew.told(lambda: _count_texts(bench.run, name, wanted[name]))
     continued = bench.crew.told(lambda: _begin(bench.run, name, wanted[name], again))
     begin_peak()
     begin = spent()
-    facts = _work(bench, STAGES[NAMES.index(name)], options)
+    with bench.gate.opened(journal.purpose_of(name)):
+        facts = _work(bench, STAGES[NAMES.index(name)], options)
     took = spent() - begin
     give_back()  # to the next stage
     tokens = sum(bench.crew.gathered(took.tokens))
@@ -104,15 +106,21 @@ def run_stage(bench: Bench, name: str, **options: Any) -> dict[str, Any]:
         "processes": bench.crew.size,
     }
     manifest = {"stage": name, "key": wanted[name], "code": VERSION, **cost, **facts}
-    bench.crew.told(lambda: folder.finish(manifest))
-    return manifest
+    return bench.crew.told(lambda: sealed.finish(bench.run, name, manifest))
+
+
+def _count_texts(run: Run, name: str, key: str) -> None:
+    """Before anything is undone or written: whether as many texts may be written."""
+    if name == "generate":
+        classes = len((run.stage("load").manifest or {})["labels"])
+        quotas.charge(run, key, classes * generate.texts_of_each_class(run.recipe))
 
 
 def _begin(run: Run, name: str, key: str, again: bool) -> bool:
     """Make a stage's folder ready, and the later stages undone where it is done again; whether work is continued."""
     for later in NAMES[NAMES.index(name) + 1 :] if again else ():
-        run.stage(later).clear()
-    return run.stage(name).begin(key)
+        sealed.undo(run, later)
+    return sealed.begin(run, name, key)
 
 
 def _work(bench: Bench, stage: Stage, options: dict[str, Any]) -> dict[str, Any]:
@@ -141,7 +149,17 @@ def at_work(run: Run) -> Iterator[Bench]:
     with ExitStack() as held:
         bench = Bench(run)
         bench.crew.told(lambda: held.enter_context(run.locked()))
+        bench.crew.told(lambda: _look_at(run))
         yield bench
+
+
+def _look_at(run: Run) -> None:
+    """Take note of the recipe, and say where more people may enter the folder than it allows."""
+    sealed.note_recipe(run)
+    make_cache()
+    if mode := open_to_others(run):
+        told = f"Others than its {run.recipe.runtime.readers} may enter {run.folder}: its mode is {mode}."
+        print(told, "Close it with `chmod -R go-rwx`, or say who may with runtime.readers.", file=sys.stderr)
 
 
 def _idle_before(run: Run, name: str, wanted: Mapping[str, str]) -> list[str]:

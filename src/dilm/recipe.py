@@ -262,6 +262,8 @@ class Runtime:
     """Processes that run trials side by side, one thread each; 0: one per core, or 1 on an accelerator."""
     engine: str = "processes"
     """Where trials run: in processes of this machine, or on a `ray` cluster (extra `ray`)."""
+    readers: str = "owner"
+    """Who may enter a run folder that dilm makes, on POSIX systems: its `owner` alone, or the owner's `group`."""
     cluster: str = ""
     """ray: address of a running cluster, `auto` for the one of this machine; empty: this machine alone."""
 

@@ -48,6 +48,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "embed.attention": ("none", "cls", "all"),
     "runtime.precision": ("auto", "fp32", "bf16"),
     "runtime.engine": ("processes", "ray"),
+    "runtime.readers": ("owner", "group"),
 }
 PRIVATE = ("privacy", "anonymize")
 """Sections that wish for privacy, as far as there are any."""

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,12 @@ from dilm import recipe_book
 from dilm.errors import RunError
 from dilm.recipe import Recipe
 
-RECIPE = "recipe.yaml"
+RECIPE, MANIFEST = "recipe.yaml", "manifest.json"
+LOCK = ".lock"
 FIRST = "load"
 """The stage without which a folder holds nothing that could be lost."""
+DOORS = {"owner": 0o700, "group": 0o770}
+"""Who may enter a run folder, by `runtime.readers`, to its mode."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class StageFolder:
     @property
     def manifest(self) -> dict[str, Any] | None:
         """What the finished stage says of itself; None while it is not complete."""
-        file = self.path / "manifest.json"
+        file = self.path / MANIFEST
         return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
 
     def is_done(self, key: str) -> bool:
@@ -48,18 +51,19 @@ class StageFolder:
             return True
         self.clear()
         self.path.mkdir(parents=True)
+        protect(self.path, private_mode(self.path.parent))
         (self.path / "key").write_text(key, encoding="utf-8")
         return False
 
     def clear(self) -> None:
         """Make the stage undone; the manifest goes first, so that half a folder never counts as complete."""
-        (self.path / "manifest.json").unlink(missing_ok=True)
+        (self.path / MANIFEST).unlink(missing_ok=True)
         if self.path.exists():
             shutil.rmtree(self.path)
 
     def finish(self, manifest: dict[str, Any]) -> None:
         """Declare the stage complete."""
-        write_text(self.path / "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False, default=str))
+        write_text(self.path / MANIFEST, manifest_text(manifest))
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,7 @@ class Run:
     def with_recipe(self, recipe: Recipe) -> Run:
         """The same folder under a changed recipe, which is written down; stages that it changes count as undone."""
         write_text(self.folder / RECIPE, recipe_book.to_yaml(recipe))
+        protect(self.folder / RECIPE, private_mode(self.folder))
         return Run(self.folder, recipe)
 
     @contextmanager
@@ -83,7 +88,7 @@ class Run:
         from filelock import FileLock, Timeout
 
         try:
-            with FileLock(self.folder / ".lock", timeout=0):
+            with FileLock(self.folder / LOCK, timeout=0, mode=private_mode(self.folder)):
                 yield
         except Timeout as fault:
             raise RunError(
@@ -97,7 +102,7 @@ def create(folder: Path, recipe: Recipe, resume: bool) -> Run:
     Raises RunError when the folder holds a run and `resume` is off, a run of another recipe, or something else.
     """
     if not folder.exists() or not any(folder.iterdir()):
-        folder.mkdir(parents=True, exist_ok=True)
+        _make_private(folder, DOORS[recipe.runtime.readers])
         return Run(folder, recipe).with_recipe(recipe)
     found = existing(folder).recipe
     if StageFolder(folder / FIRST).manifest is None:
@@ -123,10 +128,51 @@ def existing(folder: Path) -> Run:
     return Run(folder, recipe_book.read(str(file)))
 
 
+def open_to_others(run: Run) -> str:
+    """The mode of a run folder that more may enter than its recipe says, as octal digits; empty where all is well."""
+    mode = run.folder.stat().st_mode & 0o777
+    return f"{mode:o}" if os.name == "posix" and mode & ~DOORS[run.recipe.runtime.readers] else ""
+
+
+def private_mode(folder: Path) -> int:
+    """Mode of files in a run folder: the owner's alone, or the group's too where it may write in the folder."""
+    return 0o660 if folder.stat().st_mode & 0o020 else 0o600
+
+
+def protect(path: Path, mode: int) -> None:
+    """Give a file, or a folder and all in it, the mode of a file; folders may be entered by whom it lets read."""
+    if os.name != "posix":
+        return
+    for inner in (path, *path.rglob("*")):
+        wanted = mode | (mode & 0o440) >> 2 if inner.is_dir() else mode
+        now = inner.lstat().st_mode & 0o7777
+        if not inner.is_symlink() and now & 0o777 != wanted:
+            with suppress(PermissionError):  # another member of the group owns it
+                inner.chmod(now & 0o7000 | wanted)
+
+
+def make_cache() -> None:
+    """The cache, for its owner alone, where there is none yet: what is kept there is made from real rows."""
+    _make_private(cache_folder(), DOORS["owner"])
+
+
+def _make_private(folder: Path, mode: int) -> None:
+    """A folder that is there already keeps its mode: who made it may have meant it."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+        folder.chmod(mode)  # whatever the umask says
+
+
+def manifest_text(manifest: dict[str, Any]) -> str:
+    """What stands in manifest.json."""
+    return json.dumps(manifest, indent=1, ensure_ascii=False, default=str)
+
+
 def write_text(path: Path, text: str) -> None:
     """All of it or nothing: a reader never meets half a file."""
     unfinished = path.with_name(path.name + ".part")
-    unfinished.write_text(text, encoding="utf-8")
+    unfinished.write_text(text, encoding="utf-8", newline="\n")
     os.replace(unfinished, path)
 
 

@@ -33,6 +33,7 @@ def test_import_and_help_load_nothing_heavy():
     assert loaded_by("import dilm") == ""
     assert loaded_by(asked + "assert CliRunner().invoke(app, ['distill', '--help']).exit_code == 0") == ""
     assert loaded_by(asked + "assert CliRunner().invoke(app, ['show', 'toy']).exit_code == 0") == ""
+    assert loaded_by("import dilm.verified, dilm.exported, dilm.quotas") == ""
 
 
 def test_import_takes_less_than_a_fifth_of_a_second():

@@ -26,7 +26,11 @@ def ask(*words: str):
 
 
 @pytest.mark.parametrize(
-    "verb", [*SOURCE_VERBS, *STAGE_VERBS, "compare", "benchmark", "anonymize", "recipes", "show", "doctor"]
+    "verb",
+    [
+        *(*SOURCE_VERBS, *STAGE_VERBS, "compare", "benchmark", "recipes", "show", "doctor"),
+        *("anonymize", "verify", "export", "open", "quota"),
+    ],
 )
 def test_every_verb_explains_itself(verb: str):
     answer = ask(verb, "--help")
@@ -116,6 +120,10 @@ MISTAKES = [
     (("benchmark", "--suite", "smal"), "Did you mean `small`"),
     (("benchmark", "--suite", "toy", "--set", "fit.stps=1"), "Did you mean `fit.steps`"),
     (("evaluate", "no-such-folder", "--also", "x"), "--also expects NAME=VALUE"),
+    (("verify", "no-such-folder"), "there is nothing to compare it with"),
+    (("export", "no-such-folder", "--to", "no-such-file"), "is no distilled set"),
+    (("open", "no-such-file", "--to", "no-such-folder"), "is no file"),
+    (("quota", "no-such-folder"), "is not a run folder"),
 ]
 
 

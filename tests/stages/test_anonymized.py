@@ -16,7 +16,9 @@ from dilm import api, pipeline, recipe_book
 from dilm.build import Bench
 from dilm.distilled import Distilled
 from dilm.errors import RunError
+from dilm.journal import OWN_CODE
 from dilm.recipe import Recipe
+from dilm.runs import Run
 from dilm.runtime.hashing import key
 from dilm.version import VERSION
 
@@ -102,7 +104,7 @@ def test_labels_and_counts_are_those_of_the_source(clean: Distilled, letters: Pa
 
 
 def test_nothing_that_is_written_is_flagged(clean: Distilled):
-    bench = Bench(api.existing_run(clean.run))
+    bench = Bench(api.existing_run(clean.run), OWN_CODE)
     lines = [json.loads(line) for file in clean.run.glob("*/*.jsonl") for line in file.read_text("utf-8").splitlines()]
     assert len(lines) > 50 and not bench.panel.flags([line["review"] for line in lines])
     manifests = {name: bench.run.stage(name).manifest for name in ("load", "generate", "embed")}
@@ -124,11 +126,11 @@ def test_the_same_cache_gives_the_same_rows_and_another_is_told(letters: Path, t
     settings = {"anonymize.patterns": str(letters / "rules.yaml"), "anonymize.languages": ()}
     api.load(letters / "letters.csv", out=tmp_path / "run", anonymize="hash", settings=settings)
     run = api.existing_run(tmp_path / "run")
-    assert Bench(run).splits.train.fingerprint == run.stage("load").manifest["fingerprints"]["train"]
+    assert Bench(run, OWN_CODE).splits.train.fingerprint == run.stage("load").manifest["fingerprints"]["train"]
     assert run.stage("load").manifest["anonymized"]["operator"] == "hash"
     monkeypatch.setenv("DILM_CACHE", str(tmp_path / "elsewhere"))
     with pytest.raises(RunError, match="secret behind this run's stand-ins") as told:
-        _ = Bench(run).splits
+        _ = Bench(run, OWN_CODE).splits.train
     assert "DILM_CACHE" in told.value.remedy
 
 
@@ -137,7 +139,7 @@ def test_rows_that_differed_in_a_secret_alone_are_carved_to_one_side(letters: Pa
     (tmp_path / "a.csv").write_text("text,label\n" + rows, encoding="utf-8")
     settings = {"anonymize.patterns": str(letters / "rules.yaml"), "anonymize.languages": ()}
     recipe = api.recipe_for(tmp_path / "a.csv", anonymize="replace", settings=settings)
-    splits = Bench(api.Run(tmp_path / "run", recipe)).splits
+    splits = Bench(Run(tmp_path / "run", recipe), OWN_CODE).splits
     sides = [part for part in (splits.train, splits.dev, splits.test) if part.where(0)]
     assert len(sides) == 1 and len(sides[0].where(0)) == 40
     assert {example.texts for example in sides[0].of(0)} == {("ask <EMAIL_ADDRESS>",)}
@@ -149,7 +151,10 @@ def test_sizes_share_stand_ins_and_seeds_do_not(letters: Path, tmp_path: Path):
     def fingerprint(**more: object) -> str:
         recipe = api.recipe_for(letters / "letters.csv", anonymize="pseudonym", settings=settings, **more)
         first = next(
-            text for row in Bench(api.Run(tmp_path, recipe)).splits.train for text in row.texts if "<CRITIC" in text
+            text
+            for row in Bench(Run(tmp_path, recipe), OWN_CODE).splits.train
+            for text in row.texts
+            if "<CRITIC" in text
         )
         return first[first.index("<") : first.index(">")]
 

@@ -11,6 +11,7 @@ from tiny_runs import SETTINGS, START
 
 from dilm import api, pipeline
 from dilm.build import Bench
+from dilm.journal import OWN_CODE
 from dilm.recipe import Recipe
 from dilm.runtime.seeding import derive
 from dilm.stages.match import _target
@@ -21,7 +22,7 @@ OWN = {"data.dev_rows": 30, "data.test_rows": 30}
 def bench(source: Path, learner: Path, seed: int, data_seed: int, out: Path) -> Bench:
     settings = SETTINGS | OWN | {"data.seed": data_seed}
     said = START | {"learner": str(learner), "seed": seed}
-    return Bench(api.open_run(api.recipe_for(source, settings=settings, **said), out / f"{seed}.{data_seed}"))
+    return Bench(api.open_run(api.recipe_for(source, settings=settings, **said), out / f"{seed}.{data_seed}"), OWN_CODE)
 
 
 def bank(found: Bench) -> tuple[Path, Path]:

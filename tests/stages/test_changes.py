@@ -18,6 +18,7 @@ from dilm.build import Bench
 from dilm.distillation.trajectory import Ageing
 from dilm.distilled import Distilled
 from dilm.errors import DataError, RecipeError, RunError
+from dilm.journal import OWN_CODE
 from dilm.models.classifier import Classifier
 from dilm.models.endpoint import EndpointScorer
 from dilm.recipe import Recipe
@@ -356,7 +357,7 @@ def test_every_coreset_method_gives_sets_of_real_rows(copied: Path):
     facts = api.run_stage(run, "select")["sets"]
     assert facts.keys() == {"dilm", *written, *real}
     positions = json.loads((copied / "select" / "real-rows.json").read_text("utf-8"))
-    train = Bench(run).splits.train
+    train = Bench(run, OWN_CODE).splits.train
     for name in real:
         assert len(positions[name]) == facts[name] >= 1
         for rows in positions[name]:
@@ -402,7 +403,7 @@ def test_embeddings_are_learnt_where_a_baseline_asks_and_teach_their_own_learner
     found = Counter((trial["method"], trial["learner"]) for trial in trials)
     assert found["tdd", "scratch"] == 4 and found["tdd_text", "scratch"] == 4 and found["tdd_text", "tfidf"] == 1
     assert ("tdd", "tfidf") not in found
-    assert Dataset(Bench(run).task, jsonl_rows(copied / "embed" / "projected.jsonl")).counts == (3, 3)
+    assert Dataset(Bench(run, OWN_CODE).task, jsonl_rows(copied / "embed" / "projected.jsonl")).counts == (3, 3)
 
 
 def test_too_few_steps_for_all_embeddings_are_told_before_anything_runs(copied: Path):

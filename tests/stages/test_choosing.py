@@ -12,6 +12,7 @@ from dilm import api, pipeline
 from dilm.build import Bench
 from dilm.distilled import Distilled
 from dilm.errors import RecipeError
+from dilm.journal import OWN_CODE
 from dilm.recipe import Recipe
 from dilm.recipe_book import override
 from dilm.runs import Run
@@ -89,7 +90,7 @@ def test_pairs_are_refused_before_anything_is_trained(copied: Path):
     run = api.change_settings(api.existing_run(copied), {"select.filters": ["pairs"]})
     for stage in (load.run, lambda bench: pipeline.run_stage(bench, "select")):
         with pytest.raises(RecipeError, match="compares two fields"):
-            stage(Bench(run))
+            stage(Bench(run, OWN_CODE))
 
 
 def test_raced_sets_tell_their_race_and_train_nothing_twice(copied: Path, monkeypatch: pytest.MonkeyPatch):
@@ -109,7 +110,7 @@ def test_real_rows_in_the_pool_are_marked_and_counted(copied: Path):
     run, facts = selected(
         copied, select__pool=BOTH, select__method="random", evaluate__baselines=["untuned", "untuned_random"]
     )
-    train = {row.texts for row in Bench(run).splits.train}
+    train = {row.texts for row in Bench(run, OWN_CODE).splits.train}
     api.run_stage(run, "evaluate")
     api.report(copied)
     product = Distilled.load(copied / "distilled")

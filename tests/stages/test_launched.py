@@ -17,7 +17,7 @@ import torch
 from launching import launch, ordinary
 from road_to_match import travel
 from safetensors.torch import load_file
-from tiny_runs import SETTINGS, START, products, scores_of
+from tiny_runs import SETTINGS, START, products, rows_of, scores_of
 from torch import Tensor
 
 from dilm import api
@@ -104,6 +104,9 @@ def test_a_whole_run_of_two_is_the_run_of_one_even_when_killed(source: Path, mod
     assert second.returncode == 0, noted
     assert told.count("report.html") == 1 and noted.count("evaluate: ...") == 1
     assert api.existing_run(tmp_path / "two").stage("match").manifest["resumed"] is True
+    assert api.verify(tmp_path / "two")["faults"] == []
+    reads = [(row["who"], *row["splits"]) for row in rows_of(tmp_path / "two", "access.jsonl") if "why" in row]
+    assert reads.count(("fit", "train")) == 1  # two processes read it, and one keeps the journal
     assert products(tmp_path / "two") == products(Path(one.run))
     assert scores_of(tmp_path / "two") == scores_of(Path(one.run))
     for stage in ("fit", "match"):

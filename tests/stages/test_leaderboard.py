@@ -41,6 +41,10 @@ def test_another_size_shares_the_generator(finished: Distilled, tmp_path: Path):
     states = pipeline.states(other)
     assert states["match"] == "done" and states["generate"] == "to do"
     assert leaderboard.share(run, other) == []
+    found = api.verify(other.folder)
+    assert found["faults"] == [] and found["files"] > 20
+    (other.folder / "match" / "model" / "config.json").unlink()
+    assert api.verify(other.folder)["faults"] == [{"path": "match/model/config.json", "what": "missing"}]
 
 
 def copy_of(run: Run, tmp_path: Path) -> Run:

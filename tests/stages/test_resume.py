@@ -89,6 +89,7 @@ def assert_same(out: Path, whole: Path) -> None:
     for stage in ("fit", "match"):
         mine, theirs = (api.existing_run(run).stage(stage).manifest for run in (out, whole))
         assert mine["curve"] == theirs["curve"]
+    assert api.verify(out)["faults"] == []
 
 
 @pytest.mark.parametrize("stage", SIGNS)
@@ -99,6 +100,7 @@ def test_a_killed_run_continues_as_if_nothing_had_happened(stage: str, whole: Pa
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     assert not (out / stage / "manifest.json").exists(), "killed too late to tell anything"
+    assert api.verify(out)["faults"] == []
     finish(start(out, tmp_path / "cache", "--resume"))
     assert_same(out, whole)
     assert api.existing_run(out).stage(stage).manifest["resumed"] is True

@@ -18,6 +18,7 @@ from dilm import api, pipeline
 from dilm.build import Bench
 from dilm.cli import app
 from dilm.evaluation.in_context import run_prompt_trial
+from dilm.journal import OWN_CODE
 from dilm.runs import Run
 from dilm.stages.evaluate import plan
 from dilm.stages.jobs import Job
@@ -84,7 +85,7 @@ def test_a_served_model_scores_every_set_in_every_order_and_is_asked_nothing_twi
     asking: Run, server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     monkeypatch.setenv("MY_KEY", "sk-very-secret")
-    before, bench = scores_of(asking.folder), Bench(asking)
+    before, bench = scores_of(asking.folder), Bench(asking, OWN_CODE)
     run = api.change_settings(asking, {"server.key_variable": "MY_KEY"})
     trials = api.run_stage(run, "evaluate")["trials"]
     counts = Counter((trial["learner"], trial["method"]) for trial in trials)
@@ -115,8 +116,8 @@ def forget(run: Run, trials: Path) -> None:
 def test_a_spent_budget_is_told_and_the_next_evaluation_goes_on(asking: Run, server: Server):
     """With the same budget anew, or with a larger one."""
     before, run = scores_of(asking.folder), api.change_settings(asking, {"prompt.orders": 1})
-    trials = len({job.trial.key for job in planned(Bench(run))})  # methods may have made the same set
-    budget, done = trials * len(Bench(run).splits.test) // 3 + 5, {}
+    trials = len({job.trial.key for job in planned(Bench(run, OWN_CODE))})  # methods may have made the same set
+    budget, done = trials * len(Bench(run, OWN_CODE).splits.test) // 3 + 5, {}
     for spent in (1, 2):
         answer = evaluate(asking, "prompt.orders=1", f"server.budget={budget}")
         assert answer.exit_code == 2 and len(server.asked) == spent * budget

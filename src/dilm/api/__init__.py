@@ -21,7 +21,7 @@ from dilm.api.beside import (
     rebuild_leaderboard,
     write_comparison,
 )
-from dilm.api.guarding import anonymize
+from dilm.api.guarding import anonymize, export, open_export, quota, verify
 from dilm.api.road import distill, embed, evaluate, fit, generate, load, match, report, select
 
 __all__ = [
@@ -38,18 +38,22 @@ __all__ = [
     "embed",
     "evaluate",
     "existing_run",
+    "export",
     "findings_json",
     "fit",
     "generate",
     "load",
     "match",
+    "open_export",
     "open_run",
     "plan",
+    "quota",
     "rebuild_leaderboard",
     "recipe_for",
     "report",
     "results_table",
     "run_stage",
     "select",
+    "verify",
     "write_comparison",
 ]

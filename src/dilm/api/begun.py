@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from dilm.build import Bench
     from dilm.distilled import Distilled
+    from dilm.privacy.gate import Purpose
 
 STAGES = ("load", "pretrain", "embed", "fit", "match", "generate", "select", "evaluate", "report")
 
@@ -99,12 +100,13 @@ def run_stage(run: Run, name: str, **options: Any) -> dict[str, Any]:
 
 def distill_run(run: Run) -> Distilled:
     """Run whatever is missing of a run."""
-    from dilm import pipeline
+    from dilm import journal, pipeline
     from dilm.stages.report import distilled
 
     with pipeline.at_work(run) as bench:
         pipeline.run_all(bench)
-        return distilled(bench)
+        with bench.gate.opened(journal.FINDINGS):
+            return distilled(bench)
 
 
 def results_table(run: Run, width: int) -> Table:
@@ -135,8 +137,9 @@ def plan(run: Run | Recipe, out: str | Path | None = None) -> list[dict[str, Any
     return [{"stage": name, "state": found[name], **asdict(costs[name])} for name in STAGES]
 
 
-def bench_of(run: Run) -> Bench:
-    """The workbench of a run, outside of any stage."""
+def bench_of(run: Run, purpose: Purpose | None = None) -> Bench:
+    """The workbench of a run, outside of any stage: for what the run found, or for another purpose."""
+    from dilm import journal
     from dilm.build import Bench
 
-    return Bench(run)
+    return Bench(run, purpose or journal.FINDINGS)

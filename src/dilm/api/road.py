@@ -27,11 +27,11 @@ def distill(
 
 def load(source: str | Path = "toy", *, out: str | Path | None = None, resume: bool = False, **options: Any) -> Splits:
     """Begin a run: read the data, carve dev (and test where the source has none), note what it is."""
-    from dilm.build import Bench
+    from dilm import journal
 
     run = open_run(recipe_for(source, **options), out, resume)
     run_stage(run, "load")
-    return Bench(run).splits
+    return bench_of(run, journal.OWN_CODE).splits.all()
 
 
 def embed(run: str | Path) -> dict[str, Any]:

@@ -42,7 +42,8 @@ def load(recipe: "Recipe", out: Out = None, resume: Resume = False, as_json: Jso
 @verb
 @on_a_source
 def plan(recipe: "Recipe", out: Out = None, as_json: Json = False) -> None:
-    """What `distill` would run, what is done already, and what it may cost. Changes nothing."""
+    """What `distill` would run, what is done already, and what it may cost. Changes nothing but the journal
+    of a run that is there, which notes that rows were counted."""
     from dilm import api
 
     rows = api.plan(recipe, out)

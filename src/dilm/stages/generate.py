@@ -53,6 +53,12 @@ def asks_untuned(recipe: Recipe) -> bool:
     return not {"untuned", "untuned_random"}.isdisjoint(recipe.evaluate.baselines)
 
 
+def texts_of_each_class(recipe: Recipe) -> int:
+    """How many are to be kept, of all pools together."""
+    names = 1 + asks_untuned(recipe)
+    return names * recipe.select.sets * recipe.generate.oversample * recipe.per_class
+
+
 def pools(bench: Bench) -> list[str]:
     """The finished stage's pools."""
     return [name for name in SOURCES if _file(bench, name, 0).exists()]

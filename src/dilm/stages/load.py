@@ -19,7 +19,7 @@ FINDINGS = "findings.json"
 
 def run(bench: Bench) -> dict[str, Any]:
     """Facts: rows of each split, classes, fingerprints that later stages and a resumed run check against."""
-    splits = bench.splits
+    splits = bench.splits.all()
     require_fitting(bench.recipe.select.filters, splits.task)
     return {
         "task": splits.task.name,

@@ -42,6 +42,9 @@ FOLDERS = {
 
 ANONYMIZED = "none: rows were anonymized, which is not differential privacy, and used without a privacy mechanism"
 
+PAGE, TABLE, PRODUCT = "report.html", "results.md", "distilled"
+"""In the run folder."""
+
 BEFORE = ("load", "pretrain", "embed", "fit", "match", "generate", "select", "evaluate")
 
 
@@ -50,13 +53,13 @@ def run(bench: Bench) -> dict[str, Any]:
     told = [asdict(measure) for measure in measures(bench, synthetic_sets(bench)["dilm"][0])]
     write_text(bench.folder("report") / TEXT, json.dumps(told))
     found, folder = findings(bench), bench.run.folder
-    write_text(folder / "report.html", page.render(found))
-    write_text(folder / "results.md", table.markdown(found))
-    _product(bench, found).save(folder / "distilled")
+    write_text(folder / PAGE, page.render(found))
+    write_text(folder / TABLE, table.markdown(found))
+    _product(bench, found).save(folder / PRODUCT)
     return {
-        "page": "report.html",
-        "table": "results.md",
-        "distilled": "distilled",
+        "page": PAGE,
+        "table": TABLE,
+        "distilled": PRODUCT,
         "text": {line["name"]: [line["value"], line["beside"]] for line in told},
     }
 
