@@ -16,6 +16,7 @@ from dilm.version import VERSION
 if TYPE_CHECKING:
     from dilm.api import (
         anonymize,
+        audit,
         benchmark,
         compare,
         distill,
@@ -35,7 +36,7 @@ __version__ = VERSION
 
 _HOMES = {
     **dict.fromkeys(("distill", "load", "embed", "fit", "match", "generate"), "dilm.api"),
-    **dict.fromkeys(("select", "evaluate", "report", "compare", "benchmark", "anonymize"), "dilm.api"),
+    **dict.fromkeys(("select", "evaluate", "report", "compare", "benchmark", "anonymize", "audit"), "dilm.api"),
     "Distilled": "dilm.distilled",
     **dict.fromkeys(("Task", "Example", "Dataset"), "dilm.types"),
 }
@@ -48,6 +49,7 @@ __all__ = [  # in the order of the road
     "match",
     "generate",
     "select",
+    "audit",
     "evaluate",
     "report",
     "compare",

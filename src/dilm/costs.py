@@ -128,6 +128,7 @@ class _Count:
             "generate": (f"{self._pool_rows()} texts", self._written(self._pool_rows())),
             "select": (f"{recipe.per_class} per class, {recipe.select.sets} sets", self._select()),
             "evaluate": (f"about {trials} trainings", self._evaluate(trials)),
+            "audit": (f"{2 * self._audited()} rows, 1 training", self._attacked()),
             "report": ("page, table, card", 0.0),
         }
 
@@ -149,6 +150,7 @@ class _Count:
             "generate": generator.writing(recipe.generate.batch, self.bench.task.max_tokens),
             "select": encoder + points,
             "evaluate": trained,
+            "audit": max(trained, generator.writing(recipe.generate.batch, self.tokens)) + encoder,
         }
 
     def _together(self, rows: int) -> int:
@@ -246,6 +248,19 @@ class _Count:
         orders = self.recipe.prompt.orders
         times = sum(orders if learning(name).reads else wanted.seeds for name in wanted.learners)
         return arms * self.recipe.select.sets * times
+
+    def _audited(self) -> int:
+        """Rows of either kind."""
+        wanted, splits = self.recipe.audit, self.bench.splits
+        return min(wanted.rows, len(splits.train), len(getattr(splits, wanted.held_out)))
+
+    def _attacked(self) -> float:
+        """The generator reads rows, twice where it knew the language before; a learner learns, and reads them too."""
+        rows = 2 * self._audited()
+        asked = FORWARD * (rows + self.recipe.audit.canaries * self.classes) * self.tokens
+        times = 1 if is_scratch(self.recipe.models.generator) else 2
+        learnt = self._trained(self.recipe.evaluate.steps) + self._read(rows)
+        return times * asked * self.shapes.generator.multiplied + learnt
 
     def _evaluate(self, trials: int) -> float:
         wanted = self.recipe.evaluate

@@ -21,12 +21,16 @@ from dilm.api.beside import (
     rebuild_leaderboard,
     write_comparison,
 )
-from dilm.api.guarding import anonymize
+from dilm.api.guarding import anonymize, audit, audit_headline, audit_run, audit_text, require_below
 from dilm.api.road import distill, embed, evaluate, fit, generate, load, match, report, select
 
 __all__ = [
     "STAGES",
     "anonymize",
+    "audit",
+    "audit_headline",
+    "audit_run",
+    "audit_text",
     "benchmark",
     "change_settings",
     "compare",
@@ -48,6 +52,7 @@ __all__ = [
     "rebuild_leaderboard",
     "recipe_for",
     "report",
+    "require_below",
     "results_table",
     "run_stage",
     "select",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dilm.build import Bench
     from dilm.distilled import Distilled
 
-STAGES = ("load", "pretrain", "embed", "fit", "match", "generate", "select", "evaluate", "report")
+STAGES = ("load", "pretrain", "embed", "fit", "match", "generate", "select", "audit", "evaluate", "report")
 
 
 def recipe_for(

@@ -1,0 +1,123 @@
+"""audit: what the product, its pool and its generator give away of the rows; audit.json says it, figure by figure.
+
+No file of this stage holds a text: what is found is counted. The figures themselves were made from real rows without a
+privacy mechanism.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from dilm import planting
+from dilm.build import Bench
+from dilm.errors import DataError, ModelError
+from dilm.numerics.words import joined, words
+from dilm.privacy.findings import Audited, Finding
+from dilm.runs import write_text
+from dilm.runtime.seeding import python_stream
+from dilm.stages import attacks
+from dilm.stages.attacks import Sides
+from dilm.stages.generate import pool
+from dilm.stages.select import synthetic_sets
+from dilm.types import Dataset
+
+AUDIT = "audit.json"
+"""In the stage's folder."""
+FORMS = QUICK, FULL = "quick", "full"
+
+OWN_FIGURES = "The audit reads real rows without a privacy mechanism: no ε covers the figures that it tells."
+NOT_TRIED = (
+    "Attacks that train many generators (such as LiRA), that ask about a person with several rows, or that know more "
+    "than the rows themselves, were not tried.",
+    "Only the first set, which is the product, was audited; other sets of this run were not.",
+)
+
+
+@dataclass
+class Book:
+    """What is found, and what could not be."""
+
+    findings: list[Finding] = field(default_factory=list)
+    untested: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def attempt(self, what: str, measure: Callable[..., Sequence[Finding]], *given: Any) -> None:
+        """Take note of findings, or of why there are none."""
+        try:
+            self.findings += measure(*given)
+        except (DataError, ModelError) as fault:
+            self.untested.append(f"{what}: {fault.problem}")
+
+
+def run(bench: Bench, form: str = QUICK) -> dict[str, Any]:
+    """Facts: the verdict, and every figure by its name. Everything else stands in audit.json."""
+    book, sides = Book(), _sides(bench, form)
+    book.attempt("Copying", attacks.of_copying, bench, sides)
+    book.attempt("Membership from the released texts", attacks.of_released_texts, bench, sides)
+    book.attempt("Replay of personal data", attacks.of_replay, bench, sides)
+    book.attempt("Membership from the generator", attacks.of_generator, bench, sides)
+    book.attempt("Canaries", attacks.of_canaries, bench, sides)
+    book.untested += [*attacks.untested(bench, form), *NOT_TRIED]
+    book.notes += [*_about_rows(bench, sides), *attacks.notes(bench), OWN_FIGURES]
+    rows = {
+        "released texts": len(sides.released),
+        "texts of the pool": len(sides.pool),
+        "trained rows": len(sides.members),
+        "held-out rows": len(sides.others),
+        "all trained rows": len(sides.train),
+        "all held-out rows": len(sides.held_out),
+    }
+    told = Audited.of(form, book.findings, rows, book.untested, book.notes).plain()
+    write_text(bench.folder("audit") / AUDIT, json.dumps(told, indent=1, ensure_ascii=False))
+    facts = {"form": form, "verdict": told["verdict"]["badge"], "headline": told["verdict"]["headline"]}
+    return facts | {"figures": {name: finding["value"] for name, finding in told["findings"].items()}}
+
+
+def audited(bench: Bench) -> dict[str, Any] | None:
+    """What the finished stage found; None where it is not complete."""
+    folder = bench.run.stage("audit")
+    return json.loads((folder.path / AUDIT).read_text("utf-8")) if folder.manifest else None
+
+
+def _sides(bench: Bench, form: str) -> Sides:
+    wanted, seed = bench.recipe.audit, bench.recipe.seed
+    train = planting.real_rows(bench.recipe, bench.splits.train)
+    trained = {words(joined(row.texts)) for row in bench.splits.train}
+    rows: Dataset = getattr(bench.splits, wanted.held_out)
+    held_out = rows.take(at for at, row in enumerate(rows) if words(joined(row.texts)) not in trained)
+    most = len(held_out) if form == FULL else wanted.rows
+    count = min(most, len(train), len(held_out))
+    written = pool(bench, "dilm", 0)
+    return Sides(
+        form,
+        train.sample(count, python_stream(seed, "audit", "trained")),
+        held_out.sample(count, python_stream(seed, "audit", "held out")),
+        train,
+        held_out,
+        synthetic_sets(bench)["dilm"][0],
+        written if form == FULL else written.sample(wanted.rows, python_stream(seed, "audit", "pool")),
+    )
+
+
+def _about_rows(bench: Bench, sides: Sides) -> list[str]:
+    """Who stands for rows that nothing was trained on, and what may be wrong with them."""
+    told = {
+        "dev": "dev rows, carved from train at random. Dev scores stop `fit` and may have chosen a checkpoint of "
+        "`match`, so that the generator may like them a little better than rows it never met: a leak looks smaller.",
+        "test": "test rows, which no training and no choice met. Where the source has a test split of its own, its "
+        "rows may differ from train rows in more than that: what looks like a leak may be that difference.",
+    }
+    whole = len(getattr(bench.splits, bench.recipe.audit.held_out))
+    said = [
+        f"Rows that nothing was trained on are {len(sides.others):,} of {whole:,} {told[bench.recipe.audit.held_out]}",
+        f"As many of {len(sides.train):,} train rows were asked about. Below {len(sides.others):,} rows a side, leaks "
+        f"that differ by less than the intervals would have been overlooked.",
+    ]
+    if whole > len(sides.held_out):
+        said.append(
+            f"{whole - len(sides.held_out):,} held-out rows were left out: a train row has the very same words."
+        )
+    return said
