@@ -127,8 +127,8 @@ class _Count:
             "match": (f"{recipe.match.steps} steps, {self._checks()} dev scores", self._match()),
             "generate": (f"{self._pool_rows()} texts", self._written(self._pool_rows())),
             "select": (f"{recipe.per_class} per class, {recipe.select.sets} sets", self._select()),
-            "evaluate": (f"about {trials} trainings", self._evaluate(trials)),
             "audit": (f"{2 * self._audited()} rows, 1 training", self._attacked()),
+            "evaluate": (f"about {trials} trainings", self._evaluate(trials)),
             "report": ("page, table, card", 0.0),
         }
 
@@ -252,7 +252,8 @@ class _Count:
     def _audited(self) -> int:
         """Rows of either kind."""
         wanted, splits = self.recipe.audit, self.bench.splits
-        return min(wanted.rows, len(splits.train), len(getattr(splits, wanted.held_out)))
+        held_out = {"dev": len(splits.dev), "test": len(splits.test), "both": len(splits.dev) + len(splits.test)}
+        return min(wanted.rows, len(splits.train), held_out[wanted.held_out])
 
     def _attacked(self) -> float:
         """The generator reads rows, twice where it knew the language before; a learner learns, and reads them too."""

@@ -39,8 +39,8 @@ class Stage:
     run: Callable[..., dict[str, Any]]
     reads: Callable[[Recipe], Any]
     after: tuple[str, ...]
-    idle: Callable[[Recipe], bool] = lambda recipe: False
-    """Whether a recipe gives it nothing to do; then the stages after it need not ask for it."""
+    unasked: Callable[[Recipe], bool] = lambda recipe: False
+    """Whether a stage after it runs it where it is missing: there is nothing to do, or it must not be forgotten."""
 
 
 STAGES = (
@@ -51,7 +51,7 @@ STAGES = (
     Stage("match", match.run, lambda r: [counted(r)["match"], *_trials(r)], ("fit",)),
     Stage("generate", generate.run, lambda r: [r.generate, r.per_class, r.select.sets, asks_untuned(r)], ("match",)),
     Stage("select", select.run, lambda r: _choosing(r), ("generate",)),
-    Stage("audit", audit.run, lambda r: _attacks(r), ("select",)),
+    Stage("audit", audit.run, lambda r: _attacks(r), ("select",), lambda r: True),
     Stage("evaluate", evaluate.run, lambda r: [r.evaluate, _asked(r)], ("select", "embed")),
     Stage("report", report.run, lambda r: [_reader(r)], ("evaluate", "audit")),
 )
@@ -83,7 +83,7 @@ def run_stage(bench: Bench, name: str, **options: Any) -> dict[str, Any]:
     on it count as undone: what it measured before it knows.
     """
     wanted = keys(bench.recipe)
-    for before in bench.crew.told(lambda: _idle_before(bench.run, name, wanted)):
+    for before in bench.crew.told(lambda: _unasked_before(bench.run, name, wanted)):
         run_stage(bench, before)
     folder, again = bench.run.stage(name), bool(options)
     done = bench.crew.told(lambda: folder.manifest if folder.is_done(wanted[name]) else None)
@@ -145,11 +145,11 @@ def at_work(run: Run) -> Iterator[Bench]:
         yield bench
 
 
-def _idle_before(run: Run, name: str, wanted: Mapping[str, str]) -> list[str]:
-    """What this stage needs, is not complete, and has nothing to do. Raises RunError where it has."""
+def _unasked_before(run: Run, name: str, wanted: Mapping[str, str]) -> list[str]:
+    """What this stage needs, is not complete, and runs unasked. Raises RunError where something does not."""
     missing = [before for before in needed(name) if not run.stage(before).is_done(wanted[before])]
     for before in missing:
-        if not STAGES[NAMES.index(before)].idle(run.recipe):
+        if not STAGES[NAMES.index(before)].unasked(run.recipe):
             raise RunError(
                 f"Stage {name!r} needs {before!r}, which is not complete in {run.folder}.",
                 f"Run `dilm {before} {run.folder}` first.",

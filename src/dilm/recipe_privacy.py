@@ -40,8 +40,8 @@ class Audit:
     """Rows of either kind, trained on and held out, that attacks are tried on, and texts of the pool; as many as were
     held out where those are fewer. `dilm audit --full` takes all that were held out."""
     held_out: str = "dev"
-    """Rows that nothing was trained on: `dev`, carved from train at random, or `test`. Where the source has a test
-    split of its own, its rows may differ from train rows in more than that, which looks like a leak."""
+    """Rows that nothing was trained on: `dev`, carved from train at random, `test`, or both. The more, the surer. Where
+    the source has a test split of its own, its rows may differ from train rows in more, which looks like a leak."""
     min_k: float = 0.2
     """Share of a text's tokens, those that surprise the generator most, by which min-k % judges it."""
     span: int = 6

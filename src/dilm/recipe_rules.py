@@ -46,7 +46,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "embed.labels": ("soft", "hard"),
     "embed.trains": ("all", "head"),
     "embed.attention": ("none", "cls", "all"),
-    "audit.held_out": ("dev", "test"),
+    "audit.held_out": ("dev", "test", "both"),
     "runtime.precision": ("auto", "fp32", "bf16"),
     "runtime.engine": ("processes", "ray"),
 }

@@ -29,6 +29,14 @@ AUDIT = "audit.json"
 FORMS = QUICK, FULL = "quick", "full"
 
 OWN_FIGURES = "The audit reads real rows without a privacy mechanism: no ε covers the figures that it tells."
+ABOUT_DEV = (
+    "Dev rows were carved from train at random. Their scores stop `fit` and may have chosen a checkpoint of `match`, so "
+    "the generator may like them a little better than rows it never met: a leak looks smaller."
+)
+ABOUT_TEST = (
+    "Test rows met no training and no choice. Where the source has a test split of its own, they may differ from train "
+    "rows in more than that: what looks like a leak may be that difference."
+)
 NOT_TRIED = (
     "Attacks that train many generators (such as LiRA), that ask about a person with several rows, or that know more "
     "than the rows themselves, were not tried.",
@@ -54,26 +62,31 @@ class Book:
 
 def run(bench: Bench, form: str = QUICK) -> dict[str, Any]:
     """Facts: the verdict, and every figure by its name. Everything else stands in audit.json."""
-    book, sides = Book(), _sides(bench, form)
-    book.attempt("Copying", attacks.of_copying, bench, sides)
-    book.attempt("Membership from the released texts", attacks.of_released_texts, bench, sides)
-    book.attempt("Replay of personal data", attacks.of_replay, bench, sides)
-    book.attempt("Membership from the generator", attacks.of_generator, bench, sides)
-    book.attempt("Canaries", attacks.of_canaries, bench, sides)
-    book.untested += [*attacks.untested(bench, form), *NOT_TRIED]
-    book.notes += [*_about_rows(bench, sides), *attacks.notes(bench), OWN_FIGURES]
-    rows = {
-        "released texts": len(sides.released),
-        "texts of the pool": len(sides.pool),
-        "trained rows": len(sides.members),
-        "held-out rows": len(sides.others),
-        "all trained rows": len(sides.train),
-        "all held-out rows": len(sides.held_out),
-    }
-    told = Audited.of(form, book.findings, rows, book.untested, book.notes).plain()
+    told = look(bench, sides(bench, form)).plain()
     write_text(bench.folder("audit") / AUDIT, json.dumps(told, indent=1, ensure_ascii=False))
     facts = {"form": form, "verdict": told["verdict"]["badge"], "headline": told["verdict"]["headline"]}
     return facts | {"figures": {name: finding["value"] for name, finding in told["findings"].items()}}
+
+
+def look(bench: Bench, rows: Sides) -> Audited:
+    """Try every attack on these rows."""
+    book = Book()
+    book.attempt("Copying", attacks.of_copying, bench, rows)
+    book.attempt("Membership from the released texts", attacks.of_released_texts, bench, rows)
+    book.attempt("Replay of personal data", attacks.of_replay, bench, rows)
+    book.attempt("Membership from the generator", attacks.of_generator, bench, rows)
+    book.attempt("Canaries", attacks.of_canaries, bench, rows)
+    counts = {
+        "released texts": len(rows.released),
+        "texts of the pool": len(rows.pool),
+        "trained rows": len(rows.members),
+        "held-out rows": len(rows.others),
+        "all trained rows": len(rows.train),
+        "all held-out rows": len(rows.held_out),
+    }
+    untested = (*book.untested, *attacks.untested(bench, rows.form), *NOT_TRIED)
+    notes = (*_about_rows(bench, rows), *attacks.notes(bench), OWN_FIGURES)
+    return Audited.of(rows.form, book.findings, counts, untested, notes)
 
 
 def audited(bench: Bench) -> dict[str, Any] | None:
@@ -82,11 +95,11 @@ def audited(bench: Bench) -> dict[str, Any] | None:
     return json.loads((folder.path / AUDIT).read_text("utf-8")) if folder.manifest else None
 
 
-def _sides(bench: Bench, form: str) -> Sides:
+def sides(bench: Bench, form: str) -> Sides:
+    """The rows that a run is audited on: drawn by its seed, as many of either kind."""
     wanted, seed = bench.recipe.audit, bench.recipe.seed
-    train = planting.real_rows(bench.recipe, bench.splits.train)
+    train, rows = planting.real_rows(bench.recipe, bench.splits.train), _held_out(bench)
     trained = {words(joined(row.texts)) for row in bench.splits.train}
-    rows: Dataset = getattr(bench.splits, wanted.held_out)
     held_out = rows.take(at for at, row in enumerate(rows) if words(joined(row.texts)) not in trained)
     most = len(held_out) if form == FULL else wanted.rows
     count = min(most, len(train), len(held_out))
@@ -102,22 +115,23 @@ def _sides(bench: Bench, form: str) -> Sides:
     )
 
 
-def _about_rows(bench: Bench, sides: Sides) -> list[str]:
+def _held_out(bench: Bench) -> Dataset:
+    """All rows that nothing was trained on and that are asked about."""
+    splits, wanted = bench.splits, bench.recipe.audit.held_out
+    return Dataset(splits.task, (*splits.dev, *splits.test)) if wanted == "both" else getattr(splits, wanted)
+
+
+def _about_rows(bench: Bench, rows: Sides) -> list[str]:
     """Who stands for rows that nothing was trained on, and what may be wrong with them."""
-    told = {
-        "dev": "dev rows, carved from train at random. Dev scores stop `fit` and may have chosen a checkpoint of "
-        "`match`, so that the generator may like them a little better than rows it never met: a leak looks smaller.",
-        "test": "test rows, which no training and no choice met. Where the source has a test split of its own, its "
-        "rows may differ from train rows in more than that: what looks like a leak may be that difference.",
-    }
-    whole = len(getattr(bench.splits, bench.recipe.audit.held_out))
-    said = [
-        f"Rows that nothing was trained on are {len(sides.others):,} of {whole:,} {told[bench.recipe.audit.held_out]}",
-        f"As many of {len(sides.train):,} train rows were asked about. Below {len(sides.others):,} rows a side, leaks "
-        f"that differ by less than the intervals would have been overlooked.",
-    ]
-    if whole > len(sides.held_out):
-        said.append(
-            f"{whole - len(sides.held_out):,} held-out rows were left out: a train row has the very same words."
-        )
+    wanted, whole = bench.recipe.audit.held_out, len(_held_out(bench))
+    name = "dev and test" if wanted == "both" else wanted
+    said = [f"Rows that nothing was trained on are {len(rows.others):,} of {whole:,} {name} rows."]
+    said += [ABOUT_DEV] if wanted != "test" else []
+    said += [ABOUT_TEST] if wanted != "dev" else []
+    said.append(
+        f"As many of {len(rows.train):,} train rows were asked about. A leak that is smaller than the intervals are wide "
+        "would have been overlooked; the more rows are held out, the narrower they are."
+    )
+    if whole > len(rows.held_out):
+        said.append(f"{whole - len(rows.held_out):,} held-out rows were left out: a train row has the same words.")
     return said
