@@ -252,14 +252,14 @@ class _Count:
     def _audited(self) -> int:
         """Rows of either kind."""
         wanted, splits = self.recipe.audit, self.bench.splits
-        held_out = {"dev": len(splits.dev), "test": len(splits.test), "both": len(splits.dev) + len(splits.test)}
-        return min(wanted.rows, len(splits.train), held_out[wanted.held_out])
+        sides = {"dev": splits.dev, "test": splits.test, "both": (*splits.dev, *splits.test)}
+        return min(wanted.rows, len(splits.train), len(sides[wanted.held_out]))
 
     def _attacked(self) -> float:
         """The generator reads rows, twice where it knew the language before; a learner learns, and reads them too."""
         rows = 2 * self._audited()
-        asked = FORWARD * (rows + self.recipe.audit.canaries * self.classes) * self.tokens
         times = 1 if is_scratch(self.recipe.models.generator) else 2
+        asked = FORWARD * (rows + self.recipe.audit.canaries * self.classes) * self.tokens
         learnt = self._trained(self.recipe.evaluate.steps) + self._read(rows)
         return times * asked * self.shapes.generator.multiplied + learnt
 

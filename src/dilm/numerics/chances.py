@@ -36,6 +36,8 @@ def at_least(hits: int, trials: int, share: float) -> float:
     """
     from scipy.special import bdtrc
 
+    if hits > trials:
+        return 0.0
     return float(bdtrc(hits - 1, trials, share)) if hits > 0 else 1.0
 
 

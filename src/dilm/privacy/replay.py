@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from dilm.numerics.chances import drawn_at_least
 from dilm.privacy.rules import Rules
+from dilm.privacy.spans import settle
 from dilm.protocols import Detector
 
 SHAPES = Rules(
@@ -68,13 +69,13 @@ def replay(
 
 
 def _secrets(texts: Sequence[str], detectors: Sequence[Detector]) -> dict[str, str]:
-    """What is found, plain, to its kind."""
-    return {
-        _plain(text[span.start : span.end]): span.kind
-        for detector in detectors
-        for text, spans in zip(texts, detector.find(texts), strict=True)
-        for span in spans
-    }
+    """What is found, plain, to its kind; what several detectors find in one place is one secret."""
+    said = [detector.find(texts) for detector in detectors]
+    found = {}
+    for at, text in enumerate(texts):
+        for span in settle(text, [span for one in said for span in one[at]], (), ()):
+            found[_plain(text[span.start : span.end])] = span.kind
+    return found
 
 
 def _known(secrets: Iterable[str], texts: Iterable[str]) -> set[str]:

@@ -30,8 +30,8 @@ FORMS = QUICK, FULL = "quick", "full"
 
 OWN_FIGURES = "The audit reads real rows without a privacy mechanism: no ε covers the figures that it tells."
 ABOUT_DEV = (
-    "Dev rows were carved from train at random. Their scores stop `fit` and may have chosen a checkpoint of `match`, so "
-    "the generator may like them a little better than rows it never met: a leak looks smaller."
+    "Dev rows were carved from train at random. Their scores stop `fit` and may have chosen a checkpoint of `match`, "
+    "so the generator may like them a little better than rows it never met: a leak looks smaller."
 )
 ABOUT_TEST = (
     "Test rows met no training and no choice. Where the source has a test split of its own, they may differ from train "
@@ -129,8 +129,8 @@ def _about_rows(bench: Bench, rows: Sides) -> list[str]:
     said += [ABOUT_DEV] if wanted != "test" else []
     said += [ABOUT_TEST] if wanted != "dev" else []
     said.append(
-        f"As many of {len(rows.train):,} train rows were asked about. A leak that is smaller than the intervals are wide "
-        "would have been overlooked; the more rows are held out, the narrower they are."
+        f"As many of {len(rows.train):,} train rows were asked about. A leak that is smaller than the intervals are "
+        "wide would have been overlooked; the more rows are held out, the narrower they are."
     )
     if whole > len(rows.held_out):
         said.append(f"{whole - len(rows.held_out):,} held-out rows were left out: a train row has the same words.")
