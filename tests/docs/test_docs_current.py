@@ -44,3 +44,13 @@ def test_every_page_is_in_the_table_of_contents():
     listed = (ROOT / "docs" / "index.md").read_text("utf-8")
     pages = {str(page.relative_to(ROOT / "docs").with_suffix("")) for page in PAGES if (ROOT / "docs") in page.parents}
     assert {page for page in pages - {"index"} if f"\n{page}\n" not in listed} == set()
+
+
+def test_every_test_that_the_page_on_privacy_names_exists():
+    page = (ROOT / "docs" / "explanation" / "privacy.md").read_text("utf-8")
+    written = {file: file.read_text("utf-8") for file in (ROOT / "tests").rglob("test_*.py")}
+    named = re.findall(r"`(?:([\w/.]+\.py)::)?(test_\w+)`", page)
+    assert len(named) > 10
+    for file, name in named:
+        homes = [text for path, text in written.items() if not file or str(path).endswith(f"/{file}")]
+        assert any(f"def {name}(" in text for text in homes), f"{file}::{name}"
