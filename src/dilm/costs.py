@@ -252,16 +252,15 @@ class _Count:
     def _audited(self) -> int:
         """Rows of either kind."""
         wanted, splits = self.recipe.audit, self.bench.splits
-        sides = {"dev": splits.dev, "test": splits.test, "both": (*splits.dev, *splits.test)}
-        return min(wanted.rows, len(splits.train), len(sides[wanted.held_out]))
+        counts = {"dev": len(splits.dev), "test": len(splits.test)}
+        return min(wanted.rows, len(splits.train), counts.get(wanted.held_out, sum(counts.values())))
 
     def _attacked(self) -> float:
         """The generator reads rows, twice where it knew the language before; a learner learns, and reads them too."""
         rows = 2 * self._audited()
-        times = 1 if is_scratch(self.recipe.models.generator) else 2
-        asked = FORWARD * (rows + self.recipe.audit.canaries * self.classes) * self.tokens
-        learnt = self._trained(self.recipe.evaluate.steps) + self._read(rows)
-        return times * asked * self.shapes.generator.multiplied + learnt
+        times = FORWARD * (1 if is_scratch(self.recipe.models.generator) else 2)
+        asked = (rows + self.recipe.audit.canaries * self.classes) * self.tokens * self.shapes.generator.multiplied
+        return times * asked + self._trained(self.recipe.evaluate.steps) + self._read(rows)
 
     def _evaluate(self, trials: int) -> float:
         wanted = self.recipe.evaluate

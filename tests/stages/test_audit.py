@@ -14,7 +14,7 @@ import pytest
 from tiny_runs import SETTINGS, START
 from typer.testing import CliRunner
 
-from dilm import api
+from dilm import api, recipe_book
 from dilm.build import Bench
 from dilm.cli import app
 from dilm.distilled import Distilled
@@ -84,6 +84,16 @@ def test_a_generator_that_learnt_rows_by_heart_is_flagged(bench: Bench):
     assert found["min_k_auc"]["flagged"] and found["canaries_auc"]["flagged"]
     assert found["epsilon"]["flagged"] and found["epsilon"]["value"] > 0.1
     assert not told["verdict"]["headline"].startswith("None of")
+
+
+def test_a_generator_that_knew_the_language_before_is_its_own_reference(bench: Bench):
+    """Here what it was before it was trained, as a folder: a pretrained model."""
+    before = str(bench.folder("pretrain") / "generator")
+    pretrained = Bench(Run(bench.run.folder, recipe_book.override(bench.recipe, {"models.generator": before})))
+    found = look(pretrained, sides(pretrained, "quick"))
+    assert figures(found)["reference_auc"].flagged  # type: ignore[attr-defined]
+    assert figures(found)["epsilon"].value > 0.1  # type: ignore[attr-defined]
+    assert not [line for line in found.untested if "reference" in line]
 
 
 def test_on_rows_that_it_never_saw_it_passes(bench: Bench, tmp_path: Path):
