@@ -24,6 +24,7 @@ from dilm.privacy.findings import NAMES, Audited
 from dilm.runs import Run
 from dilm.stages.attacks import Sides
 from dilm.stages.audit import audited, look, sides
+from dilm.types import Dataset, Splits
 
 BY_HEART = {
     "fit.steps": 120,
@@ -133,8 +134,23 @@ def test_sides_are_as_many_of_either_kind_and_never_meet(bench: Bench):
     assert texts[0] <= texts[2] and texts[1] <= texts[3] and not texts[2] & texts[3]
     canaries = {row.texts for row in bench.splits.train.examples[len(rows.train) :]}
     assert len(canaries) > 40 and not canaries & (texts[2] | texts[3])
-    assert rows.train.fingerprint == real_rows(bench.recipe, bench.splits.train).fingerprint
+    assert {*rows.train} == {*real_rows(bench.recipe, bench.splits.train)}, "no two letters are alike"
     assert len(bench.splits.dev) + len(bench.splits.test) + len(rows.train) == 240
+
+
+def test_rows_that_repeat_stand_once_and_on_no_side_where_they_stand_on_both(bench: Bench):
+    """Else many copies of a row in train, where carving leaves them, would look like members by being common."""
+    splits = bench.splits
+    twice = Dataset(splits.task, [replace(row, texts=(row.texts[0].upper() + " !",)) for row in splits.dev])
+    bench.__dict__["_rows"] = (Splits(Dataset(splits.task, (*splits.train, *splits.test)), twice, splits.dev), None)
+    bench.run = Run(bench.run.folder, recipe_book.override(bench.recipe, {"audit.canaries": 0}))
+    bench.recipe = bench.run.recipe
+    rows = sides(bench, "quick")
+    assert len(rows.held_out) == len(splits.dev), "dev and test are the same rows now, but for case and a sign"
+    common = Dataset(splits.task, (*splits.dev, *splits.train))
+    bench.__dict__["_rows"] = (Splits(common, splits.dev, splits.dev), None)
+    alone = look(bench, sides(bench, "quick"))
+    assert alone.verdict.badge == "Nothing was tested" and len(alone.untested) > 4
 
 
 def test_neither_rows_nor_secrets_nor_canaries_stand_in_its_files(bench: Bench):

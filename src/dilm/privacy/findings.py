@@ -108,11 +108,13 @@ class Audited:
                 f"What the generator knows or writes gives away which rows it was trained on: {inside}. In the "
                 "released texts themselves no leak was shown. Do not release the generator or its pools.",
             )
-        return Verdict(
-            "open",
-            "No leak was shown",
-            f"None of {sum(each.p is not None for each in self.findings)} tests tells trained rows from held-out ones.",
-        )
+        tests = sum(each.p is not None for each in self.findings)
+        if not tests:
+            return Verdict(
+                "open", "Nothing was tested", "There was nothing to tell trained rows from held-out ones by."
+            )
+        said = f"None of {tests} tests tells trained rows from held-out ones."
+        return Verdict("open", "No leak was shown", said)
 
     def _flagged(self, *about: About) -> str:
         return "; ".join(each.title for each in self.findings if each.about in about and each.flagged)

@@ -41,9 +41,8 @@ class Sides:
     members: Dataset
     others: Dataset
     train: Dataset
-    """Without canaries."""
+    """Without canaries; on either side each row stands once, and none whose words stand on the other."""
     held_out: Dataset
-    """Without rows whose words stand in train, too."""
     released: Dataset
     pool: Dataset
     """Texts that the product was chosen from, as many as there are members, or all."""

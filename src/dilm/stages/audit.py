@@ -7,14 +7,14 @@ privacy mechanism.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from dilm import planting
 from dilm.build import Bench
 from dilm.errors import DataError, ModelError
-from dilm.numerics.words import joined, words
+from dilm.numerics.words import Words, joined, words
 from dilm.privacy.findings import Audited, Finding
 from dilm.runs import write_text
 from dilm.runtime.seeding import python_stream
@@ -22,12 +22,20 @@ from dilm.stages import attacks
 from dilm.stages.attacks import Sides
 from dilm.stages.generate import pool
 from dilm.stages.select import synthetic_sets
-from dilm.types import Dataset
+from dilm.types import Dataset, Example
 
 AUDIT = "audit.json"
 """In the stage's folder."""
 FORMS = QUICK, FULL = "quick", "full"
 
+Attack = Callable[[Bench, Sides], Sequence[Finding]]
+ATTACKS: Mapping[str, Attack] = {
+    "Copying": attacks.of_copying,
+    "Membership from the released texts": attacks.of_released_texts,
+    "Replay of personal data": attacks.of_replay,
+    "Membership from the generator": attacks.of_generator,
+    "Canaries": attacks.of_canaries,
+}
 OWN_FIGURES = "The audit reads real rows without a privacy mechanism: no ε covers the figures that it tells."
 ABOUT_DEV = (
     "Dev rows were carved from train at random. Their scores stop `fit` and may have chosen a checkpoint of `match`, "
@@ -52,10 +60,13 @@ class Book:
     untested: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def attempt(self, what: str, measure: Callable[..., Sequence[Finding]], *given: Any) -> None:
+    def attempt(self, what: str, measure: Attack, bench: Bench, rows: Sides) -> None:
         """Take note of findings, or of why there are none."""
+        if not len(rows.members):
+            self.untested.append(f"{what}: nothing is left on one side, once rows that stand on both are left out.")
+            return
         try:
-            self.findings += measure(*given)
+            self.findings += measure(bench, rows)
         except (DataError, ModelError) as fault:
             self.untested.append(f"{what}: {fault.problem}")
 
@@ -71,11 +82,8 @@ def run(bench: Bench, form: str = QUICK) -> dict[str, Any]:
 def look(bench: Bench, rows: Sides) -> Audited:
     """Try every attack on these rows."""
     book = Book()
-    book.attempt("Copying", attacks.of_copying, bench, rows)
-    book.attempt("Membership from the released texts", attacks.of_released_texts, bench, rows)
-    book.attempt("Replay of personal data", attacks.of_replay, bench, rows)
-    book.attempt("Membership from the generator", attacks.of_generator, bench, rows)
-    book.attempt("Canaries", attacks.of_canaries, bench, rows)
+    for what, measure in ATTACKS.items():
+        book.attempt(what, measure, bench, rows)
     counts = {
         "released texts": len(rows.released),
         "texts of the pool": len(rows.pool),
@@ -98,9 +106,8 @@ def audited(bench: Bench) -> dict[str, Any] | None:
 def sides(bench: Bench, form: str) -> Sides:
     """The rows that a run is audited on: drawn by its seed, as many of either kind."""
     wanted, seed = bench.recipe.audit, bench.recipe.seed
-    train, rows = planting.real_rows(bench.recipe, bench.splits.train), _held_out(bench)
-    trained = {words(joined(row.texts)) for row in bench.splits.train}
-    held_out = rows.take(at for at, row in enumerate(rows) if words(joined(row.texts)) not in trained)
+    whole, rows = planting.real_rows(bench.recipe, bench.splits.train), _held_out(bench)
+    train, held_out = _on_one_side(whole, rows), _on_one_side(rows, whole)
     most = len(held_out) if form == FULL else wanted.rows
     count = min(most, len(train), len(held_out))
     written = pool(bench, "dilm", 0)
@@ -113,6 +120,21 @@ def sides(bench: Bench, form: str) -> Sides:
         synthetic_sets(bench)["dilm"][0],
         written if form == FULL else written.sample(wanted.rows, python_stream(seed, "audit", "pool")),
     )
+
+
+def _on_one_side(rows: Dataset, others: Dataset) -> Dataset:
+    """Each row once, and none whose words another row has that stands among `others`.
+
+    Carving keeps equal rows together, and large groups of them in train: repeated rows would be told apart by that.
+    """
+    theirs, first = set(map(_said, others)), {}
+    for at, row in enumerate(rows):
+        first.setdefault(_said(row), at)
+    return rows.take(at for said, at in first.items() if said not in theirs)
+
+
+def _said(row: Example) -> Words:
+    return words(joined(row.texts))
 
 
 def _held_out(bench: Bench) -> Dataset:
@@ -133,5 +155,6 @@ def _about_rows(bench: Bench, rows: Sides) -> list[str]:
         "wide would have been overlooked; the more rows are held out, the narrower they are."
     )
     if whole > len(rows.held_out):
-        said.append(f"{whole - len(rows.held_out):,} held-out rows were left out: a train row has the same words.")
+        left = whole - len(rows.held_out)
+        said.append(f"{left:,} held-out rows were left out: a train row, or another of them, has the same words.")
     return said
