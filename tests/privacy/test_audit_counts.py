@@ -65,6 +65,24 @@ def test_texts_that_know_nothing_of_the_draw_are_called_leaking_at_most_as_often
     assert called <= 0.05 * 400 + 3 * (0.05 * 0.95 * 400) ** 0.5
 
 
+def test_common_texts_do_not_look_trained_on_for_being_common():
+    """Each common text stands in three forms, one in ten rows is held out, and what is released are common texts."""
+    rng, called, share = random.Random(8), 0, []
+    common = sentences(rng, 60)
+    rows = sentences(rng, 300) + [form for text in common for form in (text, text.upper(), f"{text} .", text)]
+    rows += [f"{text} once" for text in common[:30]]
+    for _ in range(300):
+        texts = sorted(set(rows))
+        held_out = set(rng.sample(texts, len(texts) // 10))
+        sides = [row for row in rows if row not in held_out], [row for row in rows if row in held_out]
+        known = Rows.of(*sides)
+        called += copied_rows([*common, *rows[:10]], known).p < 0.05
+        share.append(len(known.held_out) / (len(known.trained) + len(known.held_out)))
+        assert not {text.casefold() for text in sides[0]} & {" ".join(row) for row in known.held_out}
+    assert called <= 0.05 * 300 + 3 * (0.05 * 0.95 * 300) ** 0.5
+    assert abs(sum(share) / 300 - 0.1) < 0.01
+
+
 def test_texts_that_repeat_trained_rows_are_found_out():
     rng = random.Random(6)
     trained, held_out = sentences(rng, 200), sentences(rng, 100)

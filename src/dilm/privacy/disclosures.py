@@ -46,13 +46,41 @@ class Rows:
     held_out: tuple[Words, ...]
 
     @classmethod
-    def of(cls, trained: Iterable[str], held_out: Iterable[str]) -> Rows:
-        """Each row once, and none that stands on both sides. Raises DataError where a side is left without rows."""
-        ours, theirs = (dict.fromkeys(filter(None, map(words, side))) for side in (trained, held_out))
-        found = cls(tuple(row for row in ours if row not in theirs), tuple(row for row in theirs if row not in ours))
+    def of(cls, trained: Sequence[str], held_out: Sequence[str]) -> Rows:
+        """The rows that `comparable` leaves. Raises DataError where a side is left without any."""
+        ours, theirs = comparable(trained, held_out)
+        found = cls(tuple(words(trained[at]) for at in ours), tuple(words(held_out[at]) for at in theirs))
         if not found.trained or not found.held_out:
             raise DataError("There are no rows on one side.", "Hold out some rows, and train on some.")
         return found
+
+
+def comparable(trained: Sequence[str], held_out: Sequence[str]) -> tuple[list[int], list[int]]:
+    """Positions of rows that were as likely to be held out as any other: [n], [m] texts -> positions on either side.
+
+    Equal texts are carved to one side together, so each counts once. Of texts that have the same words and differ in
+    case or signs, none counts, on whatever side they are: were only those left out that stand on both sides, common
+    texts would be left in train far more often than among the few that are held out, and look trained on for being
+    common. Texts without words, and those that stand on both sides, do not count either.
+
+    >>> comparable(["a b", "a b", "A b!", "c"], ["d", "e", "c"])
+    ([], [0, 1])
+    """
+    said = [[words(text) for text in side] for side in (trained, held_out)]
+    forms: dict[Words, set[str]] = {}
+    for texts, side in zip((trained, held_out), said, strict=True):
+        for text, each in zip(texts, side, strict=True):
+            forms.setdefault(each, set()).add(text)
+    both = set(trained) & set(held_out)
+
+    def counted(texts: Sequence[str], side: Sequence[Words]) -> list[int]:
+        first: dict[str, int] = {}
+        for at, (text, each) in enumerate(zip(texts, side, strict=True)):
+            if each and len(forms[each]) == 1 and text not in both:
+                first.setdefault(text, at)
+        return list(first.values())
+
+    return counted(trained, said[0]), counted(held_out, said[1])
 
 
 def copied_rows(released: Iterable[str], rows: Rows) -> Disclosures:

@@ -41,7 +41,7 @@ class Sides:
     members: Dataset
     others: Dataset
     train: Dataset
-    """Without canaries; on either side each row stands once, and none whose words stand on the other."""
+    """Without canaries; on either side only rows that are comparable (`disclosures.comparable`)."""
     held_out: Dataset
     released: Dataset
     pool: Dataset

@@ -14,7 +14,8 @@ from typing import Any
 from dilm import planting
 from dilm.build import Bench
 from dilm.errors import DataError, ModelError
-from dilm.numerics.words import Words, joined, words
+from dilm.numerics.words import joined
+from dilm.privacy.disclosures import comparable
 from dilm.privacy.findings import Audited, Finding
 from dilm.runs import write_text
 from dilm.runtime.seeding import python_stream
@@ -22,7 +23,7 @@ from dilm.stages import attacks
 from dilm.stages.attacks import Sides
 from dilm.stages.generate import pool
 from dilm.stages.select import synthetic_sets
-from dilm.types import Dataset, Example
+from dilm.types import Dataset
 
 AUDIT = "audit.json"
 """In the stage's folder."""
@@ -107,7 +108,8 @@ def sides(bench: Bench, form: str) -> Sides:
     """The rows that a run is audited on: drawn by its seed, as many of either kind."""
     wanted, seed = bench.recipe.audit, bench.recipe.seed
     whole, rows = planting.real_rows(bench.recipe, bench.splits.train), _held_out(bench)
-    train, held_out = _on_one_side(whole, rows), _on_one_side(rows, whole)
+    ours, theirs = comparable(_texts(whole), _texts(rows))
+    train, held_out = whole.take(ours), rows.take(theirs)
     most = len(held_out) if form == FULL else wanted.rows
     count = min(most, len(train), len(held_out))
     written = pool(bench, "dilm", 0)
@@ -122,19 +124,8 @@ def sides(bench: Bench, form: str) -> Sides:
     )
 
 
-def _on_one_side(rows: Dataset, others: Dataset) -> Dataset:
-    """Each row once, and none whose words another row has that stands among `others`.
-
-    Carving keeps equal rows together, and large groups of them in train: repeated rows would be told apart by that.
-    """
-    theirs, first = set(map(_said, others)), {}
-    for at, row in enumerate(rows):
-        first.setdefault(_said(row), at)
-    return rows.take(at for said, at in first.items() if said not in theirs)
-
-
-def _said(row: Example) -> Words:
-    return words(joined(row.texts))
+def _texts(rows: Dataset) -> list[str]:
+    return [joined(row.texts) for row in rows]
 
 
 def _held_out(bench: Bench) -> Dataset:
@@ -156,5 +147,5 @@ def _about_rows(bench: Bench, rows: Sides) -> list[str]:
     )
     if whole > len(rows.held_out):
         left = whole - len(rows.held_out)
-        said.append(f"{left:,} held-out rows were left out: a train row, or another of them, has the same words.")
+        said.append(f"{left:,} held-out rows were left out, and train rows alike: another row has the same words.")
     return said
