@@ -80,7 +80,8 @@ def published(task: str, out: Path) -> dict[str, dict]:
 
 
 def whole_rows(train: Dataset) -> Dataset:
-    """Without rows that stand, word for word, inside another: SST-2's train rows are sentences and their phrases.
+    """Without rows that stand, word for word, inside another, and each once: SST-2's train rows are sentences and their
+    phrases, with and without the full stop.
 
     Its validation rows are whole sentences, so phrases would be told from them by what they are, not by who learnt
     them; and no run of words would be one train row's alone.
@@ -93,7 +94,11 @@ def whole_rows(train: Dataset) -> Dataset:
         for last in range(first + 1, len(row) + 1)
         if last - first < len(row)
     }
-    return train.take(at for at, row in enumerate(said) if row and hash(row) not in inside)
+    first: dict[tuple[str, ...], int] = {}
+    for at, row in enumerate(said):
+        if row and hash(row) not in inside:
+            first.setdefault(row, at)
+    return train.take(first.values())
 
 
 def as_long(rows: Dataset, like: Dataset) -> Dataset:
