@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from panels import panel
 
 from dilm.errors import DataError
 from dilm.privacy.bigrams import Bigrams
 from dilm.privacy.copying import copying, distance_ratio
 from dilm.privacy.disclosures import Rows, copied_rows, disclosures
 from dilm.privacy.membership import attack, by_loss, by_min_k, by_reference
-from dilm.privacy.replay import SHAPES, replay
+from dilm.privacy.replay import SHAPES, looking, replay
 
 WORDS = [f"w{at}" for at in range(30)]
 TEXTS = st.lists(st.lists(st.sampled_from("abcdef"), min_size=1, max_size=6).map(" ".join), min_size=1, max_size=12)
@@ -128,16 +129,22 @@ def test_secrets_are_counted_by_where_they_stand_and_never_told():
     trained = [f"write to {secret} today" for secret in SECRETS[:3]]
     held_out = [f"write to {SECRETS[3]} today", *(["nothing here"] * 2)]
     released = [f"say {secret}" for secret in SECRETS] + [f"again {SECRETS[0].upper()}"]
-    found = replay(released, trained, held_out, [SHAPES])
+    found = replay(released, trained, held_out, looking([SHAPES]))
     assert (found.found, found.trained, found.held_out, found.both) == (5, 3, 1, 0)
     told = json.dumps(asdict(found)).lower()
     assert not [secret for secret in SECRETS if secret.lower() in told or secret.split()[0].lower() in told]
     assert dict(found.kinds) == {"EMAIL_ADDRESS": 1, "IBAN_CODE": 1, "LONG_NUMBER": 1}
 
 
+def test_a_stand_in_is_no_secret(tmp_path):
+    """Of rows that were anonymized, what stands for a secret may stand in texts as often as it likes."""
+    said = ["ask <MAIL> soon", "ask <NUMBER> soon", "or 4471100815"]
+    assert replay(said, said, ["nothing"], panel(tmp_path)).found == 1
+
+
 def test_plain_prose_has_no_secrets():
     prose = ["a 90 minute film from 1999 , 3 stars out of 5", "it is 1,000,000 times better", "so so ... @ best"]
-    assert replay(prose, prose, ["other"], [SHAPES]).found == 0
+    assert replay(prose, prose, ["other"], looking([SHAPES])).found == 0
 
 
 @given(released=TEXTS, asked=TEXTS)

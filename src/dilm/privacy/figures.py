@@ -107,6 +107,8 @@ def nearer(ratio: tuple[float, float, float], rows: str) -> Finding:
 def replayed(found: Replay, texts: int) -> Finding:
     """Secrets, in counts."""
     kinds = ", ".join(f"{count} {kind}" for kind, count in found.kinds)
+    by = "; ".join(title.partition(":")[0] for title in found.detectors)
+    alone = f": {kinds} of train rows alone" if kinds else ""
     return Finding(
         "replay",
         "secrets that stand in trained rows and in no held-out one",
@@ -116,7 +118,7 @@ def replayed(found: Replay, texts: int) -> Finding:
         guess=found.held_out,
         beside=found.held_out,
         p=_test(found.p, found.trained + found.held_out),
-    ).on(f"{found.found:,} different secrets in {texts:,} texts{f': {kinds} of train rows alone' if kinds else ''}")
+    ).on(f"{found.found:,} different secrets in {texts:,} texts{alone}; looked for by {by}")
 
 
 def bounds(scores: np.ndarray, inside: np.ndarray, delta: float) -> list[Finding]:

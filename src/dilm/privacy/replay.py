@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from dilm.numerics.chances import drawn_at_least
+from dilm.privacy.pii import Panel
 from dilm.privacy.rules import Rules
-from dilm.privacy.spans import settle
 from dilm.protocols import Detector
 
 SHAPES = Rules(
@@ -44,21 +44,24 @@ class Replay:
     """One-sided, of as many being of trained rows by chance, secret by secret."""
 
 
-def replay(
-    released: Sequence[str], trained: Sequence[str], held_out: Sequence[str], detectors: Sequence[Detector]
-) -> Replay:
+def looking(detectors: Sequence[Detector]) -> Panel:
+    """Detectors, where nothing stands for a secret already."""
+    return Panel(tuple(detectors), re.compile(r"(?!)"))
+
+
+def replay(released: Sequence[str], trained: Sequence[str], held_out: Sequence[str], panel: Panel) -> Replay:
     """Look for personal data in the released texts, and for the same characters in real rows, whatever their case.
 
     The p value is exact for secrets of one row each; of one that many rows share, being in trained rows alone is rarer.
     """
-    found = _secrets(released, detectors)
+    found = _secrets(released, panel)
     ours, theirs = _known(found, trained), _known(found, held_out)
     only = {secret: kind for secret, kind in found.items() if secret in ours - theirs}
     phantoms = len(theirs - ours)
     kinds = {kind: sum(kind == other for other in only.values()) for kind in sorted(set(only.values()))}
     whole = len(trained) + len(held_out)
     return Replay(
-        tuple(f"{each.title}: {', '.join(sorted(each.kinds))}" for each in detectors),
+        panel.titles,
         len(found),
         len(only),
         phantoms,
@@ -68,14 +71,13 @@ def replay(
     )
 
 
-def _secrets(texts: Sequence[str], detectors: Sequence[Detector]) -> dict[str, str]:
-    """What is found, plain, to its kind; what several detectors find in one place is one secret."""
-    said = [detector.find(texts) for detector in detectors]
-    found = {}
-    for at, text in enumerate(texts):
-        for span in settle(text, [span for one in said for span in one[at]], (), ()):
-            found[_plain(text[span.start : span.end])] = span.kind
-    return found
+def _secrets(texts: Sequence[str], panel: Panel) -> dict[str, str]:
+    """What is found, plain, to its kind."""
+    return {
+        _plain(text[span.start : span.end]): span.kind
+        for text, spans in zip(texts, panel.find(texts), strict=True)
+        for span in spans
+    }
 
 
 def _known(secrets: Iterable[str], texts: Iterable[str]) -> set[str]:

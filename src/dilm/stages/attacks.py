@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -23,9 +23,8 @@ from dilm.privacy.disclosures import Rows, copied_rows, disclosures
 from dilm.privacy.figures import told_apart
 from dilm.privacy.findings import About, Finding
 from dilm.privacy.membership import by_loss, by_min_k, by_reference
-from dilm.privacy.pii import open_presidio
-from dilm.privacy.replay import SHAPES, replay
-from dilm.protocols import Detector
+from dilm.privacy.pii import Panel, open_presidio
+from dilm.privacy.replay import SHAPES, looking, replay
 from dilm.runtime.seeding import derive
 from dilm.types import Dataset, Example
 
@@ -80,7 +79,7 @@ def of_released_texts(bench: Bench, sides: Sides) -> list[Finding]:
 
 def of_replay(bench: Bench, sides: Sides) -> list[Finding]:
     """What detectors find in the product and stands in train rows too."""
-    found = replay(_texts(sides.released), _texts(sides.train), _texts(sides.held_out), _detectors(bench, sides.form))
+    found = replay(_texts(sides.released), _texts(sides.train), _texts(sides.held_out), _panel(bench, sides.form))
     return [figures.replayed(found, len(sides.released))]
 
 
@@ -187,13 +186,13 @@ def _canary_scores(bench: Bench, canaries: Canaries) -> np.ndarray:
     return by_reference(nlls, _token_nlls(bench.generator("pretrain"), canaries.rows))
 
 
-def _detectors(bench: Bench, form: str) -> list[Detector]:
-    """Those of the run where it has any; else shapes, and in the full form Presidio where it is installed."""
+def _panel(bench: Bench, form: str) -> Panel:
+    """The run's own detectors where it has any; else shapes, and in the full form Presidio where it is installed."""
     if bench.panel:
-        return [*bench.panel.detectors, SHAPES]
+        return replace(bench.panel, detectors=(*bench.panel.detectors, SHAPES))
     if form == "quick":
-        return [SHAPES]
+        return looking([SHAPES])
     try:
-        return [open_presidio(("en",), (), bench.recipe.anonymize.threshold), SHAPES]
+        return looking([open_presidio(("en",), (), bench.recipe.anonymize.threshold), SHAPES])
     except ModelError:
-        return [SHAPES]
+        return looking([SHAPES])
