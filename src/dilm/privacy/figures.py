@@ -26,7 +26,7 @@ def told_apart(name: str, by: str, about: About, members: np.ndarray, others: np
     )
     few = Finding(
         f"{name}_tpr",
-        f"trained rows found at {FEW_FALSE:.0%} false alarms by {by}",
+        f"trained rows found at {100 * FEW_FALSE:.0f} % false alarms by {by}",
         about,
         "share",
         found.tpr,
