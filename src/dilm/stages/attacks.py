@@ -87,7 +87,8 @@ def of_generator(bench: Bench, sides: Sides) -> list[Finding]:
     """How well whoever holds the generator that wrote the product tells rows apart."""
     generator, share = bench.generator("match"), bench.recipe.audit.min_k
     ours, theirs = (_token_nlls(generator, side) for side in (sides.members, sides.others))
-    least, by = f"the generator's likelihood of their least likely {100 * share:.0f} % of tokens", "the generator's likelihood"
+    by = "the generator's likelihood"
+    least = f"{by} of their least likely {100 * share:.0f} % of tokens"
     found = [
         *told_apart("loss", by, "generator", by_loss(ours), by_loss(theirs)),
         *told_apart("min_k", least, "generator", by_min_k(ours, share), by_min_k(theirs, share)),
