@@ -28,6 +28,9 @@ KEPT = (
     "verdicts",
     "sets",
     "known",
+    "form",
+    "verdict",
+    "figures",
 )
 
 

@@ -16,6 +16,7 @@ from dilm.version import VERSION
 if TYPE_CHECKING:
     from dilm.api import (
         anonymize,
+        audit,
         benchmark,
         compare,
         distill,
@@ -39,7 +40,7 @@ __version__ = VERSION
 
 _HOMES = {
     **dict.fromkeys(("distill", "load", "embed", "fit", "match", "generate"), "dilm.api"),
-    **dict.fromkeys(("select", "evaluate", "report", "compare", "benchmark", "anonymize"), "dilm.api"),
+    **dict.fromkeys(("select", "evaluate", "report", "compare", "benchmark", "anonymize", "audit"), "dilm.api"),
     **dict.fromkeys(("verify", "export", "open_export", "quota"), "dilm.api"),
     "Distilled": "dilm.distilled",
     **dict.fromkeys(("Task", "Example", "Dataset"), "dilm.types"),
@@ -53,6 +54,7 @@ __all__ = [  # in the order of the road
     "match",
     "generate",
     "select",
+    "audit",
     "evaluate",
     "report",
     "compare",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import wraps
 from inspect import Parameter, signature
+from math import isnan, nan
 from typing import Any
 
 from dilm.errors import RecipeError
@@ -47,3 +48,19 @@ def pairs(texts: Sequence[str] | None, option: str) -> dict[str, str]:
                 f"{option} expects NAME=VALUE, found {text!r}.", f"Write for example `{option} name=value`."
             )
     return {name.strip(): value.strip() for name, _, value in (text.partition("=") for text in texts or ())}
+
+
+def limits(texts: Sequence[str] | None, option: str) -> dict[str, float]:
+    """`["a=0.1"]` to `{"a": 0.1}`. Raises RecipeError for what is no number."""
+    found: dict[str, float] = {}
+    for name, value in pairs(texts, option).items():
+        try:
+            found[name] = float(value)
+        except ValueError:
+            found[name] = nan
+        if isnan(found[name]):
+            raise RecipeError(
+                f"{option} expects a number after {name}=, found {value!r}.",
+                f"Write for example `{option} {name}=0.1`.",
+            )
+    return found

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dilm import cleaning, journal
+from dilm import cleaning, journal, planting
 from dilm.coresets.el2n import EL2N
 from dilm.coresets.facility_location import FacilityLocation
 from dilm.coresets.farthest_first import FarthestFirst
@@ -254,7 +254,8 @@ def peak_rate(given: float, model: str, scratch: float, pretrained: float) -> fl
 
 
 def read_splits(recipe: Recipe) -> tuple[Splits, Survey | None]:
-    """Load, anonymize, carve; the recipe's data_seed decides the carving, its max_tokens overrides the task's.
+    """Load, anonymize, carve, plant canaries; the recipe's data_seed decides the carving, its max_tokens overrides the
+    task's.
 
     Stand-ins make equal what differed only in a secret, so they come first: equal texts are carved to one side.
     """
@@ -266,10 +267,10 @@ def read_splits(recipe: Recipe) -> tuple[Splits, Survey | None]:
         cleaned, survey = cleaning.clean(recipe, parts)
         train, scored = cleaned["train"], cleaned.get("test")
     found = divide(train, scored, limits, recipe.data_seed)
-    if not recipe.models.max_tokens:
-        return found, survey
-    task = replace(found.task, max_tokens=recipe.models.max_tokens)
-    return Splits(*(Dataset(task, part.examples) for part in (found.train, found.dev, found.test))), survey
+    if recipe.models.max_tokens:
+        task = replace(found.task, max_tokens=recipe.models.max_tokens)
+        found = Splits(*(Dataset(task, part.examples) for part in (found.train, found.dev, found.test)))
+    return planting.plant(recipe, found), survey
 
 
 def fingerprints(splits: Splits) -> dict[str, str]:

@@ -10,16 +10,14 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from statistics import fmean
-from typing import Any
 
 import torch
 
 from dilm import journal
-from dilm.build import Bench, is_scratch
+from dilm.build import Bench
 from dilm.coresets.raced import trainings
-from dilm.models.hub import open_config
 from dilm.models.pieces import tokens_at_once
-from dilm.models.scratch import named_size
+from dilm.models.shapes import Shape, opened, small
 from dilm.recipe import Recipe
 from dilm.recipe_learners import learning
 from dilm.runs import Run
@@ -35,12 +33,6 @@ REACHED = 0.35
 SAMPLING = 6
 """Writing a token costs this many forward passes: one row at a time, then a draw from the vocabulary."""
 TOKENS_PER_WORD = 1.4
-TRAINED_BYTES = 16
-"""A trained weight in float32: itself, its gradient, two moments."""
-KEPT_PER_LAYER = 40
-"""Floats that a layer keeps of each token for its backward pass, in multiples of its width."""
-KEPT_PER_WORD = 2.5
-"""Floats kept of each token for each word of the vocabulary: logits, their logarithms, some of their gradients."""
 LIBRARIES = 200
 """MB that torch, transformers and scikit-learn take once models have run."""
 MEGA = 2**20
@@ -54,36 +46,6 @@ class Cost:
     seconds: float
     megabytes: float
     """Of the largest process, with what Python and its libraries take."""
-
-
-@dataclass(frozen=True)
-class Shape:
-    """A transformer as far as it decides what a token costs; a vocabulary of 0 stands for a model that only reads."""
-
-    layers: int
-    width: int
-    vocabulary: int
-    words: int
-    """Rows of the embedding table."""
-
-    @property
-    def multiplied(self) -> float:
-        """Weights that a token is multiplied with."""
-        return 12.0 * self.layers * self.width**2 + self.vocabulary * self.width
-
-    @property
-    def weights(self) -> float:
-        """All of them; the vocabulary layer is the embedding table."""
-        return 12.0 * self.layers * self.width**2 + self.words * self.width
-
-    def training(self, tokens: float) -> float:
-        """Bytes of a training step on so many tokens."""
-        kept = KEPT_PER_LAYER * self.layers * self.width + KEPT_PER_WORD * self.vocabulary
-        return TRAINED_BYTES * self.weights + 4 * kept * tokens
-
-    def writing(self, texts: int, tokens: float) -> float:
-        """Bytes of a batch of texts that is being written: weights, keys and values, one step's logits."""
-        return 4 * (self.weights + texts * (2 * self.layers * self.width * tokens + 3 * self.vocabulary))
 
 
 @dataclass(frozen=True)
@@ -128,6 +90,7 @@ class _Count:
             "match": (f"{recipe.match.steps} steps, {self._checks()} dev scores", self._match()),
             "generate": (f"{self._pool_rows()} texts", self._written(self._pool_rows())),
             "select": (f"{recipe.per_class} per class, {recipe.select.sets} sets", self._select()),
+            "audit": (f"{2 * self._audited()} rows, 1 training", self._attacked()),
             "evaluate": (f"about {trials} trainings", self._evaluate(trials)),
             "report": ("page, table, card", 0.0),
         }
@@ -150,6 +113,7 @@ class _Count:
             "generate": generator.writing(recipe.generate.batch, self.bench.task.max_tokens),
             "select": encoder + points,
             "evaluate": trained,
+            "audit": max(trained, generator.writing(recipe.generate.batch, self.tokens)) + encoder,
         }
 
     def _together(self, rows: int) -> int:
@@ -248,6 +212,19 @@ class _Count:
         times = sum(orders if learning(name).reads else wanted.seeds for name in wanted.learners)
         return arms * self.recipe.select.sets * times
 
+    def _audited(self) -> int:
+        """Rows of either kind."""
+        wanted, splits = self.recipe.audit, self.bench.splits
+        counts = {"dev": len(splits.dev), "test": len(splits.test)}
+        return min(wanted.rows, len(splits.train), counts.get(wanted.held_out, sum(counts.values())))
+
+    def _attacked(self) -> float:
+        """The generator reads rows, twice where it knew the language before; a learner learns, and reads them too."""
+        rows = 2 * self._audited()
+        times = FORWARD * (1 if is_scratch(self.recipe.models.generator) else 2)
+        asked = (rows + self.recipe.audit.canaries * self.classes) * self.tokens * self.shapes.generator.multiplied
+        return times * asked + self._trained(self.recipe.evaluate.steps) + self._read(rows)
+
     def _evaluate(self, trials: int) -> float:
         wanted = self.recipe.evaluate
         trial = self._trained(wanted.steps) + self._read(len(self.bench.splits.test))
@@ -258,21 +235,10 @@ class _Count:
 def _shapes(recipe: Recipe) -> Shapes:
     models, words = recipe.models, recipe.pretrain.vocabulary
     size = models.generator.partition(":")[2] if is_scratch(models.generator) else ""
-    generator = _scratch(size, words) if size else _opened(models.generator)
-    learner = _scratch(recipe.pretrain.learner_size, words) if is_scratch(models.learner) else _opened(models.learner)
-    encoder = _opened(models.encoder) if models.encoder else learner
+    generator = small(size, words) if size else opened(models.generator)
+    learner = small(recipe.pretrain.learner_size, words) if is_scratch(models.learner) else opened(models.learner)
+    encoder = opened(models.encoder) if models.encoder else learner
     return Shapes(generator, replace(learner, vocabulary=0), replace(encoder, vocabulary=0))
-
-
-def _scratch(size: str, words: int) -> Shape:
-    shape = named_size(size)
-    return Shape(shape.layers, shape.width, words, words)
-
-
-def _opened(name: str) -> Shape:
-    """Read from the model's config."""
-    config: Any = open_config(name).get_text_config()
-    return Shape(config.num_hidden_layers, config.hidden_size, config.vocab_size, config.vocab_size)
 
 
 def _measured_rate(bench: Bench, size: int = 768) -> float:

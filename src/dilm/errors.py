@@ -1,9 +1,13 @@
-"""What a user can get wrong, each with what to do about it. The CLI prints these in one paragraph and exits with 2."""
+"""What a user can get wrong, each with what to do about it. The CLI prints these in one paragraph and exits with 2.
+
+One of them is no mistake: an audit that finds more than was allowed ends with 3, so that a pipeline stops there.
+"""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import ClassVar
 
 LISTED = 30
 """Most known names that a remedy has."""
@@ -11,6 +15,11 @@ LISTED = 30
 
 class DilmError(Exception):
     """A mistake that its user can mend: `problem` says what was expected and found, `remedy` what to do."""
+
+    exit_code: ClassVar[int] = 2
+    """With which the CLI ends."""
+    printed: ClassVar[bool] = False
+    """Whether stdout has the whole result already, so that nothing of this goes there."""
 
     def __init__(self, problem: str, remedy: str) -> None:
         super().__init__(f"{problem} {remedy}")
@@ -44,6 +53,13 @@ class ModelError(DilmError):
 
 class ResourceError(DilmError):
     """The machine has too little of something: memory, disk, network."""
+
+
+class AuditError(DilmError):
+    """An audit found more than its thresholds allow; what it found is written and printed."""
+
+    exit_code = 3
+    printed = True
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

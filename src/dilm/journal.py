@@ -45,6 +45,11 @@ TOUCHES: Mapping[str, Mapping[str, str]] = {
     "match": {"train": "teachers, learner ages, the encoder's points", "dev": "choose the checkpoint"},
     "generate": {},
     "select": {"train": "coresets, the probe, and rows for our sets where asked", "dev": "choose between sets"},
+    "audit": {
+        "train": "count what texts and models give away of them",
+        "dev": "the same of rows that nothing was trained on",
+        "test": "the same, where `audit.held_out` asks for them",
+    },
     "evaluate": {"train": "baselines of real rows, full data, teachers of soft labels", "test": "score every learner"},
     "report": {"train": "say what texts share with them", "test": "say what texts share with them"},
 }

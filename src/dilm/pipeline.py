@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from dilm import cleaning, journal, quotas, sealed
+from dilm import cleaning, journal, planting, quotas, sealed
 from dilm.build import Bench
 from dilm.errors import RunError
 from dilm.models.hub import identity
@@ -26,7 +26,7 @@ from dilm.runs import Run, make_cache, open_to_others
 from dilm.runtime.hashing import key
 from dilm.runtime.memory import begin_peak, give_back, peak_mb
 from dilm.runtime.meter import spent
-from dilm.stages import choosing, embed, evaluate, fit, generate, load, match, pretrain, report, select
+from dilm.stages import audit, choosing, embed, evaluate, fit, generate, load, match, pretrain, report, select
 from dilm.stages.generate import asks_untuned
 from dilm.version import VERSION
 
@@ -39,20 +39,21 @@ class Stage:
     run: Callable[..., dict[str, Any]]
     reads: Callable[[Recipe], Any]
     after: tuple[str, ...]
-    idle: Callable[[Recipe], bool] = lambda recipe: False
-    """Whether a recipe gives it nothing to do; then the stages after it need not ask for it."""
+    unasked: Callable[[Recipe], bool] = lambda recipe: False
+    """Whether a stage after it runs it where it is missing: there is nothing to do, or it must not be forgotten."""
 
 
 STAGES = (
-    Stage("load", load.run, lambda r: [counted(r)["data"], r.seed, r.models.max_tokens, *cleaning.content(r)], ()),
+    Stage("load", load.run, lambda r: _rows(r), ()),
     Stage("pretrain", pretrain.run, lambda r: [r.pretrain, _models(r), pretrain.learns(r)], ("load",)),
     Stage("embed", embed.run, lambda r: _embedding(r), ("pretrain",), lambda r: not embed.wanted(r)),
     Stage("fit", fit.run, lambda r: [r.fit], ("pretrain",)),
     Stage("match", match.run, lambda r: [counted(r)["match"], *_trials(r)], ("fit",)),
     Stage("generate", generate.run, lambda r: [r.generate, r.per_class, r.select.sets, asks_untuned(r)], ("match",)),
     Stage("select", select.run, lambda r: _choosing(r), ("generate",)),
+    Stage("audit", audit.run, lambda r: _attacks(r), ("select",), lambda r: True),
     Stage("evaluate", evaluate.run, lambda r: [r.evaluate, _asked(r)], ("select", "embed")),
-    Stage("report", report.run, lambda r: [_reader(r)], ("evaluate",)),
+    Stage("report", report.run, lambda r: [_reader(r)], ("evaluate", "audit")),
 )
 NAMES = tuple(stage.name for stage in STAGES)
 SHARED = ("fit", "match", "generate")
@@ -78,11 +79,11 @@ def needed(name: str) -> list[str]:
 def run_stage(bench: Bench, name: str, **options: Any) -> dict[str, Any]:
     """Run one stage, or return the facts of its finished run. Raises RunError when an earlier stage is missing.
 
-    With `options` (evaluate's `also`) the stage is run even where it is complete, and the later ones count as undone:
-    what it measured before it knows.
+    With `options` (evaluate's `also`, audit's `form`) the stage is run even where it is complete, and those that build
+    on it count as undone: what it measured before it knows.
     """
     wanted = keys(bench.recipe)
-    for before in bench.crew.told(lambda: _idle_before(bench.run, name, wanted)):
+    for before in bench.crew.told(lambda: _unasked_before(bench.run, name, wanted)):
         run_stage(bench, before)
     folder, again = bench.run.stage(name), bool(options)
     done = bench.crew.told(lambda: folder.manifest if folder.is_done(wanted[name]) else None)
@@ -117,8 +118,8 @@ def _count_texts(run: Run, name: str, key: str) -> None:
 
 
 def _begin(run: Run, name: str, key: str, again: bool) -> bool:
-    """Make a stage's folder ready, and the later stages undone where it is done again; whether work is continued."""
-    for later in NAMES[NAMES.index(name) + 1 :] if again else ():
+    """Make a stage's folder ready, and those that build on it undone where it is done again; whether work goes on."""
+    for later in [other for other in NAMES if name in needed(other)] if again else ():
         sealed.undo(run, later)
     return sealed.begin(run, name, key)
 
@@ -162,11 +163,11 @@ def _look_at(run: Run) -> None:
         print(told, "Close it with `chmod -R go-rwx`, or say who may with runtime.readers.", file=sys.stderr)
 
 
-def _idle_before(run: Run, name: str, wanted: Mapping[str, str]) -> list[str]:
-    """What this stage needs, is not complete, and has nothing to do. Raises RunError where it has."""
+def _unasked_before(run: Run, name: str, wanted: Mapping[str, str]) -> list[str]:
+    """What this stage needs, is not complete, and runs unasked. Raises RunError where something does not."""
     missing = [before for before in needed(name) if not run.stage(before).is_done(wanted[before])]
     for before in missing:
-        if not STAGES[NAMES.index(before)].idle(run.recipe):
+        if not STAGES[NAMES.index(before)].unasked(run.recipe):
             raise RunError(
                 f"Stage {name!r} needs {before!r}, which is not complete in {run.folder}.",
                 f"Run `dilm {before} {run.folder}` first.",
@@ -182,6 +183,19 @@ def states(run: Run) -> dict[str, str]:
 def _state(run: Run, name: str, wanted: str) -> str:
     folder = run.stage(name)
     return "done" if folder.is_done(wanted) else "partly done" if folder.is_begun(wanted) else "to do"
+
+
+def _rows(recipe: Recipe) -> list[Any]:
+    """What decides the rows of all splits."""
+    asked = [counted(recipe)["data"], recipe.seed, recipe.models.max_tokens]
+    return [*asked, *cleaning.content(recipe), *planting.content(recipe)]
+
+
+def _attacks(recipe: Recipe) -> list[Any]:
+    """What the audit asks, and how it trains a learner."""
+    wanted, trial = recipe.audit, recipe.evaluate
+    asked = [wanted.rows, wanted.held_out, wanted.min_k, wanted.span, wanted.delta]
+    return [asked, trial.steps, trial.lr, trial.warmup, trial.weight_decay, trial.clip, trial.batch]
 
 
 def _models(recipe: Recipe) -> Mapping[str, str]:

@@ -45,6 +45,10 @@ class Generator(Protocol):
         """Negative log-likelihood of each example under its own label, differentiable: n examples -> [n]."""
         ...
 
+    def token_nlls(self, examples: Sequence[Example]) -> list[Tensor]:
+        """What every token of each example costs, in eval mode, without a graph: n examples -> n times [its tokens]."""
+        ...
+
     def nll_in_parts(self, examples: Sequence[Example]) -> tuple[Tensor, Parts]:
         """As `nll`, [n], and what takes a loss of it apart, so that less is held while it is back-propagated."""
         ...

@@ -10,7 +10,7 @@ from dataclasses import field
 
 from pydantic.dataclasses import dataclass
 
-from dilm.recipe_privacy import Anonymize
+from dilm.recipe_privacy import Anonymize, Audit
 from dilm.recipe_prompt import DOOR as _DOOR
 from dilm.recipe_prompt import Prompt, Server
 from dilm.recipe_selection import Race, Select
@@ -287,6 +287,7 @@ class Recipe:
     race: Race = field(default_factory=Race)
     evaluate: Evaluate = field(default_factory=Evaluate)
     prompt: Prompt = field(default_factory=Prompt)
+    audit: Audit = field(default_factory=Audit)
     report: Report = field(default_factory=Report)
     server: Server = field(default_factory=Server)
     runtime: Runtime = field(default_factory=Runtime)

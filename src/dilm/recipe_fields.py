@@ -20,6 +20,7 @@ LATER = (
     "select.teacher",
     "select.pool",
     "race",
+    "audit",
 )
 """Settings and sections that came after runs were made. At their defaults they change nothing and stand in no key."""
 LIST_THEM = "`dilm show default` lists every setting."

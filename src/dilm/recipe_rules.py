@@ -46,6 +46,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "embed.labels": ("soft", "hard"),
     "embed.trains": ("all", "head"),
     "embed.attention": ("none", "cls", "all"),
+    "audit.held_out": ("dev", "test", "both"),
     "runtime.precision": ("auto", "fp32", "bf16"),
     "runtime.engine": ("processes", "ray"),
     "runtime.readers": ("owner", "group"),
@@ -73,14 +74,14 @@ RANGES = (
         generate.oversample generate.batch generate.attempts select.sets
         embed.steps embed.batch embed.unroll embed.per_step embed.check_every
         evaluate.seeds evaluate.steps evaluate.batch evaluate.full_steps prompt.orders race.steps race.rows
-        server.budget server.parallel server.tries""",
+        audit.rows audit.span server.budget server.parallel server.tries""",
         "at least 1",
         lambda value: value >= 1,
     ),
     Range(
         """seed data.train_rows models.max_tokens pretrain.steps fit.lr fit.weight_decay match.steps match.lr
         match.weight_decay match.lm_lambda match.teacher_sets match.renew_every match.check_every generate.top_k
-        evaluate.weight_decay prompt.top_logprobs runtime.threads runtime.workers""",
+        evaluate.weight_decay prompt.top_logprobs audit.canaries runtime.threads runtime.workers""",
         "0 or more",
         lambda value: value >= 0,
     ),
@@ -91,12 +92,13 @@ RANGES = (
         lambda value: value > 0,
     ),
     Range(
-        "anonymize.threshold fit.contrast fit.warmup match.warmup embed.warmup evaluate.warmup evaluate.full_warmup",
+        """anonymize.threshold fit.contrast fit.warmup match.warmup embed.warmup evaluate.warmup evaluate.full_warmup
+        audit.delta""",
         "from 0 to 1",
         lambda value: 0 <= value <= 1,
     ),
     Range(
-        "generate.top_p select.long select.sure select.duplicates",
+        "generate.top_p select.long select.sure select.duplicates audit.min_k",
         "above 0 and at most 1",
         lambda value: 0 < value <= 1,
     ),
@@ -120,6 +122,7 @@ def check(recipe: Recipe) -> None:
     _check_lists(recipe)
     _check_filters(recipe)
     _check_real_rows(recipe)
+    _check_canaries(recipe)
     _check_robust(recipe)
     _check_rhythm(recipe)
     _check_embeddings(recipe)
@@ -197,6 +200,15 @@ def _check_real_rows(recipe: Recipe) -> None:
         raise RecipeError(
             f"select.pool=both puts real rows into the product, and `{wishes[0]}` wishes for privacy.",
             "Set select.pool to synthetic, or leave that section out.",
+        )
+
+
+def _check_canaries(recipe: Recipe) -> None:
+    """A canary is no row that anyone should be given as a real one."""
+    if recipe.audit.canaries and recipe.select.pool == "both":
+        raise RecipeError(
+            "select.pool=both puts real rows into the product, and audit.canaries puts made-up ones among the real.",
+            "Set select.pool to synthetic, or audit.canaries to 0.",
         )
 
 

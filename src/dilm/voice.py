@@ -52,7 +52,7 @@ def telling(as_json: bool) -> Iterator[None]:
     except DilmError as fault:
         if crew().tells(fault):
             _tell(fault, as_json)
-        raise typer.Exit(2) from fault
+        raise typer.Exit(fault.exit_code) from fault
     except KeyboardInterrupt as fault:
         if crew().tells(fault):
             with _aloud():
@@ -65,7 +65,7 @@ def _tell(fault: DilmError, as_json: bool) -> None:
     with _aloud():
         typer.secho("Error: ", fg="red", bold=True, nl=False, err=True)
         typer.echo(str(fault), err=True)
-        if as_json:
+        if as_json and not fault.printed:
             typer.echo(json.dumps({"error": fault.problem, "remedy": fault.remedy}, ensure_ascii=False))
     crew().leave_word(fault)
 

@@ -18,7 +18,7 @@ from dilm.cli import app
 from dilm.recipe import Recipe
 
 SOURCE_VERBS = ("distill", "load", "plan")
-STAGE_VERBS = ("pretrain", "embed", "fit", "match", "generate", "select", "evaluate", "report")
+STAGE_VERBS = ("pretrain", "embed", "fit", "match", "generate", "select", "audit", "evaluate", "report")
 
 
 def ask(*words: str):

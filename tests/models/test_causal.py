@@ -76,6 +76,19 @@ def test_nll_is_the_sum_of_token_log_probabilities(opened: Opener, kind: str):
     torch.testing.assert_close(generator.nll(examples), naive(generator, token_rows(generator, examples)), **CLOSE)
 
 
+@pytest.mark.parametrize("kind", ["gpt2", "bert"])
+def test_tokens_cost_what_each_adds_and_dropout_changes_none(opened: Opener, kind: str):
+    """Each the difference of two likelihoods, of the text so far with it and without, in whatever mode."""
+    generator, examples = opened(kind), many()
+    generator.train()
+    told = generator.token_nlls(examples)
+    for row, costs in zip(token_rows(generator, examples), told, strict=True):
+        sums = [naive(generator, [row[: at + 1]]) for at in range(1, len(row))]
+        torch.testing.assert_close(costs.cumsum(0), torch.cat(sums), rtol=1e-4, atol=1e-4)
+    generator.likelihood = "token"
+    torch.testing.assert_close(torch.stack([each.mean() for each in told]), generator.nll(examples), **CLOSE)
+
+
 @pytest.mark.parametrize("likelihood", ["token", "sum"])
 @pytest.mark.parametrize("kind", ["gpt2", "bert"])
 def test_nll_does_not_depend_on_neighbours_or_order(opened: Opener, kind: str, likelihood: str):

@@ -37,11 +37,12 @@ def test_every_stage_says_what_it_reads():
 
 
 def test_the_whole_road_reads_within_its_declarations_and_all_that_is_declared(finished: Distilled):
-    """But where nothing asks for it: embeddings are no baseline here, and `typical` asks no dev rows."""
+    """But where nothing asks for it: no embeddings, no dev rows for `typical`, no test rows for the audit."""
     declared = {name: set(splits) for name, splits in journal.TOUCHES.items() if splits}
     found = told(finished.run)
-    assert found.pop("select") == {"train"} and "embed" not in found and "generate" not in found
-    assert found == {name: splits for name, splits in declared.items() if name not in ("select", "embed")}
+    assert found.pop("select") == {"train"} and found.pop("audit") == {"train", "dev"}
+    assert "embed" not in found and "generate" not in found
+    assert found == {name: splits for name, splits in declared.items() if name not in ("select", "audit", "embed")}
 
 
 def test_the_journal_says_who_read_how_many_rows_of_which_data(finished: Distilled):

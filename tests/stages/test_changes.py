@@ -53,7 +53,14 @@ def changed(run: Path, **settings: object) -> dict[str, str]:
 def test_a_setting_undoes_its_stage_and_those_after_it(copied: Path, setting: str, value: object, first: str):
     states = changed(copied, **{setting: value})
     at = pipeline.NAMES.index(first)
-    assert list(states.values()) == ["done"] * at + ["to do"] * (9 - at)
+    assert list(states.values()) == ["done"] * at + ["to do"] * (10 - at)
+
+
+def test_the_audit_is_undone_alone_with_the_report_that_shows_it(copied: Path):
+    states = changed(copied, audit__span=5)
+    assert {name for name, state in states.items() if state == "to do"} == {"audit", "report"}
+    api.report(copied)
+    assert set(pipeline.states(api.existing_run(copied)).values()) == {"done"}, "nobody reports without having looked"
 
 
 def test_what_changes_only_speed_undoes_nothing(copied: Path):

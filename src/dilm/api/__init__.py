@@ -21,12 +21,27 @@ from dilm.api.beside import (
     rebuild_leaderboard,
     write_comparison,
 )
-from dilm.api.guarding import anonymize, export, open_export, quota, verify
+from dilm.api.guarding import (
+    anonymize,
+    audit,
+    audit_headline,
+    audit_run,
+    audit_text,
+    export,
+    open_export,
+    quota,
+    require_below,
+    verify,
+)
 from dilm.api.road import distill, embed, evaluate, fit, generate, load, match, report, select
 
 __all__ = [
     "STAGES",
     "anonymize",
+    "audit",
+    "audit_headline",
+    "audit_run",
+    "audit_text",
     "benchmark",
     "change_settings",
     "compare",
@@ -51,6 +66,7 @@ __all__ = [
     "rebuild_leaderboard",
     "recipe_for",
     "report",
+    "require_below",
     "results_table",
     "run_stage",
     "select",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dilm.distilled import Distilled
     from dilm.privacy.gate import Purpose
 
-STAGES = ("load", "pretrain", "embed", "fit", "match", "generate", "select", "evaluate", "report")
+STAGES = ("load", "pretrain", "embed", "fit", "match", "generate", "select", "audit", "evaluate", "report")
 
 
 def recipe_for(

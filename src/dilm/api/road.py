@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def distill(
     source: str | Path = "toy", *, out: str | Path | None = None, resume: bool = False, **options: Any
 ) -> Distilled:
-    """Distil a labelled text dataset: load, fit, match, generate, select, evaluate, report.
+    """Distil a labelled text dataset: load, fit, match, generate, select, audit, evaluate, report.
 
     `options` are those of `recipe_for`: text, label, test, per_class, generator, learner, recipe, anonymize, settings,
     seed, device.

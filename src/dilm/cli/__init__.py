@@ -1,7 +1,7 @@
 """The command line: arguments become a recipe, the recipe a verb, the verb one printed result.
 
-Results go to stdout, everything else to stderr. Exit 0: done; 2: the user can mend it; 3: a check
-failed; 130: stopped; 1: a bug in dilm.
+Results go to stdout, everything else to stderr. Exit 0: done; 2: the user can mend it; 3: a check failed (`verify`, or
+the audit's `--fail-on`); 130: stopped; 1: a bug in dilm.
 """
 
 from typing import Annotated

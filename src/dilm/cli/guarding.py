@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dilm.asked import columns, pairs
+from dilm.asked import columns, limits, pairs
 from dilm.cli.frame import Json, RunFolder, Settings, verb
 from dilm.voice import CHECK_FAILED, print_facts, print_json
 
@@ -31,6 +31,30 @@ def anonymize(
     told = {name: found[name] for name in ("operator", "rows", "touched", "kinds", "note")}
     named = {"written": ", ".join(found["written"]), "detectors": "; ".join(found["detectors"])}
     print_facts(found if as_json else {**named, **told}, as_json)
+
+
+@verb
+def audit(
+    run: RunFolder,
+    full: Annotated[bool, typer.Option("--full", help="Ask about all held-out rows, and train more learners.")] = False,
+    fail_on: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=THRESHOLD", help="Exit with 3 where this figure is above; may be repeated."),
+    ] = None,
+    settings: Settings = None,
+    as_json: Json = False,
+) -> None:
+    """Look for leaks: what the texts and the generator give away of the rows that they were made from."""
+    from dilm import api
+
+    allowed = limits(fail_on, "--fail-on")
+    opened = api.change_settings(api.existing_run(run), pairs(settings, "--set"))
+    found = api.audit_run(opened, "full" if full else "quick", allowed)
+    if as_json:
+        print_json(found)
+    else:
+        typer.echo(api.audit_text(found))
+    api.require_below(opened, found)
 
 
 @verb

@@ -25,6 +25,7 @@ def distill(recipe: "Recipe", out: Out = None, resume: Resume = False, as_json: 
         print_json(api.findings_json(run))
         return
     print_table(api.results_table(run, terminal_width()))
+    typer.echo(api.audit_headline(run))
     typer.echo(run.folder / "report.html")
     typer.echo(run.folder / "distilled" / "distilled.jsonl")
 

@@ -138,15 +138,35 @@ class CausalGenerator:
         """Tokens that each example's likelihood is made of, the end included: n examples -> [n]."""
         return torch.tensor([len(self._tokens(example)) - 1 for example in examples], device=self.model.device)
 
+    @torch.no_grad()
+    def token_nlls(self, examples: Sequence[Example]) -> list[Tensor]:
+        """What every token of each example costs given those before it, the end included, without dropout or graph.
+
+        n examples -> n tensors on the CPU, [tokens of the example] each; their means are what `nll` gives.
+        """
+        self.model.eval()
+        rows = [self._tokens(example) for example in examples]
+        meter.count(sum(map(len, rows)))
+        found: dict[int, Tensor] = {}
+        with memory.guard(f"the likelihoods of {len(rows)} texts", LESS_AT_ONCE):
+            for piece in pieces([len(row) for row in rows], self.tokens_at_once):
+                told, owner = self._token_nlls([rows[row] for row in piece])
+                found.update((row, told[owner == place].cpu()) for place, row in enumerate(piece))
+        return [found[row] for row in range(len(rows))]
+
     def _summed_nll(self, rows: list[list[int]]) -> Tensor:
         """Sum of the token nlls of each row: token rows -> [n]."""
+        token_nll, owner = self._token_nlls(rows)
+        return token_nll.new_zeros(len(rows)).index_add(0, owner, token_nll)
+
+    def _token_nlls(self, rows: list[list[int]]) -> tuple[Tensor, Tensor]:
+        """The nll of every token but the first, and which row it is of: token rows -> [tokens], [tokens]."""
         tokens, mask = self._pad(rows)
         real = mask[:, 1:].bool()  # positions whose next token is text
         with self.place.autocast(), only_positions(self.model, nn.functional.pad(real, (0, 1))):
             logits = self.model(input_ids=tokens, attention_mask=mask).logits  # [real tokens, V]
         token_nll = nn.functional.cross_entropy(at_least_float32(logits), tokens[:, 1:][real], reduction="none")
-        owner = real.nonzero()[:, 0]
-        return token_nll.new_zeros(len(rows)).index_add(0, owner, token_nll)
+        return token_nll, real.nonzero()[:, 0]
 
     def sample(self, condition: int, n: int, rng: torch.Generator) -> list[Draft]:
         """`n` texts of one class, unjudged: none has an empty field, nor, where it is finished, too many or too few.

@@ -6,7 +6,7 @@ import json
 from functools import cache
 from typing import TYPE_CHECKING
 
-from dilm.reports import personal, table, wording
+from dilm.reports import audit, personal, table, wording
 from dilm.reports.findings import Findings, blocks
 from dilm.reports.page import TEMPLATES, cut
 from dilm.reports.table import escape
@@ -38,6 +38,8 @@ def render(findings: Findings, file: str = "distilled.jsonl") -> str:
             results=Markup(table.markdown(findings)),
             path=Markup(json.dumps(file)),
             rows=findings.rows("train"),
+            audit_header=audit.HEADER,
+            audit_reading=audit.READING,
             personal={
                 "sentences": personal.sentences(findings),
                 "columns": personal.columns(findings),

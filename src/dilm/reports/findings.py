@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from dilm.numerics.metrics import recovery
 from dilm.reports import methods
+from dilm.reports.audit import Audit
 from dilm.types import Dataset, Provenance, Score, Task
 
 Curve = tuple[Mapping[str, float], ...]
@@ -184,6 +185,8 @@ class Findings:
     """What a reader must know and no number says, in whole sentences."""
     personal: Personal | None = None
     """None where rows were not anonymized."""
+    audit: Audit | None = None
+    """None where nobody has looked for leaks."""
 
     @property
     def real_rows(self) -> str:

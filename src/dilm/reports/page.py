@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dilm.reports import figures, methods, personal, robustness, table, wording
+from dilm.reports import audit, figures, methods, personal, robustness, table, wording
 from dilm.reports.findings import Findings, blocks
 from dilm.reports.verdict import verdict
 from dilm.types import Example
@@ -72,6 +72,8 @@ def render(findings: Findings) -> str:
                 "columns": personal.columns(findings),
                 "lines": personal.lines(findings),
             },
+            audit_header=audit.HEADER,
+            audit_reading=audit.READING,
             total=sum(cost.seconds for cost in findings.costs),
         )
     )

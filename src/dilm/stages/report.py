@@ -16,12 +16,14 @@ from dilm.evaluation.statistics import Difference, Summary, paired, summarise
 from dilm.recipe import UNCHANGING
 from dilm.recipe_fields import counted
 from dilm.reports import card, page, table
+from dilm.reports.audit import Audit
 from dilm.reports.findings import Bar, Block, Cost, Findings, Measure, Personal, bar, beside, blocks
 from dilm.reports.methods import OURS
 from dilm.reports.robustness import robustness
 from dilm.runs import write_text
 from dilm.runtime.hashing import key
 from dilm.runtime.seeding import numpy_stream
+from dilm.stages.audit import audited
 from dilm.stages.notes import notes
 from dilm.stages.records import scores
 from dilm.stages.select import synthetic_sets
@@ -45,7 +47,7 @@ ANONYMIZED = "none: rows were anonymized, which is not differential privacy, and
 PAGE, TABLE, PRODUCT = "report.html", "results.md", "distilled"
 """In the run folder."""
 
-BEFORE = ("load", "pretrain", "embed", "fit", "match", "generate", "select", "evaluate")
+BEFORE = ("load", "pretrain", "embed", "fit", "match", "generate", "select", "audit", "evaluate")
 
 
 def run(bench: Bench) -> dict[str, Any]:
@@ -95,6 +97,7 @@ def findings(bench: Bench) -> Findings:
         splits=manifests["load"]["rows"],
         notes=notes(recipe, manifests),
         personal=_personal(manifests),
+        audit=Audit.of(told) if (told := audited(bench)) else None,
     )
 
 
@@ -130,6 +133,7 @@ def plain(found: Findings) -> dict[str, Any]:
         "examples": rows,
         "rejected": found.rejected,
         "anonymized": asdict(found.personal) if found.personal else None,
+        "audit": asdict(found.audit) if found.audit else None,
         "text": [asdict(each) for each in found.text],
         "costs": [asdict(each) for each in found.costs],
         "provenance": asdict(found.provenance),
