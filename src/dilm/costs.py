@@ -14,7 +14,7 @@ from statistics import fmean
 import torch
 
 from dilm import journal
-from dilm.build import Bench
+from dilm.build import Bench, is_scratch
 from dilm.coresets.raced import trainings
 from dilm.models.pieces import tokens_at_once
 from dilm.models.shapes import Shape, opened, small
