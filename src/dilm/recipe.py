@@ -10,7 +10,7 @@ from dataclasses import field
 
 from pydantic.dataclasses import dataclass
 
-from dilm.recipe_privacy import Anonymize
+from dilm.recipe_privacy import Anonymize, Privacy
 from dilm.recipe_prompt import DOOR as _DOOR
 from dilm.recipe_prompt import Prompt, Server
 from dilm.recipe_selection import Race, Select
@@ -72,6 +72,9 @@ class Pretrain:
     """Masked-language-modelling steps of the scratch learner."""
     batch: int = 64
     lr: float = 1e-3
+    corpus: str = ""
+    """Public text that they are made from instead of the data: a file with a text on each line, or `toy`, the built-in
+    grammar. Differential privacy needs it where a model is made from scratch."""
 
 
 @dataclass(frozen=True, config=_DOOR)
@@ -275,6 +278,7 @@ class Recipe:
     seed: int = 0
     data: Data = field(default_factory=Data)
     anonymize: Anonymize = field(default_factory=Anonymize)
+    dp: Privacy = field(default_factory=Privacy)
     models: Models = field(default_factory=Models)
     pretrain: Pretrain = field(default_factory=Pretrain)
     fit: Fit = field(default_factory=Fit)
