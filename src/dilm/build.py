@@ -22,6 +22,7 @@ from dilm.coresets.moderate import Moderate
 from dilm.coresets.random import Random
 from dilm.coresets.typical import Typical
 from dilm.coresets.validated import Validated
+from dilm.data.jsonl import read_dataset
 from dilm.data.load import Limits, divide, read
 from dilm.distillation.ages import AtAge, SideBySide, at_ages
 from dilm.distillation.trajectory import Ageing, Cached
@@ -157,7 +158,7 @@ class Bench:
         if method == "likeliest":
             return Likeliest(generator or self.generator("fit"))
         if method == "typical":
-            return Typical(self.encoder, self.probe, self.recipe.select.long, self.recipe.select.sure)
+            return Typical(self.encoder, self.chooser, self.recipe.select.long, self.recipe.select.sure)
         if method == "validated":
             return Validated(self.encoder, self.selector("typical"), self.splits.dev)
         if method == "el2n":
@@ -211,7 +212,7 @@ class Bench:
         """Who knows the classes from all train rows: the `probe`, or the `learner`."""
         if name == "probe":
             # As a plain list: the array of a pool that is asked about once need not be kept.
-            return lambda rows: self.probe.log_probabilities(self.encoder.encode(rows.examples))
+            return lambda rows: self.chooser.log_probabilities(self.encoder.encode(rows.examples))
         return lambda rows: self._taught_learner.probabilities(rows).double().clamp_min(LEAST).log().cpu().numpy()
 
     @cached_property
@@ -221,6 +222,15 @@ class Bench:
         ageing = Ageing(self.splits.train, 2, schedule.steps, schedule, self.recipe.evaluate.batch, seed)
         learner = self.learner()
         return at_ages(learner, self.aged(learner, ageing, 1), ["0.1"])[0]
+
+    @cached_property
+    def chooser(self) -> Probe:
+        """Who tells `typical` and filters how sure a text's class is: under differential privacy one that knows the
+        classes from our own texts, of the pool that the product is chosen from."""
+        if not self.recipe.dp.epsilon:
+            return self.probe
+        texts = read_dataset(self.folder("generate") / "dilm-0.jsonl", self.task)
+        return fit_probe(self.encoder.encode(texts), np.array(texts.labels))
 
     @cached_property
     def probe(self) -> Probe:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -52,6 +54,7 @@ class CausalGenerator:
         self.conditions = _add_tokens(self.model, tokenizer, task, self.start)
         self.separator: int = tokenizer.convert_tokens_to_ids(SEPARATOR)  # type: ignore[assignment]
         self._encoded: dict[tuple[str, ...], list[int]] = {}
+        self._read = self._summed_nll
 
     @classmethod
     def open(cls, name: str, task: Task, place: Place) -> CausalGenerator:
@@ -115,10 +118,26 @@ class CausalGenerator:
         rows = [self._tokens(example) for example in examples]
         meter.count(sum(map(len, rows)))
         together = list(pieces([len(row) for row in rows], self.tokens_at_once))
-        read = partial(memory.computed_again, self._summed_nll) if self.recompute else self._summed_nll
+        read = partial(memory.computed_again, self._read) if self.recompute else self._read
         with memory.guard(f"the likelihoods of {len(rows)} texts", LESS_AT_ONCE):
             sums = [read([rows[row] for row in piece]) for piece in together]
         return sums, torch.tensor([row for piece in together for row in piece], device=self.model.device).argsort()
+
+    def read_at_once(self) -> None:
+        """From now on likelihoods take one pass of all examples, side by side in every layer: the same numbers, from
+        which each example's own gradient can be told."""
+        self.recompute, self.tokens_at_once, self._read = False, sys.maxsize, self._summed_at_once
+
+    def _summed_at_once(self, rows: list[list[int]]) -> Tensor:
+        """As `_summed_nll`, without leaving padding out: token rows -> [n]."""
+        tokens, mask = self._pad(rows)
+        places = torch.arange(tokens.shape[1], device=tokens.device).repeat(len(rows), 1)  # not [1, T], as by default
+        named = inspect.signature(self.model.forward).parameters
+        extra = {"position_ids": places} if "position_ids" in named else {}
+        with self.place.autocast():
+            logits = self.model(input_ids=tokens, attention_mask=mask, **extra).logits[:, :-1]
+        nll = nn.functional.cross_entropy(at_least_float32(logits).transpose(1, 2), tokens[:, 1:], reduction="none")
+        return (nll * mask[:, 1:]).sum(1)
 
     def spare_memory(self) -> bool:
         """Take likelihoods with less memory from now on; False where they take the least possible already."""
