@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -54,7 +53,7 @@ class CausalGenerator:
         self.conditions = _add_tokens(self.model, tokenizer, task, self.start)
         self.separator: int = tokenizer.convert_tokens_to_ids(SEPARATOR)  # type: ignore[assignment]
         self._encoded: dict[tuple[str, ...], list[int]] = {}
-        self._read = self._summed_nll
+        self._read, self._together = self._summed_nll, self._of_like_length
 
     @classmethod
     def open(cls, name: str, task: Task, place: Place) -> CausalGenerator:
@@ -117,16 +116,20 @@ class CausalGenerator:
         """Each text's sum of token nlls, piece by piece, and where in them each example's is: [n]."""
         rows = [self._tokens(example) for example in examples]
         meter.count(sum(map(len, rows)))
-        together = list(pieces([len(row) for row in rows], self.tokens_at_once))
+        together = self._together([len(row) for row in rows])
         read = partial(memory.computed_again, self._read) if self.recompute else self._read
         with memory.guard(f"the likelihoods of {len(rows)} texts", LESS_AT_ONCE):
             sums = [read([rows[row] for row in piece]) for piece in together]
         return sums, torch.tensor([row for piece in together for row in piece], device=self.model.device).argsort()
 
     def read_at_once(self) -> None:
-        """From now on likelihoods take one pass of all examples, side by side in every layer: the same numbers, from
-        which each example's own gradient can be told."""
-        self.recompute, self.tokens_at_once, self._read = False, sys.maxsize, self._summed_at_once
+        """From now on likelihoods take one pass of all examples in their order, side by side in every layer: the same
+        numbers, from which each example's own gradient can be told."""
+        self.recompute, self._read = False, self._summed_at_once
+        self._together = lambda lengths: [list(range(len(lengths)))]
+
+    def _of_like_length(self, lengths: list[int]) -> list[list[int]]:
+        return list(pieces(lengths, self.tokens_at_once))
 
     def _summed_at_once(self, rows: list[list[int]]) -> Tensor:
         """As `_summed_nll`, without leaving padding out: token rows -> [n]."""

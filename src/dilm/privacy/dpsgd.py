@@ -7,6 +7,7 @@ the gradient that autograd gives anyway. `row_by_row` is the plain road beside t
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -156,7 +157,8 @@ class Hooked:
     def __call__(self, loss_of: LossOf, rows: Sequence[Any], parameters: Sequence[nn.Parameter]) -> list[Tensor]:
         """The gradient of each row's loss: for each parameter [n, ...]."""
         _forget(parameters)
-        with self._listening():
+        with self._listening(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Full backward hook is firing")  # at embeddings, as it should
             loss_of(rows).sum().backward(inputs=list(parameters))
         found = [self._folded(parameter, len(rows)) for parameter in parameters]
         if not self.checked:
