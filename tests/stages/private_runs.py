@@ -9,7 +9,7 @@ from typing import Any
 
 from tiny_runs import SETTINGS
 
-EPSILON = 40.0
+EPSILON = 300.0
 """Promises next to nothing: so few rows and steps would drown in the noise of a real budget."""
 WORDS = {"no": ("dull", "slow", "bad"), "yes": ("warm", "lovely", "fine")}
 THINGS = ("plot", "music", "end", "cast")
@@ -30,6 +30,7 @@ PRIVATE: dict[str, Any] = SETTINGS | {
     "evaluate.baselines": "random,typical",
     "evaluate.seeds": 1,
     "evaluate.steps": 4,
+    "models.max_tokens": 40,
 }
 
 
