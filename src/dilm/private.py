@@ -127,8 +127,7 @@ def spend(bench: Bench) -> dict[str, Any]:
         place = (each.what, used.rate, used.noise)
         together[place] = together.get(place, 0) + used.steps
     told = [
-        {"what": what, "rate": rate, "noise": noise, "steps": steps}
-        for (what, rate, noise), steps in together.items()
+        {"what": what, "rate": rate, "noise": noise, "steps": steps} for (what, rate, noise), steps in together.items()
     ]
     return {
         "epsilon": book.epsilon,
@@ -145,7 +144,7 @@ def statement(told: Mapping[str, Any]) -> str:
     """The guarantee in one sentence, without its full stop."""
     return (
         f"the texts are differentially private: epsilon {told['epsilon']:.2f} at delta {told['delta']:.1e} for "
-        f"{told['unit']}, a guarantee of the algorithm under its assumptions. Outside it are what the models read before "
+        f"{told['unit']}, a guarantee of the algorithm under its assumptions. Outside it are what models read before "
         "(public pre-training), and every score and measure printed here, which real rows were asked for; the number "
         "of rows and the names of the classes count as public"
     )

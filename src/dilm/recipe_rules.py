@@ -82,15 +82,16 @@ RANGES = (
         lambda value: value >= 1,
     ),
     Range(
-        """seed data.train_rows models.max_tokens pretrain.steps fit.lr fit.weight_decay match.steps match.lr
-        dp.epsilon match.weight_decay match.lm_lambda match.teacher_sets match.renew_every match.check_every generate.top_k
+        """seed dp.epsilon data.train_rows models.max_tokens pretrain.steps fit.lr fit.weight_decay match.steps match.lr
+        match.weight_decay match.lm_lambda match.teacher_sets match.renew_every match.check_every generate.top_k
         evaluate.weight_decay prompt.top_logprobs runtime.threads runtime.workers""",
         "0 or more",
         lambda value: value >= 0,
     ),
     Range("dp.delta dp.target", "0 or more and below 1", lambda value: 0 <= value < 1),
     Range(
-        """dp.clip dp.target_clip pretrain.lr fit.clip match.clip match.temperature generate.temperature evaluate.lr evaluate.clip
+        """dp.clip dp.target_clip
+        pretrain.lr fit.clip match.clip match.temperature generate.temperature evaluate.lr evaluate.clip
         evaluate.full_lr embed.lr embed.rate embed.attention_weight server.timeout""",
         "above 0",
         lambda value: value > 0,

@@ -156,7 +156,9 @@ def test_every_weight_learns_from_rows_and_not_from_noise(kind: str, train: Data
             range(40),
         )
     )
-    unmoved = [name for (name, now), was in zip(generator.model.named_parameters(), before, strict=True) if now.equal(was)]
+    unmoved = [
+        name for (name, now), was in zip(generator.model.named_parameters(), before, strict=True) if now.equal(was)
+    ]
     assert not [name for name in unmoved if "token_type" not in name], unmoved
     assert held_out_nll(generator, train) < 0.7 * first
     texts = [draft.texts[0] for draft in generator.sample(1, 8, torch.Generator().manual_seed(0))]
@@ -223,7 +225,7 @@ def test_each_row_is_drawn_by_a_coin_of_its_own():
     sizes = [len(rows) for rows in drawn]
     assert sum(sizes) / 400 == pytest.approx(20, abs=1) and len(set(sizes)) > 10  # binomial, not fixed
     often = [sum(row in rows for rows in drawn) for row in range(200)]
-    assert 15 < min(often) and max(often) < 75
+    assert min(often) > 15 and max(often) < 75
     assert drawn[3] == source.chosen(200, 0.1, 3) != drawn[4]
     assert Keyed(b"other").chosen(200, 0.1, 3) != drawn[3]
 

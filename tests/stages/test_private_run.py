@@ -99,7 +99,9 @@ def test_other_settings_are_another_release_which_the_budget_does_not_hold(copy:
     assert back.exit_code == 0 and json.loads(back.stdout)["stage"] == "fit" and book(copy) == spent_before
 
 
-def test_noise_depends_on_the_secret_and_not_on_the_public_seed(made: Distilled, copy: Path, monkeypatch, tmp_path: Path):
+def test_noise_depends_on_the_secret_and_not_on_the_public_seed(
+    made: Distilled, copy: Path, monkeypatch, tmp_path: Path
+):
     monkeypatch.setenv("DILM_CACHE", str(tmp_path / "another-user"))
     bench = Bench(api.existing_run(copy))
     mechanism = private.mechanisms(bench)["fit"]

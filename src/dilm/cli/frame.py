@@ -55,7 +55,9 @@ def described(
     recipe: Annotated[str | None, typer.Option(help="A bundled recipe (see `dilm recipes`) or a YAML file.")] = None,
     settings: Settings = None,
     anonymize: Annotated[bool, typer.Option("--anonymize", help="Replace personal data before all else.")] = False,
-    epsilon: Annotated[float | None, typer.Option(help="Differential privacy: budget of the whole run; 0 is none.")] = None,
+    epsilon: Annotated[
+        float | None, typer.Option(help="Differential privacy: budget of the whole run; 0 is none.")
+    ] = None,
     delta: Annotated[str | None, typer.Option(help="With --epsilon: a number below 1 / rows, or auto.")] = None,
     drop_empty: Annotated[bool, typer.Option("--drop-empty", help="Leave out rows with an empty cell.")] = False,
     seed: Annotated[int | None, typer.Option(help="Every random draw follows from it.")] = None,

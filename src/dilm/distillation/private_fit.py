@@ -19,9 +19,7 @@ Draw = Callable[[int], Sequence[int]]
 """Step -> the rows that it shows; none is possible."""
 
 
-def fit_privately(
-    generator: Generator, lessons: Lessons, update: Updater, draw: Draw, steps: range
-) -> Iterator[int]:
+def fit_privately(generator: Generator, lessons: Lessons, update: Updater, draw: Draw, steps: range) -> Iterator[int]:
     """Train on class-conditional texts; yields each step's number, for its loss would be a release of its own."""
     train = lessons.train
 

@@ -105,7 +105,9 @@ def _matching(bench: Bench, generator: CausalGenerator, seed: int) -> Matching:
         Refreshed(generator, clustering, wanted.synthetic, wanted.refresh_every, seed),
         road,
         wanted.temperature,
-        RealText(private.real_rows(bench, "fluency"), wanted.synthetic, wanted.lm_lambda, seed) if wanted.lm_lambda else None,
+        RealText(private.real_rows(bench, "fluency"), wanted.synthetic, wanted.lm_lambda, seed)
+        if wanted.lm_lambda
+        else None,
         _centred(learner, target) if wanted.centred else None,
     )
 

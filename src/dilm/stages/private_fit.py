@@ -1,4 +1,4 @@
-"""fit under differential privacy: DP-SGD on Poisson samples. Nothing is measured on the way that would need real rows."""
+"""fit under differential privacy: DP-SGD on Poisson samples. Nothing is measured on the way that takes real rows."""
 
 from __future__ import annotations
 
