@@ -2,11 +2,10 @@
 
     .venv/bin/python experiments/006-dp/run.py --out runs/dp
 
-Needs `make experiments`, the extra `privacy` and DILM_DATA. Generator, learner and encoder are the public MiniLM. Public
-rows are dev rows: as if somebody had labelled a few reviews that need no protection; no arm makes its product with them.
-All arms have the same settings but for epsilon; without it the learner's states and the target are noiseless in another
-way (rows drawn at random). Runs continue where they were stopped. `--quick` walks the same way in minutes and measures
-nothing.
+Needs `make experiments`, the extra `privacy` and DILM_DATA. Generator, learner and encoder are the public MiniLM.
+Public rows are dev rows: as if somebody had labelled a few reviews that need no protection; no arm makes its product
+with them. All arms have the same settings but for epsilon; without it the target is that of random rows. Runs continue
+where they were stopped. `--quick` walks the same way in minutes and measures nothing.
 """
 
 from __future__ import annotations
