@@ -29,8 +29,8 @@ Road = Callable[[LossOf, Sequence[Any], Sequence[nn.Parameter]], list[Tensor]]
 HELD = 2**27
 """Numbers in the rows' gradients that are held at once: half a gigabyte."""
 TOLERANCE, NOTHING = 5e-2, 1e-4
-"""Of the sum over rows beside autograd's, relative to that, and to the whole gradient's length for weights that get next
-to none: hooks that fail are wrong by far more, and bf16 by less."""
+"""Of the sum over rows beside autograd's, relative to that, and to the whole gradient's length for weights that get
+next to none: hooks that fail are wrong by far more, and bf16 by less."""
 
 
 @dataclass(frozen=True)

@@ -191,8 +191,8 @@ def _personal(manifests: Mapping[str, dict[str, Any]]) -> Personal | None:
 def _without_folders(tree: dict[str, Any]) -> dict[str, Any]:
     """A recipe's values without folders of this machine: of a local path only the last part is shared."""
     for section, names in FOLDERS.items():
-        for name in names if section in tree else ():
-            tree[section][name] = _last_part(tree[section][name])
+        told = tree.get(section, {})
+        told.update({name: _last_part(told[name]) for name in names if name in told})
     tree["evaluate"]["learners"] = [_last_part(name) for name in tree["evaluate"]["learners"]]
     return tree
 
