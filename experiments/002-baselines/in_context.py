@@ -23,7 +23,7 @@ from dilm.evaluation.in_context import CONTENT_FREE, PromptTrial, run_prompt_tri
 from dilm.evaluation.prompts import BETWEEN, demonstration
 from dilm.evaluation.statistics import paired, summarise
 from dilm.journal import OWN_CODE
-from dilm.models.causal import open_causal_model
+from dilm.models.decoders import open_causal_model
 from dilm.models.endpoint import Endpoint, EndpointScorer
 from dilm.models.hub import open_tokenizer
 from dilm.models.scorer import CausalScorer

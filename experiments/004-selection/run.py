@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from dilm import api, leaderboard, pipeline, runs
-from dilm.build import Bench, trial_schedule
+from dilm.build import Bench
 from dilm.evaluation.statistics import paired, summarise
 from dilm.evaluation.trials import Trial, arms, once_each
 from dilm.journal import OWN_CODE
 from dilm.runs import Run
 from dilm.runtime.seeding import numpy_stream
+from dilm.schedules import trial_schedule
 from dilm.stages.choosing import raced_on
 from dilm.stages.jobs import Job, run_all
 from dilm.stages.select import real_sets, synthetic_sets

@@ -22,6 +22,7 @@ from dilm.coresets.moderate import Moderate
 from dilm.coresets.random import Random
 from dilm.coresets.typical import Typical
 from dilm.coresets.validated import Validated
+from dilm.data.jsonl import read_dataset
 from dilm.data.load import Limits, divide, read
 from dilm.distillation.ages import AtAge, SideBySide, at_ages
 from dilm.distillation.trajectory import Ageing, Cached
@@ -45,6 +46,7 @@ from dilm.runtime.hashing import key
 from dilm.runtime.optimize import Schedule
 from dilm.runtime.progress import bar
 from dilm.runtime.seeding import derive
+from dilm.schedules import full_schedule
 from dilm.types import Dataset, Splits, Task
 from dilm.version import VERSION
 
@@ -165,7 +167,7 @@ class Bench:
         if method == "likeliest":
             return Likeliest(generator or self.generator("fit"))
         if method == "typical":
-            return Typical(self.encoder, self.probe, self.recipe.select.long, self.recipe.select.sure)
+            return Typical(self.encoder, self.chooser, self.recipe.select.long, self.recipe.select.sure)
         if method == "validated":
             return Validated(self.encoder, self.selector("typical"), self.splits.dev)
         if method == "el2n":
@@ -219,7 +221,7 @@ class Bench:
         """Who knows the classes from all train rows: the `probe`, or the `learner`."""
         if name == "probe":
             # As a plain list: the array of a pool that is asked about once need not be kept.
-            return lambda rows: self.probe.log_probabilities(self.encoder.encode(rows.examples))
+            return lambda rows: self.chooser.log_probabilities(self.encoder.encode(rows.examples))
         return lambda rows: self._taught_learner.probabilities(rows).double().clamp_min(LEAST).log().cpu().numpy()
 
     @cached_property
@@ -229,6 +231,15 @@ class Bench:
         ageing = Ageing(self.splits.train, 2, schedule.steps, schedule, self.recipe.evaluate.batch, seed)
         learner = self.learner()
         return at_ages(learner, self.aged(learner, ageing, 1), ["0.1"])[0]
+
+    @cached_property
+    def chooser(self) -> Probe:
+        """Who tells `typical` and filters how sure a text's class is: under differential privacy one that knows the
+        classes from our own texts, of the pool that the product is chosen from."""
+        if not self.recipe.dp.epsilon:
+            return self.probe
+        texts = read_dataset(self.folder("generate") / "dilm-0.jsonl", self.task)
+        return fit_probe(self.encoder.encode(texts), np.array(texts.labels))
 
     @cached_property
     def probe(self) -> Probe:
@@ -281,15 +292,3 @@ def fingerprints(splits: Splits) -> dict[str, str]:
 def rows_at_once(place: Place) -> int:
     """Of a learner that grows: few where memory matters more than time, 0 for its own choice."""
     return FEW_AT_ONCE if place.recompute else 0
-
-
-def trial_schedule(recipe: Recipe) -> Schedule:
-    """The paper's protocol for a small set."""
-    wanted = recipe.evaluate
-    return Schedule(wanted.steps, wanted.lr, wanted.warmup, wanted.weight_decay, wanted.clip)
-
-
-def full_schedule(recipe: Recipe) -> Schedule:
-    """Training on all real rows."""
-    wanted = recipe.evaluate
-    return Schedule(wanted.full_steps, wanted.full_lr, wanted.full_warmup, wanted.weight_decay, wanted.clip)

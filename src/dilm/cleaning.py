@@ -107,6 +107,11 @@ def rewritten(data: Dataset, judges: Panel) -> tuple[Dataset, int]:
     return new[""], sum(survey.kinds.values())
 
 
+def secret() -> bytes:
+    """What everything is made from that nobody else shall be able to make: of this user, in this cache."""
+    return _secret(cache_folder() / SECRET)
+
+
 def _names(recipe: Recipe) -> Detector:
     asked = recipe.anonymize
     if asked.ner.startswith(SPACY):

@@ -51,6 +51,10 @@ class ModelError(DilmError):
     """A model cannot be found, read or used in the role that it was given."""
 
 
+class PrivacyError(DilmError):
+    """Real data would be touched without a declared mechanism, or beyond the privacy budget."""
+
+
 class ResourceError(DilmError):
     """The machine has too little of something: memory, disk, network."""
 

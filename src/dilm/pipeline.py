@@ -15,8 +15,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from dilm import cleaning, journal, planting, quotas, sealed
+from dilm import cleaning, journal, planting, private, quotas, sealed
 from dilm.build import Bench
+from dilm.data.corpus import corpus_key
 from dilm.errors import RunError
 from dilm.models.hub import identity
 from dilm.recipe import Recipe
@@ -45,9 +46,9 @@ class Stage:
 
 STAGES = (
     Stage("load", load.run, lambda r: _rows(r), ()),
-    Stage("pretrain", pretrain.run, lambda r: [r.pretrain, _models(r), pretrain.learns(r)], ("load",)),
+    Stage("pretrain", pretrain.run, lambda r: [_made_from(r), _models(r), pretrain.learns(r)], ("load",)),
     Stage("embed", embed.run, lambda r: _embedding(r), ("pretrain",), lambda r: not embed.wanted(r)),
-    Stage("fit", fit.run, lambda r: [r.fit], ("pretrain",)),
+    Stage("fit", fit.run, lambda r: [r.fit, *private.content(r)], ("pretrain",)),
     Stage("match", match.run, lambda r: [counted(r)["match"], *_trials(r)], ("fit",)),
     Stage("generate", generate.run, lambda r: [r.generate, r.per_class, r.select.sets, asks_untuned(r)], ("match",)),
     Stage("select", select.run, lambda r: _choosing(r), ("generate",)),
@@ -89,6 +90,7 @@ def run_stage(bench: Bench, name: str, **options: Any) -> dict[str, Any]:
     done = bench.crew.told(lambda: folder.manifest if folder.is_done(wanted[name]) else None)
     if done and not again:
         return done
+    private.require_room(bench, name, wanted[name])
     bench.crew.told(lambda: _count_texts(bench.run, name, wanted[name]))
     continued = bench.crew.told(lambda: _begin(bench.run, name, wanted[name], again))
     begin_peak()
@@ -201,6 +203,12 @@ def _attacks(recipe: Recipe) -> list[Any]:
 def _models(recipe: Recipe) -> Mapping[str, str]:
     models = recipe.models
     return {role: identity(getattr(models, role)) for role in ("generator", "learner", "encoder")}
+
+
+def _made_from(recipe: Recipe) -> dict[str, Any]:
+    """How models from scratch are made; a file of public text counts by its content."""
+    made, corpus = counted(recipe)["pretrain"], recipe.pretrain.corpus
+    return made | ({"corpus": corpus_key(corpus)} if corpus else {})
 
 
 def _embedding(recipe: Recipe) -> list[Any]:

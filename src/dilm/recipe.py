@@ -10,9 +10,10 @@ from dataclasses import field
 
 from pydantic.dataclasses import dataclass
 
-from dilm.recipe_privacy import Anonymize, Audit
+from dilm.recipe_privacy import Anonymize, Audit, Privacy
 from dilm.recipe_prompt import DOOR as _DOOR
 from dilm.recipe_prompt import Prompt, Server
+from dilm.recipe_runtime import Runtime
 from dilm.recipe_selection import Race, Select
 
 UNCHANGING = ("runtime", "server")
@@ -72,6 +73,9 @@ class Pretrain:
     """Masked-language-modelling steps of the scratch learner."""
     batch: int = 64
     lr: float = 1e-3
+    corpus: str = ""
+    """Public text that they are made from instead of the data: a file with a text on each line, or `toy`, the built-in
+    grammar. Differential privacy needs it where a model is made from scratch."""
 
 
 @dataclass(frozen=True, config=_DOOR)
@@ -247,28 +251,6 @@ class Report:
 
 
 @dataclass(frozen=True, config=_DOOR)
-class Runtime:
-    """What changes speed or the last digits, and nothing else."""
-
-    device: str = "auto"
-    precision: str = "auto"
-    """fp32, bf16, or auto: bf16 where the hardware multiplies it natively."""
-    threads: int = 0
-    """CPU threads; 0 leaves torch's choice."""
-    recompute: bool = False
-    """Generators compute activations twice instead of keeping them: much less memory, a third more time. Where memory
-    runs out it is done unasked, and training goes on in smaller micro-batches."""
-    workers: int = 0
-    """Processes that run trials side by side, one thread each; 0: one per core, or 1 on an accelerator."""
-    engine: str = "processes"
-    """Where trials run: in processes of this machine, or on a `ray` cluster (extra `ray`)."""
-    readers: str = "owner"
-    """Who may enter a run folder that dilm makes, on POSIX systems: its `owner` alone, or the owner's `group`."""
-    cluster: str = ""
-    """ray: address of a running cluster, `auto` for the one of this machine; empty: this machine alone."""
-
-
-@dataclass(frozen=True, config=_DOOR)
 class Recipe:
     """One run, from the raw data to the report."""
 
@@ -277,6 +259,7 @@ class Recipe:
     seed: int = 0
     data: Data = field(default_factory=Data)
     anonymize: Anonymize = field(default_factory=Anonymize)
+    dp: Privacy = field(default_factory=Privacy)
     models: Models = field(default_factory=Models)
     pretrain: Pretrain = field(default_factory=Pretrain)
     fit: Fit = field(default_factory=Fit)

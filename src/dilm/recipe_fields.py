@@ -13,6 +13,8 @@ from dilm.recipe import Recipe
 
 LATER = (
     "anonymize",
+    "dp",
+    "pretrain.corpus",
     "data.seed",
     "match.lm_lambda",
     "match.centred",

@@ -1,4 +1,4 @@
-"""The sections of the recipe for personal data in the rows, and for the audit of what is made of them."""
+"""The sections of the recipe for what is private in the rows: personal data, whether a row was there, and the audit."""
 
 from __future__ import annotations
 
@@ -51,3 +51,30 @@ class Audit:
     of those bounds ε from below. They cost a little accuracy; a few hundred in all tell something. 0: none."""
     delta: float = 1e-5
     """δ of that bound."""
+
+
+@dataclass(frozen=True, config=DOOR)
+class Privacy:
+    """Differential privacy for one row, of generator, texts and distilled set. Scores are not covered."""
+
+    epsilon: float = 0.0
+    """Budget of the whole run for one train row more or less; 0: no differential privacy."""
+    delta: float = 0.0
+    """Chance beyond epsilon, below 1 / train rows; 0: auto, train rows ** -1.2."""
+    accountant: str = "prv"
+    """How mechanisms are added up: `prv` (tight, numerical, an upper bound within 0.01) or `rdp` (looser)."""
+    clip: float = 1.0
+    """fit: longest gradient of the generator that one row may give."""
+    target: float = 0.3
+    """match: share of epsilon that the teachers' gradients may take; fit has what composition leaves."""
+    target_clip: float = 1.0
+    """match: longest gradient of the learner's head that one row may give."""
+    trajectory: str = "none"
+    """match: what the learner grows up on: `none` (it stays untrained: match.ages is 1) or `synthetic` texts that the
+    fitted generator writes."""
+    trains: str = "body"
+    """fit: `all` weights of the generator, or its `body`: all but the vocabulary's, which are half of a small model and
+    would mostly learn noise."""
+    noise: str = "keyed"
+    """`keyed` by a secret in your cache, so that a resumed run adds the same noise; `secure`: from the system's own
+    generator through Opacus, which takes torchcsprng, and a kill costs budget."""

@@ -14,6 +14,7 @@ from dilm.recipe_fields import flatten
 from dilm.recipe_filters import filtering
 from dilm.recipe_learners import learning
 from dilm.recipe_privacy import OFF
+from dilm.recipe_private_rules import check_private
 
 SELECTORS = (
     "random",
@@ -32,6 +33,10 @@ SELECTORS = (
 SIZES = ("tiny", "mini", "small", "base")
 CHOICES: dict[str, tuple[str, ...]] = {
     "anonymize.operator": ("none", "replace", "mask", "hash", "pseudonym"),
+    "dp.accountant": ("prv", "rdp"),
+    "dp.trajectory": ("none", "synthetic"),
+    "dp.trains": ("all", "body"),
+    "dp.noise": ("keyed", "secure"),
     "pretrain.learner_size": SIZES,
     "match.likelihood": ("token", "sum", "padded"),
     "match.road": ("fast", "autograd"),
@@ -51,7 +56,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "runtime.engine": ("processes", "ray"),
     "runtime.readers": ("owner", "group"),
 }
-PRIVATE = ("privacy", "anonymize")
+PRIVATE = ("dp", "anonymize")
 """Sections that wish for privacy, as far as there are any."""
 PARTS = r"head|all|last:\d+|lora|lora:[1-9]\d*"
 """Whose gradient can be matched."""
@@ -79,14 +84,16 @@ RANGES = (
         lambda value: value >= 1,
     ),
     Range(
-        """seed data.train_rows models.max_tokens pretrain.steps fit.lr fit.weight_decay match.steps match.lr
+        """seed dp.epsilon data.train_rows models.max_tokens pretrain.steps fit.lr fit.weight_decay match.steps match.lr
         match.weight_decay match.lm_lambda match.teacher_sets match.renew_every match.check_every generate.top_k
         evaluate.weight_decay prompt.top_logprobs audit.canaries runtime.threads runtime.workers""",
         "0 or more",
         lambda value: value >= 0,
     ),
+    Range("dp.delta dp.target", "0 or more and below 1", lambda value: 0 <= value < 1),
     Range(
-        """pretrain.lr fit.clip match.clip match.temperature generate.temperature evaluate.lr evaluate.clip
+        """dp.clip dp.target_clip
+        pretrain.lr fit.clip match.clip match.temperature generate.temperature evaluate.lr evaluate.clip
         evaluate.full_lr embed.lr embed.rate embed.attention_weight server.timeout""",
         "above 0",
         lambda value: value > 0,
@@ -128,6 +135,7 @@ def check(recipe: Recipe) -> None:
     _check_embeddings(recipe)
     _check_server(recipe)
     _check_anonymize(recipe)
+    check_private(recipe)
 
 
 def _check_ranges(values: dict[str, Any]) -> None:

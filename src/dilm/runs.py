@@ -17,6 +17,8 @@ from dilm.recipe import Recipe
 
 RECIPE, MANIFEST = "recipe.yaml", "manifest.json"
 LOCK = ".lock"
+LEDGER = "privacy.json"
+"""What a run with differential privacy spent, beside the stages: making one of them again takes nothing back."""
 FIRST = "load"
 """The stage without which a folder holds nothing that could be lost."""
 DOORS = {"owner": 0o700, "group": 0o770}

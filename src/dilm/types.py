@@ -185,6 +185,8 @@ class Provenance:
     environment: Mapping[str, Any] = field(default_factory=dict)
     """Library versions, device, precision, threads: what may change speed or the last digits."""
     privacy: str = "none: real rows were used without a privacy mechanism"
+    spend: Mapping[str, Any] = field(default_factory=dict)
+    """Under differential privacy: epsilon, delta, the unit, and the mechanisms that spent it."""
     real_rows: tuple[int, ...] = ()
     """Which of the examples, counted from 0, are rows of the training data, word for word."""
 

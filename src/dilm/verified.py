@@ -18,9 +18,9 @@ from dilm.distilled import SUMS, changes
 from dilm.errors import RunError
 from dilm.privacy.chain import Reading
 from dilm.privacy.sums import Fault, compare
-from dilm.runs import LOCK, MANIFEST, RECIPE
+from dilm.runs import LEDGER, LOCK, MANIFEST, RECIPE
 
-OWN = (RECIPE, journal.LOG, journal.LOCK, LOCK)
+OWN = (RECIPE, journal.LOG, journal.LOCK, LOCK, LEDGER)
 EXPECTED = {*OWN, *(place for name in journal.TOUCHES for place in sealed.places(name))}
 """What may stand in a run folder."""
 LEFT_BY_A_KILL = ".part"

@@ -14,7 +14,8 @@ from transformers import AutoModelForCausalLM
 
 from dilm.errors import ModelError
 from dilm.models import causal
-from dilm.models.causal import SEPARATOR, CausalGenerator, is_causal, open_causal_model
+from dilm.models.causal import CausalGenerator
+from dilm.models.decoders import SEPARATOR, is_causal, open_causal_model
 from dilm.models.hub import open_model
 from dilm.runtime import meter
 from dilm.runtime.device import Place

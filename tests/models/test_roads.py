@@ -11,7 +11,7 @@ from tiny_models import rough
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
-from dilm.models.causal import open_causal_model
+from dilm.models.decoders import open_causal_model
 from dilm.models.form import Form
 from dilm.models.roads import Growing, Ring, positions_begin
 from dilm.models.sampling import Sampling, sample_tokens

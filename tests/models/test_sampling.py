@@ -17,7 +17,8 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel
 
 from dilm.errors import ModelError
 from dilm.models import causal, sampling
-from dilm.models.causal import CausalGenerator, open_causal_model
+from dilm.models.causal import CausalGenerator
+from dilm.models.decoders import open_causal_model
 from dilm.models.form import Form
 from dilm.models.roads import positions_begin
 from dilm.models.sampling import Sampling, Writer, draw, draw_any, sample_tokens

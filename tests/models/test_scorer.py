@@ -13,7 +13,7 @@ from tiny_models import SENTENCES
 from transformers import MambaConfig, MambaForCausalLM
 
 from dilm.errors import ModelError
-from dilm.models.causal import open_causal_model
+from dilm.models.decoders import open_causal_model
 from dilm.models.hub import open_tokenizer
 from dilm.models.scorer import CausalScorer
 from dilm.runtime.device import Place

@@ -61,7 +61,7 @@ def test_bundled_recipe_is_valid_and_introduces_itself(name: str):
 
 
 def test_bundled_names():
-    assert recipe_book.names() == ["default", "paper-mnli", "paper-qqp", "paper-sst2", "toy"]
+    assert recipe_book.names() == ["default", "paper-mnli", "paper-qqp", "paper-sst2", "private", "private-toy", "toy"]
     assert recipe_book.read("default") == Recipe()
 
 

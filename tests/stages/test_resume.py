@@ -128,5 +128,5 @@ def test_an_interrupted_run_ends_with_130_and_says_how_to_go_on(tmp_path: Path):
     wait_until(lambda: SIGNS["evaluate"](tmp_path / "run"), process)
     os.killpg(process.pid, signal.SIGINT)
     told, _ = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 130, told
     assert "Traceback" not in told and "--resume" in told

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dilm import recipe_book, runs
+from dilm.errors import RecipeError
 from dilm.recipe import Recipe
 from dilm.recipe_privacy import OFF
 from dilm.runs import Run
@@ -35,22 +36,27 @@ def recipe_for(
     learner: str | None = None,
     recipe: str | None = None,
     anonymize: bool | str | None = None,
+    epsilon: float | None = None,
+    delta: float | str | None = None,
     settings: Mapping[str, Any] | None = None,
     seed: int | None = None,
     device: str | None = None,
 ) -> Recipe:
     """A recipe (bundled name or YAML file; default `toy` for the toy task, else `default`) with what was said here.
 
-    `anonymize` names an operator; True is that of the recipe, or `replace` where it has none.
+    `anonymize` names an operator; True is that of the recipe, or `replace` where it has none. With `epsilon` above 0
+    the default recipes are those that touch real rows by mechanisms only; `delta` is a number or `auto`.
     """
     source = str(source)
-    base = recipe_book.read(recipe or ("toy" if source in ("toy", "toy_pairs") else "default"))
+    base = recipe_book.read(recipe or _base(source, bool(epsilon)))
     said = {
         "data.source": source,
         "data.text": (text,) if isinstance(text, str) else tuple(text),
         "data.label": label,
         "data.test": test and str(test),
         "anonymize.operator": _operator(base, anonymize),
+        "dp.epsilon": epsilon,
+        "dp.delta": _delta(delta),
         "per_class": per_class,
         "models.generator": generator,
         "models.learner": learner,
@@ -61,6 +67,21 @@ def recipe_for(
     made = recipe_book.override(base, spoken | dict(settings or {}))
     recipe_book.check(made)
     return made
+
+
+def _base(source: str, private: bool) -> str:
+    if source in ("toy", "toy_pairs"):
+        return "private-toy" if private else "toy"
+    return "private" if private else "default"
+
+
+def _delta(said: float | str | None) -> float | None:
+    if said is None or said == "auto":
+        return None if said is None else 0.0
+    try:
+        return float(said)
+    except ValueError as fault:
+        raise RecipeError(f"delta should be a number or `auto`, found {said!r}.", "Leave it out for `auto`.") from fault
 
 
 def _operator(base: Recipe, asked: bool | str | None) -> str | None:

@@ -55,6 +55,10 @@ def described(
     recipe: Annotated[str | None, typer.Option(help="A bundled recipe (see `dilm recipes`) or a YAML file.")] = None,
     settings: Settings = None,
     anonymize: Annotated[bool, typer.Option("--anonymize", help="Replace personal data before all else.")] = False,
+    epsilon: Annotated[
+        float | None, typer.Option(help="Differential privacy: budget of the whole run; 0 is none.")
+    ] = None,
+    delta: Annotated[str | None, typer.Option(help="With --epsilon: a number below 1 / rows, or auto.")] = None,
     drop_empty: Annotated[bool, typer.Option("--drop-empty", help="Leave out rows with an empty cell.")] = False,
     seed: Annotated[int | None, typer.Option(help="Every random draw follows from it.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = None,
@@ -69,6 +73,8 @@ def described(
         text=columns(text),
         label=label,
         anonymize=anonymize or None,
+        epsilon=epsilon,
+        delta=delta,
         test=str(test) if test else None,
         per_class=per_class,
         generator=generator,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,12 +11,12 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from dilm.errors import ModelError
+from dilm.models.decoders import SEPARATOR, add_tokens, open_causal_model, start_and_end
 from dilm.models.encodings import longest_input
 from dilm.models.form import Form
-from dilm.models.hub import open_config, open_model, open_tokenizer, quiet
+from dilm.models.hub import open_tokenizer, quiet
 from dilm.models.pieces import pieces, tokens_at_once
 from dilm.models.sampling import Sampling, sample_tokens
 from dilm.numerics.gradients import at_least_float32
@@ -25,7 +26,6 @@ from dilm.runtime import memory, meter
 from dilm.runtime.device import Place
 from dilm.types import Draft, Example, Task
 
-SEPARATOR = "<|field|>"
 LESS_AT_ONCE = (
     "Lower `fit.batch`, `match.synthetic`, `generate.batch` or `models.max_tokens`, or use a smaller generator."
 )
@@ -47,10 +47,11 @@ class CausalGenerator:
         if place.recompute:
             self._recompute()
         self.tokens_at_once = tokens_at_once(place)
-        self.start, self.end = _start_and_end(tokenizer)
-        self.conditions = _add_tokens(self.model, tokenizer, task, self.start)
+        self.start, self.end = start_and_end(tokenizer)
+        self.conditions = add_tokens(self.model, tokenizer, task, self.start)
         self.separator: int = tokenizer.convert_tokens_to_ids(SEPARATOR)  # type: ignore[assignment]
         self._encoded: dict[tuple[str, ...], list[int]] = {}
+        self._read, self._together = self._summed_nll, self._of_like_length
 
     @classmethod
     def open(cls, name: str, task: Task, place: Place) -> CausalGenerator:
@@ -113,11 +114,31 @@ class CausalGenerator:
         """Each text's sum of token nlls, piece by piece, and where in them each example's is: [n]."""
         rows = [self._tokens(example) for example in examples]
         meter.count(sum(map(len, rows)))
-        together = list(pieces([len(row) for row in rows], self.tokens_at_once))
-        read = partial(memory.computed_again, self._summed_nll) if self.recompute else self._summed_nll
+        together = self._together([len(row) for row in rows])
+        read = partial(memory.computed_again, self._read) if self.recompute else self._read
         with memory.guard(f"the likelihoods of {len(rows)} texts", LESS_AT_ONCE):
             sums = [read([rows[row] for row in piece]) for piece in together]
         return sums, torch.tensor([row for piece in together for row in piece], device=self.model.device).argsort()
+
+    def read_at_once(self) -> None:
+        """From now on likelihoods take one pass of all examples in their order, side by side in every layer: the same
+        numbers, from which each example's own gradient can be told."""
+        self.recompute, self._read = False, self._summed_at_once
+        self._together = lambda lengths: [list(range(len(lengths)))]
+
+    def _of_like_length(self, lengths: list[int]) -> list[list[int]]:
+        return list(pieces(lengths, self.tokens_at_once))
+
+    def _summed_at_once(self, rows: list[list[int]]) -> Tensor:
+        """As `_summed_nll`, without leaving padding out: token rows -> [n]."""
+        tokens, mask = self._pad(rows)
+        places = torch.arange(tokens.shape[1], device=tokens.device).repeat(len(rows), 1)  # not [1, T], as by default
+        named = inspect.signature(self.model.forward).parameters
+        extra = {"position_ids": places} if "position_ids" in named else {}
+        with self.place.autocast():
+            logits = self.model(input_ids=tokens, attention_mask=mask, **extra).logits[:, :-1]
+        nll = nn.functional.cross_entropy(at_least_float32(logits).transpose(1, 2), tokens[:, 1:], reduction="none")
+        return (nll * mask[:, 1:]).sum(1)
 
     def spare_memory(self) -> bool:
         """Take likelihoods with less memory from now on; False where they take the least possible already."""
@@ -236,58 +257,3 @@ def only_positions(model: PreTrainedModel, wanted: Tensor) -> Iterator[None]:
         yield
     finally:
         hook.remove()
-
-
-def open_causal_model(name: str) -> PreTrainedModel:
-    """A model whose output at a position depends on earlier positions only; encoders are switched to decoders."""
-    model = open_model(AutoModelForCausalLM, name)
-    if not is_causal(model):
-        config = open_config(name)
-        config.is_decoder = True
-        model = open_model(AutoModelForCausalLM, name, config=config)
-    if not is_causal(model):
-        raise ModelError(
-            f"{name!r} sees the whole text at once and cannot write left to right.",
-            "Use a causal language model (GPT-2, Llama, ...), a BERT-like encoder, or `scratch:small`.",
-        )
-    return model
-
-
-@torch.no_grad()
-def is_causal(model: PreTrainedModel) -> bool:
-    """Whether changing a later token leaves the logits of earlier positions as they were."""
-    model.eval()
-    tokens = torch.tensor([[5, 6, 7, 8], [5, 6, 7, 9]], device=model.device) % model.config.vocab_size
-    logits = model(input_ids=tokens).logits
-    return bool(torch.allclose(logits[0, :3], logits[1, :3], atol=1e-4))
-
-
-def _start_and_end(tokenizer: PreTrainedTokenizerBase) -> tuple[int, int]:
-    bos, cls, eos, sep = (getattr(tokenizer, f"{role}_token_id") for role in ("bos", "cls", "eos", "sep"))
-    start = next((token for token in (bos, cls, eos) if token is not None), None)
-    end = next((token for token in (eos, sep) if token is not None), None)
-    if start is None or end is None:
-        raise ModelError(
-            "The generator's tokenizer has no start or no end token.",
-            "Use a tokenizer with bos and eos, or cls and sep.",
-        )
-    return start, end
-
-
-def _add_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, task: Task, start: int) -> list[int]:
-    """Token numbers of the conditions; what the tokenizer did not have starts as a copy of the start token.
-
-    The separator too: rows left to the model's own initialisation would differ from one opening to the next.
-    """
-    names = [f"<|class_{condition}|>" for condition in task.conditions]
-    new = [name for name in [*names, SEPARATOR] if name not in tokenizer.get_vocab()]
-    tokenizer.add_tokens(new, special_tokens=True)
-    rows = model.get_input_embeddings().weight.shape[0]  # type: ignore[index]
-    if len(tokenizer) > rows:
-        model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
-    fresh = tokenizer.convert_tokens_to_ids(new)
-    for layer in {model.get_input_embeddings(), model.get_output_embeddings()} if fresh else ():
-        with torch.no_grad():
-            weight: Tensor = layer.weight  # type: ignore[assignment]
-            weight[fresh] = weight[start].clone()
-    return list(tokenizer.convert_tokens_to_ids(names))  # type: ignore[arg-type]

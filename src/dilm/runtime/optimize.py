@@ -82,13 +82,17 @@ class AdamW:
         if len(set(steps)) > 1:  # a step was begun anew here for want of memory after it was finished elsewhere
             raise ResourceError("Memory ran out in the middle of a step of several processes.", LESS)
         self.crew.add_gradients(self.parameters)
+        self.advance()
+        return sum(totals) / count
+
+    def advance(self) -> None:
+        """One step along the gradients that the parameters hold."""
         nn.utils.clip_grad_norm_(self.parameters, self.schedule.clip)
         for group in self.adam.param_groups:
             group["lr"] = self.schedule.rate(self.step)
         self._make_moments()
         self.adam.step()
         self.step += 1
-        return sum(totals) / count
 
     def _make_moments(self) -> None:
         """As torch makes them within the first step, but before it: where memory runs out nothing is half done."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from dilm import planting
-from dilm.build import Bench, is_scratch, trial_schedule
+from dilm import planting, private
+from dilm.build import Bench, is_scratch
 from dilm.errors import DataError, ModelError
 from dilm.evaluation.contamination import compare
 from dilm.evaluation.finetune import finetune
@@ -26,6 +26,7 @@ from dilm.privacy.membership import by_loss, by_min_k, by_reference
 from dilm.privacy.pii import Panel, open_presidio
 from dilm.privacy.replay import SHAPES, looking, replay
 from dilm.runtime.seeding import derive
+from dilm.schedules import trial_schedule
 from dilm.types import Dataset, Example
 
 TRAININGS = {"quick": 1, "full": 5}
@@ -114,8 +115,13 @@ def of_canaries(bench: Bench, sides: Sides) -> list[Finding]:
     said = [" ".join(text.split()) for text in _texts(sides.pool)]
     known = np.array([any(end in text for text in said) for end in canaries.ends])
     counts = int((known & inside).sum()), int((known & ~inside).sum())
-    found = figures.bounds(_canary_scores(bench, canaries), inside, bench.recipe.audit.delta)
+    found = figures.bounds(_canary_scores(bench, canaries), inside, _delta(bench))
     return [*found, figures.extracted(*counts, len(sides.pool))]
+
+
+def _delta(bench: Bench) -> float:
+    """That of the promise, where there is one: bounds at another would not speak of it."""
+    return private.budget(bench).delta if private.wanted(bench.recipe) else bench.recipe.audit.delta
 
 
 def has_reference(bench: Bench) -> bool:

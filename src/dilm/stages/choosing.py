@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from dilm.build import Bench, trial_schedule
+from dilm.build import Bench
 from dilm.coresets.distinct import Distinct
 from dilm.coresets.filtered import Filtered, Tally
 from dilm.coresets.filters import Agreeing, Filter, LongEnough, Surest, TellingPairs, Unrepetitive, require_pairs
@@ -20,6 +20,7 @@ from dilm.recipe_learners import SAME
 from dilm.recipe_selection import Select
 from dilm.runtime.progress import bar
 from dilm.runtime.seeding import python_stream
+from dilm.schedules import trial_schedule
 from dilm.stages.jobs import Job, run_all
 from dilm.stages.students import enrol
 from dilm.types import Dataset, Task

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dilm.build import Bench, full_schedule, trial_schedule
+from dilm.build import Bench
 from dilm.data import jsonl
 from dilm.data.own_sets import read_sets
 from dilm.errors import RecipeError
@@ -17,6 +17,7 @@ from dilm.evaluation.trials import Arm, Trial, arms, once_each
 from dilm.runtime.hashing import key
 from dilm.runtime.optimize import Schedule
 from dilm.runtime.progress import bar
+from dilm.schedules import full_schedule, trial_schedule
 from dilm.stages import records
 from dilm.stages.embed import EMBEDDED, PROJECTED, embedded_file, projected_file
 from dilm.stages.jobs import Job, run_all

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from dilm import private
 from dilm.build import Bench, peak_rate
 from dilm.coresets.kmeans_nearest import KMeansNearest
 from dilm.coresets.typical import Typical
@@ -32,6 +33,7 @@ from dilm.runtime.hashing import key
 from dilm.runtime.optimize import AdamW, Schedule
 from dilm.runtime.progress import bar
 from dilm.runtime.seeding import derive, numpy_stream, python_stream, torch_stream
+from dilm.stages.private_match import grown_without_real_rows, released_target
 from dilm.stages.training import Training
 from dilm.types import Dataset, Selection
 
@@ -55,7 +57,8 @@ def _finish(bench: Bench, generator: CausalGenerator, training: Training) -> dic
     training.finish()
     generator.save(bench.folder("match") / "model")
     training.clean()
-    return {"curve": training.rows, "steps": training.step, "dev_score": training.best}
+    spent = {"privacy": private.spend(bench)} if private.wanted(bench.recipe) else {}
+    return {"curve": training.rows, "steps": training.step, "dev_score": training.best} | spent
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,11 @@ def _matching(bench: Bench, generator: CausalGenerator, seed: int) -> Matching:
     trajectory, lives = _trajectory(bench, learner, seed)
     clustering = cluster_by(bench.encoder, wanted.clusters)
     road, mean = _roads(bench, learner)
-    target = _target(bench, trajectory.age, mean, lives)
+    if private.wanted(bench.recipe):
+        assert isinstance(trajectory, Cached)
+        target: Target = released_target(bench, learner, trajectory)
+    else:
+        target = _target(bench, trajectory.age, mean, lives)
     return Matching(
         learner,
         trajectory,
@@ -98,7 +105,9 @@ def _matching(bench: Bench, generator: CausalGenerator, seed: int) -> Matching:
         Refreshed(generator, clustering, wanted.synthetic, wanted.refresh_every, seed),
         road,
         wanted.temperature,
-        RealText(bench.splits.train, wanted.synthetic, wanted.lm_lambda, seed) if wanted.lm_lambda else None,
+        RealText(private.real_rows(bench, "fluency"), wanted.synthetic, wanted.lm_lambda, seed)
+        if wanted.lm_lambda
+        else None,
         _centred(learner, target) if wanted.centred else None,
     )
 
@@ -118,6 +127,8 @@ def _trajectory(bench: Bench, learner: Classifier, seed: int) -> tuple[Cached | 
     if wanted.trajectory == "fresh":
         return Fresh(bench.ageing(seed)), None
     ageing = bench.ageing(derive(0, "lives"))
+    if private.wanted(bench.recipe):
+        ageing = grown_without_real_rows(bench, ageing)
     bank = bench.aged(learner, ageing, wanted.trajectories)
     return replace(bank, seed=seed, renew_every=wanted.renew_every), bench.lives_folder(learner, ageing)
 
@@ -135,7 +146,7 @@ def _target(bench: Bench, age: Age, mean: Mean, lives: Path | None) -> Target:
     """Representative sets, whose gradients are kept beside the lives, or random rows where none are wanted."""
     wanted, seed = bench.recipe.match, derive(bench.recipe.seed, "match")
     if not wanted.teacher_sets:
-        return RandomRows(bench.splits.train, wanted.real, seed, mean)
+        return RandomRows(private.real_rows(bench, "teachers"), wanted.real, seed, mean)
     sets = _teachers(bench, derive(bench.recipe.data_seed, "match"))
     if lives is None:
         return Representatives(sets, age, seed, mean)
@@ -145,7 +156,7 @@ def _target(bench: Bench, age: Age, mean: Mean, lives: Path | None) -> Target:
 
 def _teachers(bench: Bench, seed: int) -> dict[int, list[Dataset]]:
     """The representative sets of each condition, by k-means with different seeds (paper 3.3)."""
-    wanted, train = bench.recipe.match, bench.splits.train
+    wanted, train = bench.recipe.match, private.real_rows(bench, "teachers")
     sets: dict[int, list[Dataset]] = {condition: [] for condition in train.task.conditions}
     with bar("choose the teachers", wanted.teacher_sets) as advance:
         for number in range(wanted.teacher_sets):

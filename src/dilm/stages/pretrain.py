@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from dilm import private
 from dilm.build import Bench, is_scratch
+from dilm.data.corpus import read_corpus
 from dilm.models import scratch
 from dilm.recipe import Recipe
 from dilm.recipe_learners import learning
@@ -16,11 +18,18 @@ def run(bench: Bench) -> dict[str, Any]:
     """Facts: what was made, and the learner's masked-language-modelling curve."""
     makers = {"generator": writes(bench.recipe), "learner": learns(bench.recipe)}
     made = [role for role, wanted in makers.items() if wanted]
-    texts = [text for example in bench.splits.train for text in example.texts] if made else []
+    texts = _texts(bench) if made else []
     if "generator" in made:
         _generator(bench, texts, bench.folder("pretrain") / "generator")
     curve = _learner(bench, texts, bench.folder("pretrain") / "learner") if "learner" in made else []
     return {"made": made, "curve": curve}
+
+
+def _texts(bench: Bench) -> list[str]:
+    """What models are made from: public text where it is named, else the data's own."""
+    if corpus := bench.recipe.pretrain.corpus:
+        return read_corpus(corpus)
+    return [text for example in private.real_rows(bench, "pretrain") for text in example.texts]
 
 
 def writes(recipe: Recipe) -> bool:

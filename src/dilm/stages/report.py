@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from dilm import private
 from dilm.build import Bench
 from dilm.distilled import Distilled
 from dilm.evaluation.statistics import Difference, Summary, paired, summarise
@@ -38,6 +39,7 @@ FOLDERS = {
     "data": ("source", "test"),
     "models": ("generator", "learner", "encoder"),
     "anonymize": ("ner", "patterns"),
+    "pretrain": ("corpus",),
     "report": ("language_model",),
 }
 """Settings that may be folders of this machine."""
@@ -174,8 +176,15 @@ def _provenance(bench: Bench, manifests: Mapping[str, dict[str, Any]]) -> Proven
         parents={name: manifest["key"] for name, manifest in manifests.items()},
         environment=libraries | machine,
         real_rows=tuple(manifests.get("select", {}).get("real", {}).get(OURS, [()])[0]),
-        **({"privacy": ANONYMIZED} if "anonymized" in manifests.get("load", {}) else {}),
+        **_privacy(bench, manifests),
     )
+
+
+def _privacy(bench: Bench, manifests: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """What the provenance says of it, where it is not that nothing was done."""
+    if told := private.spend(bench):
+        return {"privacy": private.statement(told), "spend": told}
+    return {"privacy": ANONYMIZED} if "anonymized" in manifests.get("load", {}) else {}
 
 
 def _personal(manifests: Mapping[str, dict[str, Any]]) -> Personal | None:
@@ -189,8 +198,8 @@ def _personal(manifests: Mapping[str, dict[str, Any]]) -> Personal | None:
 def _without_folders(tree: dict[str, Any]) -> dict[str, Any]:
     """A recipe's values without folders of this machine: of a local path only the last part is shared."""
     for section, names in FOLDERS.items():
-        for name in names if section in tree else ():
-            tree[section][name] = _last_part(tree[section][name])
+        told = tree.get(section, {})
+        told.update({name: _last_part(told[name]) for name in names if name in told})
     tree["evaluate"]["learners"] = [_last_part(name) for name in tree["evaluate"]["learners"]]
     return tree
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from dilm.privacy.dpsgd import DPAdamW
 from dilm.runtime.optimize import AdamW
 
 
@@ -22,7 +23,7 @@ class Training:
 
     folder: Path
     model: nn.Module
-    update: AdamW
+    update: AdamW | DPAdamW
     rows: list[dict[str, float]] = field(default_factory=list)
     best: float | None = None
     stale: int = 0

@@ -1,0 +1,139 @@
+"""With differential privacy on: every touch of real data on the road to the product has a mechanism or is refused.
+
+Real rows are touched in five places: fit, the target gradient, the learner's own training, selection, and dev scores
+that choose. The first two have mechanisms; the others must do without real rows. What only measures the product for
+its owner (baselines, scores, the report's figures) is no part of it, and no part of the guarantee.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dilm.data.tasks import task_names
+from dilm.errors import PrivacyError
+from dilm.recipe import Recipe
+from dilm.recipe_filters import asks_teacher
+from dilm.recipe_learners import learning
+from dilm.recipe_privacy import OFF
+
+MECHANISMS = {
+    "fit": "DP-SGD: Poisson-sampled rows, per-row clipping, Gaussian noise on the sum",
+    "target": "Gaussian noise on the sum of clipped gradients, once per state of the learner",
+}
+"""Touches that are allowed, and what makes them so."""
+
+
+@dataclass(frozen=True)
+class Touch:
+    """A touch without a mechanism."""
+
+    what: str
+    asked: Callable[[Recipe], bool]
+    """Whether a recipe asks for it."""
+    instead: str
+    """The setting to change."""
+
+
+def _matches(recipe: Recipe) -> bool:
+    return recipe.match.steps > 0
+
+
+def _makes_models(recipe: Recipe) -> bool:
+    named = (learning(name).model for name in recipe.evaluate.learners)
+    names = (recipe.models.generator, recipe.models.learner, recipe.models.encoder, *named)
+    return any(name.partition(":")[0] == "scratch" for name in names)
+
+
+REFUSED = {
+    "pretrain": Touch(
+        "a model from scratch reads the data's own texts",
+        lambda recipe: _makes_models(recipe) and not recipe.pretrain.corpus,
+        "name public models (models.generator, models.learner), or public text in pretrain.corpus",
+    ),
+    "length": Touch(
+        "the longest text is estimated from the rows",
+        lambda recipe: not recipe.models.max_tokens and recipe.data.source not in task_names(),
+        "set models.max_tokens",
+    ),
+    "anonymize": Touch(
+        "anonymization lets one row decide what happens to others",
+        lambda recipe: recipe.anonymize.operator != OFF,
+        "write a clean file with `dilm anonymize` first, and distil that",
+    ),
+    "classes": Touch(
+        "without the vocabulary's weights the classes' tokens can only learn from their names",
+        lambda recipe: recipe.dp.trains == "body" and not recipe.fit.name_classes,
+        "set fit.name_classes=true or dp.trains=all",
+    ),
+    "teachers": Touch(
+        "teacher sets are chosen from real rows by k-means",
+        lambda recipe: _matches(recipe) and recipe.match.teacher_sets > 0,
+        "set match.teacher_sets=0",
+    ),
+    "life": Touch(
+        "the learner grows up on real rows",
+        lambda recipe: _matches(recipe) and recipe.match.ages > 1 and recipe.dp.trajectory == "none",
+        "set match.ages=1, or dp.trajectory=synthetic",
+    ),
+    "renewal": Touch(
+        "every new state of the learner takes a release of its own",
+        lambda recipe: _matches(recipe) and (recipe.match.trajectory == "fresh" or recipe.match.renew_every > 0),
+        "set match.trajectory=cached and match.renew_every=0",
+    ),
+    "part": Touch(
+        "only the head's gradient is clipped row by row",
+        lambda recipe: _matches(recipe) and recipe.match.gradient != "head",
+        "set match.gradient=head",
+    ),
+    "share": Touch(
+        "matching has no share of the budget",
+        lambda recipe: _matches(recipe) and recipe.dp.target == 0,
+        "set dp.target above 0, or match.steps=0",
+    ),
+    "fluency": Touch(
+        "the likelihood of real text is trained on beside the mismatch",
+        lambda recipe: _matches(recipe) and recipe.match.lm_lambda > 0,
+        "set match.lm_lambda=0",
+    ),
+    "checkpoint": Touch(
+        "dev scores choose the checkpoint",
+        lambda recipe: _matches(recipe) and recipe.match.check_every > 0,
+        "set match.check_every=0",
+    ),
+    "selection": Touch(
+        "the choice of the set asks real rows",
+        lambda recipe: recipe.select.method in ("validated", "raced", "el2n", "gradient_matching"),
+        "choose another select.method, such as typical",
+    ),
+    "teacher": Touch(
+        "a filter's teacher is trained on real rows",
+        lambda recipe: recipe.select.teacher == "learner" and asks_teacher(recipe.select.filters),
+        "set select.teacher=probe",
+    ),
+    "pool": Touch(
+        "real rows are put into the product",
+        lambda recipe: recipe.select.pool == "both",
+        "set select.pool=synthetic",
+    ),
+}
+"""Touches without a mechanism, by name."""
+
+
+def check_private(recipe: Recipe) -> None:
+    """Raise PrivacyError that names every touch without a mechanism, and for each the setting to change."""
+    found = [touch for touch in REFUSED.values() if recipe.dp.epsilon and touch.asked(recipe)]
+    if found:
+        listed = "; ".join(f"({place}) {touch.what}" for place, touch in enumerate(found, 1))
+        remedies = "; ".join(f"({place}) {touch.instead}" for place, touch in enumerate(found, 1))
+        raise PrivacyError(
+            f"With dp.epsilon every touch of real data takes a mechanism, and these have none: {listed}.",
+            f"To mend it: {remedies}. Or set dp.epsilon=0.",
+        )
+
+
+def require_mechanism(recipe: Recipe, touch: str) -> None:
+    """Raise PrivacyError where privacy is on and a touch is none of `MECHANISMS`: the same law, where rows are read."""
+    if recipe.dp.epsilon and touch not in MECHANISMS:
+        known = REFUSED[touch]
+        raise PrivacyError(f"Privacy is on, and {known.what}.", f"To mend it: {known.instead}.")

@@ -1,0 +1,61 @@
+"""fit under differential privacy: DP-SGD on Poisson samples. Nothing is measured on the way that takes real rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dilm import private
+from dilm.build import Bench, peak_rate
+from dilm.distillation.fit import Lessons
+from dilm.distillation.private_fit import fit_privately
+from dilm.models.causal import CausalGenerator
+from dilm.privacy.dpsgd import Bounds, DPAdamW, Hooked
+from dilm.runtime.optimize import AdamW, Schedule
+from dilm.runtime.progress import bar
+from dilm.stages.training import Training
+
+
+def run(bench: Bench) -> dict[str, Any]:
+    """Facts: steps, and what the run spent so far. There is no curve: losses of real rows are not released."""
+    wanted, recipe = bench.recipe.fit, bench.recipe
+    train, mechanism = private.real_rows(bench, "fit"), private.mechanisms(bench)["fit"]
+    stage_key = (bench.folder("fit") / "key").read_text(encoding="utf-8")
+    identity = private.release(bench, "fit", stage_key, mechanism)
+    noise, book = private.noise(bench, identity), private.ledger(bench)
+    generator = _generator(bench)
+    rate = peak_rate(wanted.lr, recipe.models.generator, scratch=1e-3, pretrained=3e-4)
+    schedule = Schedule(wanted.steps, rate, wanted.warmup, wanted.weight_decay, wanted.clip)
+    bounds = Bounds(recipe.dp.clip, mechanism.noise, mechanism.rate * len(train))
+    adam = AdamW((each for each in generator.parameters() if each.requires_grad), schedule, bench.crew)
+    update = DPAdamW(adam, bounds, noise, Hooked(generator.model))
+    training = Training(bench.folder("fit"), generator.model, update)
+    training.resume()
+    lessons = Lessons(train, wanted.batch, wanted.contrast, recipe.seed)
+
+    def draw(step: int) -> list[int]:
+        return noise.chosen(len(train), mechanism.rate, step)
+
+    with bar("fit the generator privately", wanted.steps, training.step) as advance:
+        while training.step < wanted.steps:
+            chunk = range(training.step, min(training.step + wanted.check_every, wanted.steps))
+            name = f"{identity} {chunk.start}-{chunk.stop}{noise.mark}"
+            book.charge(name, private.entry("fit", mechanism, len(chunk)))
+            for _ in fit_privately(generator, lessons, update, draw, chunk):
+                advance(1)
+            training.checkpoint()
+    generator.save(bench.folder("fit") / "model")
+    training.clean()
+    return {"curve": [], "steps": training.step, "privacy": private.spend(bench)}
+
+
+def _generator(bench: Bench) -> CausalGenerator:
+    """Read side by side; without the vocabulary's weights where these are not trained."""
+    generator = bench.generator("pretrain")
+    if bench.recipe.fit.name_classes:
+        generator.name_classes()
+    generator.read_at_once()
+    if bench.recipe.dp.trains == "body":
+        model = generator.model
+        for layer in (model.get_input_embeddings(), model.get_output_embeddings()):
+            layer.weight.requires_grad_(False)  # type: ignore[union-attr]
+    return generator

@@ -1,0 +1,74 @@
+"""At the door: with privacy on, every touch of real rows without a mechanism is refused by the setting to change."""
+
+from __future__ import annotations
+
+import pytest
+
+from dilm import api, recipe_book
+from dilm.errors import DilmError, PrivacyError, RecipeError
+from dilm.recipe import Recipe
+from dilm.recipe_private_rules import MECHANISMS, REFUSED, require_mechanism
+
+TOUCHES = {
+    "pretrain": {"models.generator": "scratch:tiny"},
+    "length": {"models.max_tokens": 0},
+    "anonymize": {"anonymize.operator": "replace"},
+    "classes": {"fit.name_classes": False},
+    "teachers": {"match.teacher_sets": 2},
+    "life": {"match.ages": 3},
+    "renewal": {"match.trajectory": "fresh"},
+    "part": {"match.gradient": "all"},
+    "share": {"dp.target": 0.0},
+    "fluency": {"match.lm_lambda": 0.1},
+    "checkpoint": {"match.check_every": 20},
+    "selection": {"select.method": "validated"},
+    "teacher": {"select.teacher": "learner", "select.filters": ("agree",)},
+}
+
+
+def private(**settings: object) -> Recipe:
+    given = {"models.max_tokens": 64, **{name.replace("__", "."): value for name, value in settings.items()}}
+    return api.recipe_for("reviews.csv", epsilon=8, settings=given)
+
+
+def test_the_private_recipes_are_allowed_as_they_are():
+    assert private().dp.epsilon == 8 and private().dp.delta == 0
+    assert api.recipe_for("toy", epsilon=1).pretrain.corpus == "toy"
+    assert private(**{"match.ages": 3, "dp.trajectory": "synthetic"}).match.ages == 3
+    assert api.recipe_for("reviews.csv", epsilon=8, delta="1e-6", settings={"models.max_tokens": 9}).dp.delta == 1e-6
+
+
+@pytest.mark.parametrize("touch", TOUCHES)
+def test_a_touch_without_a_mechanism_is_refused_by_name(touch: str):
+    with pytest.raises(PrivacyError) as told:
+        private(**TOUCHES[touch])
+    assert REFUSED[touch].what in told.value.problem and REFUSED[touch].instead in told.value.remedy
+    with pytest.raises(PrivacyError):
+        require_mechanism(private(), touch)
+    changed = recipe_book.override(Recipe(), TOUCHES[touch])
+    require_mechanism(changed, touch)  # without epsilon nothing is refused
+    if touch not in ("share",):
+        recipe_book.check(changed)
+
+
+def test_every_refusal_is_tested_here_but_that_of_real_rows_in_the_product():
+    assert set(REFUSED) - set(TOUCHES) == {"pool"}
+    with pytest.raises(DilmError, match=r"select\.pool"):
+        private(**{"select.pool": "both"})
+
+
+def test_all_are_told_at_once():
+    with pytest.raises(PrivacyError) as told:
+        api.recipe_for("toy", recipe="toy", epsilon=8)
+    for touch in ("pretrain", "teachers", "life", "checkpoint"):
+        assert REFUSED[touch].what in told.value.problem
+
+
+def test_what_has_a_mechanism_may_be_read():
+    for touch in MECHANISMS:
+        require_mechanism(private(), touch)
+
+
+def test_delta_is_a_number_or_auto():
+    with pytest.raises(RecipeError, match="auto"):
+        api.recipe_for("toy", epsilon=8, delta="tiny")
