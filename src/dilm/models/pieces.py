@@ -1,7 +1,7 @@
 """What runs together: texts of like length, so that short ones are not padded to the longest, and not too much.
 
 On a processor few tokens at once are quicker than many: what becomes of them stays in its caches between two layers.
-But with too few, matrices are too small for their kernels, and the more so the quicker these are (measured: speed.md).
+But with too few, matrices are too small for their kernels, and the more so the quicker these are.
 """
 
 from __future__ import annotations
