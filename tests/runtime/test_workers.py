@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -70,3 +71,9 @@ def walked(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
 def test_a_fault_of_one_job_is_the_callers():
     with pytest.raises(TypeError):
         list(workers.run(operator.neg, [1, "two", 3], 1))
+
+
+def test_an_interruption_that_reaches_workers_first_is_one():
+    """They end by it at once; their pool then only knows that it is broken."""
+    with pytest.raises(KeyboardInterrupt):
+        list(workers.run(signal.raise_signal, [signal.SIGINT] * 2, 2))

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from types import ModuleType
@@ -40,6 +41,10 @@ def run(work: Callable[[Job], Result], jobs: Iterable[Job], workers: int) -> Ite
         try:
             for future in as_completed(futures):
                 yield futures[future], future.result()
+        except BrokenProcessPool:
+            if any(process.exitcode == -signal.SIGINT for process in _started):
+                raise KeyboardInterrupt from None  # Ctrl-C reached them before it reached us
+            raise
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
