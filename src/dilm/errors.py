@@ -9,6 +9,8 @@ import difflib
 from collections.abc import Iterable
 from typing import ClassVar
 
+CHECK_FAILED = 3
+"""Exit code of a check that found what it looked for; the command itself did its work."""
 LISTED = 30
 """Most known names that a remedy has."""
 
@@ -62,7 +64,7 @@ class ResourceError(DilmError):
 class AuditError(DilmError):
     """An audit found more than its thresholds allow; what it found is written and printed."""
 
-    exit_code = 3
+    exit_code = CHECK_FAILED
     printed = True
 
 

@@ -15,8 +15,8 @@ from dilm import runs
 from dilm.distilled import ABOUT, CARD, DATA, SUMS, changes
 from dilm.errors import AccessError, RunError
 from dilm.privacy import parcel, sealing
-from dilm.privacy.sums import file_sum
 from dilm.runs import RECIPE
+from dilm.runtime.hashing import file_key
 
 PARTS = (DATA, ABOUT, CARD, SUMS)
 """All that is exported, and nothing else of the folder."""
@@ -47,7 +47,7 @@ def export(folder: Path, to: Path, named: Sequence[str] = ()) -> Sent:
     _write(to, sealing.seal(content, recipients) if recipients else content)
     about = json.loads((product / ABOUT).read_text("utf-8"))
     real = len(about.get("provenance", {}).get("real_rows", ()))
-    return Sent(str(to), file_sum(product / SUMS), len(recipients), real)
+    return Sent(str(to), file_key(product / SUMS), len(recipients), real)
 
 
 def open_export(file: Path, to: Path, identity: Path | None = None) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def open_export(file: Path, to: Path, identity: Path | None = None) -> dict[str,
     except BaseException:
         shutil.rmtree(unfinished)
         raise
-    return {"folder": str(to), "content": file_sum(to / SUMS), "files": sorted(files)}
+    return {"folder": str(to), "content": file_key(to / SUMS), "files": sorted(files)}
 
 
 def _product(folder: Path) -> Path:

@@ -13,8 +13,9 @@ from typing import Any
 
 from dilm import journal
 from dilm.privacy.chain import Reading
-from dilm.privacy.sums import below, file_sum, sums
+from dilm.privacy.sums import below, sums
 from dilm.runs import MANIFEST, RECIPE, Run, manifest_text, private_mode, protect, write_text
+from dilm.runtime.hashing import file_key
 
 FILES = "files.json"
 OWN = (MANIFEST, FILES)
@@ -64,13 +65,13 @@ def finish(run: Run, name: str, manifest: dict[str, Any]) -> dict[str, Any]:
 def adopt(run: Run, name: str) -> None:
     """Take note of a finished stage that was copied from another run."""
     manifest = run.stage(name).manifest or {}
-    made = file_sum(run.stage(name).path / MANIFEST)
+    made = file_key(run.stage(name).path / MANIFEST)
     journal.note(run, journal.FINISHED, stage=name, key=manifest["key"], manifest=made, copied=True)
 
 
 def note_recipe(run: Run) -> None:
     """Take note of the recipe, where it is another than the journal knows."""
-    now = file_sum(run.folder / RECIPE)
+    now = file_key(run.folder / RECIPE)
     if now != noted_recipe(journal.entries(run.folder)):
         journal.note(run, journal.RECIPE_NOTED, recipe=now)
 

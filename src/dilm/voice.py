@@ -18,9 +18,6 @@ from dilm.runtime.processes import crew
 if TYPE_CHECKING:
     from rich.table import Table
 
-CHECK_FAILED = 3
-"""Exit code of a check that found what it looked for; the command itself did its work."""
-
 
 @contextmanager
 def one_voice() -> Iterator[None]:

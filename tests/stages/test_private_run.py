@@ -28,7 +28,7 @@ from dilm.distilled import Distilled
 from dilm.errors import PrivacyError
 from dilm.journal import OWN_CODE
 from dilm.privacy.figures import bounds
-from dilm.stages.attacks import _canary_scores
+from dilm.stages.attacks import canary_scores
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -174,6 +174,6 @@ def test_an_attack_finds_no_more_than_was_promised(said: dict[str, Any], tmp_pat
         api.run_stage(run, stage)
     bench = Bench(run, OWN_CODE)
     canaries, spend = planting.canaries(bench.recipe, bench.splits.train), private.spend(bench)
-    found = bounds(_canary_scores(bench, canaries), np.array(canaries.inside), spend["delta"])
+    found = bounds(canary_scores(bench, canaries), np.array(canaries.inside), spend["delta"])
     shown = next(each.value for each in found if each.name == "epsilon")
     assert 0 <= shown <= spend["epsilon"] <= 2.0

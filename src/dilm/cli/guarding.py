@@ -7,7 +7,8 @@ import typer
 
 from dilm.asked import columns, limits, pairs
 from dilm.cli.frame import Json, RunFolder, Settings, verb
-from dilm.voice import CHECK_FAILED, print_facts, print_json
+from dilm.errors import CHECK_FAILED
+from dilm.voice import print_facts, print_json
 
 
 @verb

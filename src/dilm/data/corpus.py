@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from dilm.data import toy
 from dilm.errors import DataError
+from dilm.runtime.hashing import file_key
 from dilm.runtime.seeding import derive
 
 GRAMMAR = "toy"
@@ -32,4 +32,4 @@ def read_corpus(name: str) -> list[str]:
 def corpus_key(name: str) -> str:
     """What tells the content of two corpora apart."""
     file = Path(name).expanduser()
-    return hashlib.sha256(file.read_bytes()).hexdigest() if name != GRAMMAR and file.is_file() else name
+    return file_key(file) if name != GRAMMAR and file.is_file() else name

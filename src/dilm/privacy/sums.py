@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-BLOCK = 1 << 20
+from dilm.runtime.hashing import file_key
 
 
 @dataclass(frozen=True)
@@ -19,19 +18,10 @@ class Fault:
     """`changed`, `missing`, `additional`, or what else is wrong."""
 
 
-def file_sum(file: Path) -> str:
-    """SHA-256 of a file, read piece by piece, however large it is."""
-    digest = hashlib.sha256()
-    with file.open("rb") as handle:
-        while block := handle.read(BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def sums(folder: Path, names: Iterable[str]) -> dict[str, str]:
     """Path below `folder` to hash, for every file that `names` are or hold; what is not there is left out."""
     files = sorted({file for name in names for file in below(folder / name)})
-    return {file.relative_to(folder).as_posix(): file_sum(file) for file in files}
+    return {file.relative_to(folder).as_posix(): file_key(file) for file in files}
 
 
 def below(path: Path) -> Iterator[Path]:
@@ -54,4 +44,4 @@ def compare(folder: Path, noted: Mapping[str, str], found: Iterable[str]) -> lis
 
 
 def _differs(file: Path, noted: str) -> bool:
-    return file.is_symlink() or file_sum(file) != noted
+    return file.is_symlink() or file_key(file) != noted

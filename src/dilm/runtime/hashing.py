@@ -7,6 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+BLOCK = 1 << 20
+"""Bytes of a file that are read at a time."""
+
 
 def canonical(value: Any) -> str:
     """JSON with sorted keys and no spaces, so that equal values give equal text."""
@@ -27,7 +30,18 @@ def folder_key(folder: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         digest.update(str(path.relative_to(folder)).encode())
-        with path.open("rb") as handle:
-            while block := handle.read(1 << 20):
-                digest.update(block)
+        _feed(digest, path)
     return digest.hexdigest()
+
+
+def file_key(file: Path) -> str:
+    """SHA-256 of a file's bytes, read piece by piece, however large it is."""
+    digest = hashlib.sha256()
+    _feed(digest, file)
+    return digest.hexdigest()
+
+
+def _feed(digest: hashlib._Hash, file: Path) -> None:
+    with file.open("rb") as handle:
+        while block := handle.read(BLOCK):
+            digest.update(block)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from dilm import planting, private
+from dilm import cleaning, planting, private
 from dilm.build import Bench, is_scratch
 from dilm.errors import DataError, ModelError
 from dilm.evaluation.contamination import compare
@@ -50,7 +50,7 @@ class Sides:
 
 def of_copying(bench: Bench, sides: Sides) -> list[Finding]:
     """What the product and its pool share with rows of either kind."""
-    rows, span = Rows.of(_texts(sides.train), _texts(sides.held_out)), bench.recipe.audit.span
+    rows, span = Rows.of(as_texts(sides.train), as_texts(sides.held_out)), bench.recipe.audit.span
     away = [1 - _nearness(bench, sides.released, side) for side in (sides.members, sides.others)]
     count = f"{len(sides.released):,} texts, {len(sides.members):,} rows a side"
     found = [figures.nearer(distance_ratio(away[0], away[1]), count)]
@@ -58,16 +58,16 @@ def of_copying(bench: Bench, sides: Sides) -> list[Finding]:
     for about, texts in parts.items():
         ours, theirs = (compare(texts, side).texts for side in (sides.members, sides.others))
         found += figures.repeated(about, copying(ours, theirs, len(sides.members)))
-        found.append(figures.copied(about, copied_rows(_texts(texts), rows)))
-        found.append(figures.disclosed(about, disclosures(_texts(texts), rows, span), span))
+        found.append(figures.copied(about, copied_rows(as_texts(texts), rows)))
+        found.append(figures.disclosed(about, disclosures(as_texts(texts), rows, span), span))
     return found
 
 
 def of_released_texts(bench: Bench, sides: Sides) -> list[Finding]:
     """How well an attacker with the product alone tells rows apart, in three ways."""
-    asked, bigrams = (sides.members, sides.others), Bigrams(_texts(sides.released))
+    asked, bigrams = (sides.members, sides.others), Bigrams(as_texts(sides.released))
     taught = _by_learner(bench, sides)
-    likely = [bigrams.scores(_texts(side)) for side in asked]
+    likely = [bigrams.scores(as_texts(side)) for side in asked]
     near = [_nearness(bench, side, sides.released) for side in asked]
     return [
         *told_apart("aux", "the loss of a learner trained on the released texts", "released", taught[0], taught[1]),
@@ -80,7 +80,7 @@ def of_released_texts(bench: Bench, sides: Sides) -> list[Finding]:
 
 def of_replay(bench: Bench, sides: Sides) -> list[Finding]:
     """What detectors find in the product and stands in train rows too."""
-    found = replay(_texts(sides.released), _texts(sides.train), _texts(sides.held_out), _panel(bench, sides.form))
+    found = replay(as_texts(sides.released), as_texts(sides.train), as_texts(sides.held_out), _panel(bench, sides.form))
     return [figures.replayed(found, len(sides.released))]
 
 
@@ -112,10 +112,10 @@ def of_canaries(bench: Bench, sides: Sides) -> list[Finding]:
     inside = np.array(canaries.inside)
     if inside.all() or not inside.any():
         raise DataError("All of the few canaries fell on one side.", "Set audit.canaries higher.")
-    said = [" ".join(text.split()) for text in _texts(sides.pool)]
+    said = [" ".join(text.split()) for text in as_texts(sides.pool)]
     known = np.array([any(end in text for text in said) for end in canaries.ends])
     counts = int((known & inside).sum()), int((known & ~inside).sum())
-    found = figures.bounds(_canary_scores(bench, canaries), inside, _delta(bench))
+    found = figures.bounds(canary_scores(bench, canaries), inside, _delta(bench))
     return [*found, figures.extracted(*counts, len(sides.pool))]
 
 
@@ -153,12 +153,13 @@ def notes(bench: Bench) -> list[str]:
         )
     if bench.recipe.select.pool == "both":
         said.append("Real rows were let into the released set (`select.pool=both`), so copies of them are no accident.")
-    if bench.recipe.anonymize.operator != "none":
+    if cleaning.wanted(bench.recipe):
         said.append("Rows were anonymized before all else: what is compared are rows with stand-ins.")
     return said
 
 
-def _texts(rows: Dataset) -> list[str]:
+def as_texts(rows: Dataset) -> list[str]:
+    """Of each row, all fields as one."""
     return [joined(row.texts) for row in rows]
 
 
@@ -185,7 +186,7 @@ def _token_nlls(generator: CausalGenerator, rows: Sequence[Example]) -> list[np.
     return [each.double().numpy() for each in generator.token_nlls(list(rows))]
 
 
-def _canary_scores(bench: Bench, canaries: Canaries) -> np.ndarray:
+def canary_scores(bench: Bench, canaries: Canaries) -> np.ndarray:
     """Higher for what looks trained on: [canaries]. By the reference where there is one, else by the loss alone."""
     nlls = _token_nlls(bench.generator("match"), canaries.rows)
     if not has_reference(bench):

@@ -14,7 +14,6 @@ from typing import Any
 from dilm import planting
 from dilm.build import Bench
 from dilm.errors import DataError, ModelError
-from dilm.numerics.words import joined
 from dilm.privacy.disclosures import comparable
 from dilm.privacy.findings import Audited, Finding
 from dilm.runs import write_text
@@ -108,7 +107,7 @@ def sides(bench: Bench, form: str) -> Sides:
     """The rows that a run is audited on: drawn by its seed, as many of either kind."""
     wanted, seed = bench.recipe.audit, bench.recipe.seed
     whole, rows = planting.real_rows(bench.recipe, bench.splits.train), _held_out(bench)
-    ours, theirs = comparable(_texts(whole), _texts(rows))
+    ours, theirs = comparable(attacks.as_texts(whole), attacks.as_texts(rows))
     train, held_out = whole.take(ours), rows.take(theirs)
     most = len(held_out) if form == FULL else wanted.rows
     count = min(most, len(train), len(held_out))
@@ -122,10 +121,6 @@ def sides(bench: Bench, form: str) -> Sides:
         synthetic_sets(bench)["dilm"][0],
         written if form == FULL else written.sample(wanted.rows, python_stream(seed, "audit", "pool")),
     )
-
-
-def _texts(rows: Dataset) -> list[str]:
-    return [joined(row.texts) for row in rows]
 
 
 def _held_out(bench: Bench) -> Dataset:
