@@ -14,7 +14,7 @@ from typing import Any
 from dilm import journal
 from dilm.privacy.chain import Reading
 from dilm.privacy.sums import below, sums
-from dilm.runs import MANIFEST, RECIPE, Run, manifest_text, private_mode, protect, write_text
+from dilm.runs import LEDGER, MANIFEST, RECIPE, Run, manifest_text, private_mode, protect, write_text
 from dilm.runtime.hashing import file_key
 
 FILES = "files.json"
@@ -56,7 +56,8 @@ def finish(run: Run, name: str, manifest: dict[str, Any]) -> dict[str, Any]:
         if path.exists():
             protect(path, mode)
     whole = manifest | {"files": digest(text)}
-    journal.note(run, journal.FINISHED, stage=name, key=manifest["key"], manifest=digest(manifest_text(whole)))
+    made = {"manifest": digest(manifest_text(whole)), **_ledger(run)}
+    journal.note(run, journal.FINISHED, stage=name, key=manifest["key"], **made)
     run.stage(name).finish(whole)
     protect(run.stage(name).path / MANIFEST, mode)
     return whole
@@ -80,6 +81,12 @@ def noted_recipe(log: Reading) -> str | None:
     """The hash of the recipe that the journal knows."""
     told = [row.get("recipe") for row in log.rows if row.get("act") == journal.RECIPE_NOTED]
     return told[-1] if told else None
+
+
+def _ledger(run: Run) -> dict[str, str]:
+    """The hash of what was spent so far, where there is anything to spend."""
+    file = run.folder / LEDGER
+    return {"ledger": file_key(file)} if file.exists() else {}
 
 
 def places(name: str) -> tuple[str, ...]:

@@ -69,6 +69,7 @@ def _run(folder: Path, head: str) -> Verdict:
     verdict.faults += [Fault(journal.LOG, fault) for fault in log.faults]
     _compare_head(log, head, verdict)
     _compare_recipe(folder, log, verdict)
+    _compare_ledger(folder, log, verdict)
     for name in journal.TOUCHES:
         told = [row for row in log.rows if row.get("stage") == name and row.get("act") in STATES]
         _stage(folder, name, told[-1] if told else {}, verdict)
@@ -99,6 +100,18 @@ def _compare_recipe(folder: Path, log: Reading, verdict: Verdict) -> None:
     else:
         found = [RECIPE] if (folder / RECIPE).exists() else []
         verdict.compared({RECIPE: noted}, compare(folder, {RECIPE: noted}, found))
+
+
+def _compare_ledger(folder: Path, log: Reading, verdict: Verdict) -> None:
+    """What was spent, against its hash when a stage was last finished; a stage that has begun since may have spent."""
+    finished = [place for place, row in enumerate(log.rows) if "ledger" in row]
+    noted = {LEDGER: log.rows[finished[-1]]["ledger"]} if finished else {}
+    found = compare(folder, noted, [LEDGER] if (folder / LEDGER).exists() else [])
+    since = log.rows[finished[-1] + 1 if finished else 0 :]
+    if found and (folder / LEDGER).exists() and any(row.get("act") == journal.BEGUN for row in since):
+        verdict.notes.append(f"{LEDGER} was written to since a stage was last finished.")
+    else:
+        verdict.compared(noted, found)
 
 
 def _stage(folder: Path, name: str, last: Mapping[str, Any], verdict: Verdict) -> None:

@@ -21,7 +21,7 @@ from private_runs import EPSILON, write_data
 from tiny_runs import products
 from typer.testing import CliRunner
 
-from dilm import api, planting, private
+from dilm import api, planting, private, sealed
 from dilm.build import Bench
 from dilm.cli import app
 from dilm.distilled import Distilled
@@ -177,3 +177,21 @@ def test_an_attack_finds_no_more_than_was_promised(said: dict[str, Any], tmp_pat
     found = bounds(canary_scores(bench, canaries), np.array(canaries.inside), spend["delta"])
     shown = next(each.value for each in found if each.name == "epsilon")
     assert 0 <= shown <= spend["epsilon"] <= 2.0
+
+
+def test_a_ledger_that_somebody_wrote_in_is_found(made: Distilled, copy: Path):
+    assert api.verify(made.run)["faults"] == []
+    spent_less = book(copy)
+    spent_less.popitem()
+    (copy / private.LEDGER).write_text(json.dumps(spent_less), "utf-8")
+    assert api.verify(copy)["faults"] == [{"path": private.LEDGER, "what": "changed"}]
+    (copy / private.LEDGER).unlink()
+    assert api.verify(copy)["faults"] == [{"path": private.LEDGER, "what": "missing"}]
+
+
+def test_a_stage_that_was_stopped_may_have_spent(copy: Path):
+    run = api.existing_run(copy)
+    sealed.begin(run, "match", "another key")
+    (copy / private.LEDGER).write_text(json.dumps(book(copy)), "utf-8")
+    told = api.verify(copy)
+    assert told["faults"] == [] and any(private.LEDGER in note for note in told["notes"])
