@@ -271,7 +271,7 @@ def read_splits(recipe: Recipe) -> tuple[Splits, Survey | None]:
     Stand-ins make equal what differed only in a secret, so they come first: equal texts are carved to one side.
     """
     data, survey = recipe.data, None
-    limits = Limits(data.dev_rows, data.test_rows, data.train_rows, drop_empty=data.drop_empty)
+    limits = Limits(data.dev_rows, data.test_rows, data.train_rows, drop_empty=data.drop_empty, user=data.user)
     train, scored = read(data.source, text=data.text, label=data.label or None, test=data.test or None, limits=limits)
     if cleaning.wanted(recipe):
         parts = {"train": train} | ({} if scored is None else {"test": scored})

@@ -27,7 +27,8 @@ from dilm.runtime.hashing import key
 from dilm.types import Dataset
 from dilm.version import VERSION
 
-UNIT = "one row of the train split more or less"
+UNITS = {False: "one row of the train split more or less", True: "one user, with all rows, more or less"}
+"""Of the guarantee: where data.user names whose rows they are, one of each is kept."""
 SPENDING = ("fit", "match")
 """Stages that touch real rows by a mechanism."""
 
@@ -132,7 +133,7 @@ def spend(bench: Bench) -> dict[str, Any]:
         "epsilon": book.epsilon,
         "budget": book.budget.epsilon,
         "delta": book.budget.delta,
-        "unit": UNIT,
+        "unit": UNITS[bool(bench.recipe.data.user)],
         "accountant": book.budget.accountant,
         "noise": bench.recipe.dp.noise,
         "mechanisms": told,

@@ -40,6 +40,9 @@ class Data:
     """At most this many rows are carved from train to be scored, where the source has no test split."""
     drop_empty: bool = False
     """Leave out rows with an empty or non-text cell instead of stopping."""
+    user: str = ""
+    """Column that says whose a row is: one row of each user is kept, so that what is promised for a row is promised for
+    a user. Empty: all rows are kept."""
     seed: int = -1
     """Seed of what is carved from train and of the representative sets; -1: the run's.
 

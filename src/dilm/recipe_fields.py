@@ -16,6 +16,7 @@ LATER = (
     "dp",
     "pretrain.corpus",
     "data.seed",
+    "data.user",
     "match.lm_lambda",
     "match.centred",
     "select.filters",

@@ -10,9 +10,13 @@ from pathlib import Path
 import datasets
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from dilm.data.columns import Roles, one_of_each
 from dilm.data.load import Limits, estimate_max_tokens, load
-from dilm.data.tables import read_table
+from dilm.data.tables import Table, read_table
+from dilm.errors import DataError
 from dilm.types import Dataset, Example, Splits, Task
 
 ROWS = [{"review": f"text number {n}", "stars": (n % 3) + 1} for n in range(60)]
@@ -185,3 +189,39 @@ def test_reading_opens_no_network_and_writes_nothing(tmp_path: Path) -> None:
 def test_numbers_in_a_text_file_keep_their_spelling(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("text,label\n" + "007,a\n7,b\n1e5,a\n" * 5)
     assert read_table(tmp_path / "a.csv").columns["text"][:3] == ["007", "7", "1e5"]
+
+
+OWNED = st.lists(st.tuples(st.sampled_from("abcdefgh"), st.sampled_from(["x", "y", "z"]), st.booleans()), min_size=1)
+
+
+@given(OWNED, OWNED, st.randoms(use_true_random=False))
+def test_a_user_more_is_a_row_more_and_changes_no_other_row(rows, others, random) -> None:
+    roles = Roles(("text",), "label", user="who")
+
+    def kept(given: list) -> list[tuple]:
+        names, texts, labels = (list(column) for column in zip(*given, strict=True))
+        table = Table("t", {"who": names, "text": texts, "label": labels})
+        return [given[row] for row in one_of_each(table, roles, range(len(given)))]
+
+    before = kept(rows)
+    assert sorted(who for who, _, _ in before) == sorted({who for who, _, _ in rows})
+    newcomer = [("new", text, label) for _, text, label in others]
+    mixed = rows + newcomer
+    random.shuffle(mixed)
+    assert sorted(row for row in kept(mixed) if row[0] != "new") == sorted(before)
+    assert len(kept(mixed)) == len(before) + 1
+
+
+def test_one_row_of_each_user_is_kept_before_anything_is_carved(tmp_path: Path) -> None:
+    rows = [{"text": f"t{n}", "label": n % 2, "who": f"u{n // 4}"} for n in range(400)]
+    found = load(write(tmp_path / "a.csv", rows), text="text", limits=Limits(dev_rows=20, test_rows=30, user="who"))
+    everything = [int(row.texts[0][1:]) // 4 for part in (found.train, found.dev, found.test) for row in part]
+    assert sorted(everything) == list(range(100))
+
+
+def test_a_row_of_nobody_is_an_error(tmp_path: Path) -> None:
+    rows = [{"text": f"t{n}", "label": n % 2, "who": "" if n in (3, 5) else f"u{n}"} for n in range(40)]
+    with pytest.raises(DataError, match=r"Row 5 .*'who', nor have 1 others"):
+        load(write(tmp_path / "a.csv", rows), text="text", limits=Limits(user="who"))
+    with pytest.raises(DataError, match="no column 'whom'"):
+        load(write(tmp_path / "a.csv", rows), text="text", limits=Limits(user="whom"))

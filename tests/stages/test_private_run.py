@@ -195,3 +195,16 @@ def test_a_stage_that_was_stopped_may_have_spent(copy: Path):
     (copy / private.LEDGER).write_text(json.dumps(book(copy)), "utf-8")
     told = api.verify(copy)
     assert told["faults"] == [] and any(private.LEDGER in note for note in told["notes"])
+
+
+def test_where_users_are_named_the_promise_is_for_a_user(said: dict[str, Any], tmp_path: Path):
+    lines = Path(said["source"]).read_text("utf-8").splitlines()
+    owned = [f"{lines[0]},who", *(f"{line},u{place // 2}" for place, line in enumerate(lines[1:]))]
+    (tmp_path / "owned.csv").write_text("\n".join(owned), "utf-8")
+    settings = said["settings"] | {"data.user": "who", "data.text": "text"}
+    asked = {name: said[name] for name in ("per_class", "generator", "recipe", "epsilon")}
+    run = api.open_run(api.recipe_for(tmp_path / "owned.csv", **asked, settings=settings), tmp_path / "run")
+    api.run_stage(run, "load")
+    assert sum(run.stage("load").manifest["rows"].values()) == 200
+    told = private.spend(Bench(run, OWN_CODE))
+    assert told["unit"].startswith("one user") and told["unit"] in private.statement(told)

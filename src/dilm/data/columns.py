@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 from collections.abc import Iterable, Sequence
@@ -28,6 +29,8 @@ class Roles:
 
     texts: tuple[str, ...]
     label: str
+    user: str = ""
+    """Whose a row is; of each user one row is taken. Empty: all rows are."""
 
 
 def choose(table: Table, texts: Sequence[str], label: str | None) -> Roles:
@@ -52,6 +55,7 @@ def to_dataset(table: Table, roles: Roles, task: Task, drop_empty: bool) -> Data
     usable = [row for row, name in enumerate(names) if name is not None and all(map(_is_text, texts[row]))]
     if len(usable) < len(names):
         _report_empty(table, roles, sorted(set(range(len(names))) - set(usable)), drop_empty)
+    usable = one_of_each(table, roles, usable) if roles.user else usable
     places: dict[str | None, int] = {name: place for place, name in enumerate(task.labels)}
     if unknown := {str(names[row]) for row in usable if names[row] not in places}:
         raise DataError(
@@ -59,6 +63,28 @@ def to_dataset(table: Table, roles: Roles, task: Task, drop_empty: bool) -> Data
             f"Correct or remove those rows. Classes: {', '.join(task.labels[:30])}.",
         )
     return Dataset(task, (Example(tuple(map(str.strip, texts[row])), places[names[row]]) for row in usable))
+
+
+def one_of_each(table: Table, roles: Roles, rows: Sequence[int]) -> list[int]:
+    """Of these rows, one of each user, in their order. Raises DataError where it is not known whose a row is.
+
+    Which one follows from hashes of this user's rows alone: what others wrote does not change it, so that a user more
+    or less is a row more or less.
+    """
+    _check_present(table, [roles.user])
+    owners, read = table.columns[roles.user], [table.columns[column] for column in (*roles.texts, roles.label)]
+    if missing := [row for row in rows if owners[row] is None or not str(owners[row]).strip()]:
+        raise DataError(
+            f"Row {missing[0] + table.first_row} of {table.name} has nothing in column {roles.user!r}"
+            f"{f', nor have {len(missing) - 1} others' if len(missing) > 1 else ''}: whose is it?",
+            "Fill the cells, or name another column in data.user.",
+        )
+    first: dict[str, tuple[bytes, int]] = {}
+    for row in rows:
+        owner = str(owners[row]).strip()
+        place = (hashlib.sha256(repr([owner, *(cells[row] for cells in read)]).encode()).digest(), row)
+        first[owner] = min(place, first.get(owner, place))
+    return sorted(row for _, row in first.values())
 
 
 def class_cells(table: Table, label: str) -> list[str | None]:

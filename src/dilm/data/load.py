@@ -31,6 +31,8 @@ class Limits:
     """Rows that every class must have."""
     drop_empty: bool = False
     """Leave out rows with an empty or non-text cell instead of raising."""
+    user: str = ""
+    """Column that says whose a train row is, before anything is carved: one row of each is kept. Empty: all rows."""
 
 
 DEFAULTS = Limits()
@@ -70,7 +72,7 @@ def read(
     found = find(source)
     roles = _roles(found, (text,) if isinstance(text, str) and text else tuple(text), label or None)
     table = found.tables["train"]
-    train = to_dataset(table, roles, _task(found, roles), limits.drop_empty)
+    train = to_dataset(table, replace(roles, user=limits.user), _task(found, roles), limits.drop_empty)
     _check_classes(train, table.name, limits.min_rows)
     scored = _scored(found, roles, test)
     return train, to_dataset(scored, roles, train.task, limits.drop_empty) if scored else None
