@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         open_export,
         quota,
         report,
+        search,
         select,
         verify,
     )
@@ -41,7 +42,7 @@ __version__ = VERSION
 _HOMES = {
     **dict.fromkeys(("distill", "load", "embed", "fit", "match", "generate"), "dilm.api"),
     **dict.fromkeys(("select", "evaluate", "report", "compare", "benchmark", "anonymize", "audit"), "dilm.api"),
-    **dict.fromkeys(("verify", "export", "open_export", "quota"), "dilm.api"),
+    **dict.fromkeys(("search", "verify", "export", "open_export", "quota"), "dilm.api"),
     "Distilled": "dilm.distilled",
     **dict.fromkeys(("Task", "Example", "Dataset"), "dilm.types"),
 }
@@ -59,6 +60,7 @@ __all__ = [  # in the order of the road
     "report",
     "compare",
     "benchmark",
+    "search",
     "anonymize",
     "verify",
     "export",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -72,13 +72,15 @@ JUDGES = 3
 class Bench:
     """The workbench of one run: its data and models, made once and shared by the stages.
 
-    Rows are read for a purpose: that of the stage at work, or `purpose` where the bench stands outside of any.
+    Rows are read for a purpose: that of the stage at work, or `purpose` where the bench stands outside of any. `watch`
+    is told of dev scores on the way, with the percent of `match` that is done; it may end the work by an exception.
     """
 
     def __init__(self, run: Run, purpose: Purpose | None = None) -> None:
         self.run = run
         self.recipe = run.recipe
         self.crew = processes.crew()
+        self.watch: Callable[[int, float], None] = lambda percent, dev_score: None
         self.gate = Gate(lambda of, split: journal.note_read(run, of, split, self._rows[0]), purpose)
 
     @cached_property

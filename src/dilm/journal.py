@@ -58,6 +58,7 @@ TOUCHES: Mapping[str, Mapping[str, str]] = {
 FINDINGS = Purpose("findings", {})
 """What a finished run found: its columns and class names, no row."""
 FORETELLING = Purpose("plan", dict.fromkeys(SPLITS, "count rows and words, to foretell costs"))
+SEARCHING = Purpose("search", {"dev": "score the trials of a search"})
 OWN_CODE = Purpose("own code", dict.fromkeys(SPLITS, "handed to who called dilm from Python"))
 
 

@@ -92,7 +92,7 @@ def run_all(found: Sequence[Entry]) -> Iterator[Run]:
         yield run
 
 
-def share(source: Run, target: Run) -> list[str]:
+def share(source: Run, target: Run, copy: Callable[[str, str], object] = shutil.copy2) -> list[str]:
     """Copy finished stages that are the same under both recipes, where the target lacks them; returns their names."""
     ours, theirs = pipeline.keys(target.recipe), pipeline.keys(source.recipe)
     copied = []
@@ -102,7 +102,7 @@ def share(source: Run, target: Run) -> list[str]:
             sealed.undo(target, name)
             unfinished = target.folder / f".{name}"
             shutil.rmtree(unfinished, ignore_errors=True)
-            shutil.copytree(source.stage(name).path, unfinished)
+            shutil.copytree(source.stage(name).path, unfinished, copy_function=copy)
             unfinished.rename(target.stage(name).path)
             sealed.adopt(target, name)
             copied.append(name)

@@ -121,9 +121,7 @@ RANGES = (
 
 def check(recipe: Recipe) -> None:
     """Raise RecipeError, naming setting, range and value, where the recipe cannot be meant."""
-    values = flatten(recipe)
-    _check_ranges(values)
-    _check_choices(values)
+    check_each(flatten(recipe))
     _check_part(recipe)
     _check_scratch(recipe)
     _check_lists(recipe)
@@ -136,6 +134,12 @@ def check(recipe: Recipe) -> None:
     _check_server(recipe)
     _check_anonymize(recipe)
     check_private(recipe)
+
+
+def check_each(values: dict[str, Any]) -> None:
+    """The same of each value by itself, whatever the others are: dotted name to value."""
+    _check_ranges(values)
+    _check_choices(values)
 
 
 def _check_ranges(values: dict[str, Any]) -> None:

@@ -104,7 +104,7 @@ def create(folder: Path, recipe: Recipe, resume: bool) -> Run:
     Raises RunError when the folder holds a run and `resume` is off, a run of another recipe, or something else.
     """
     if not folder.exists() or not any(folder.iterdir()):
-        _make_private(folder, DOORS[recipe.runtime.readers])
+        make_private(folder, DOORS[recipe.runtime.readers])
         return Run(folder, recipe).with_recipe(recipe)
     found = existing(folder).recipe
     if StageFolder(folder / FIRST).manifest is None:
@@ -155,11 +155,11 @@ def protect(path: Path, mode: int) -> None:
 
 def make_cache() -> None:
     """The cache, for its owner alone, where there is none yet: what is kept there is made from real rows."""
-    _make_private(cache_folder(), DOORS["owner"])
+    make_private(cache_folder(), DOORS["owner"])
 
 
-def _make_private(folder: Path, mode: int) -> None:
-    """A folder that is there already keeps its mode: who made it may have meant it."""
+def make_private(folder: Path, mode: int) -> None:
+    """Make a folder with this mode; one that is there already keeps its own: who made it may have meant it."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with suppress(FileExistsError):
         folder.mkdir(mode=0o700)

@@ -34,6 +34,7 @@ from dilm.api.guarding import (
     verify,
 )
 from dilm.api.road import distill, embed, evaluate, fit, generate, load, match, report, select
+from dilm.api.searching import search
 
 __all__ = [
     "STAGES",
@@ -69,6 +70,7 @@ __all__ = [
     "require_below",
     "results_table",
     "run_stage",
+    "search",
     "select",
     "verify",
     "write_comparison",

@@ -52,6 +52,31 @@ def benchmark(
 
 
 @verb
+def search(
+    recipe: Annotated[str, typer.Argument(help="What is varied: a name from `dilm recipes`, or a YAML file.")],
+    space: Annotated[Path, typer.Option(help="YAML file: setting to {low, high, log or step} or {choices: [...]}.")],
+    trials: Annotated[int, typer.Option(help="Trials to be scored in all, by all processes that share the search.")],
+    out: Annotated[Path, typer.Option(help="Folder for the trials and what they show.")] = Path("dilm-search"),
+    storage: Annotated[
+        str, typer.Option(help="Database URL that machines share; left out, SQLite in the folder.")
+    ] = "",
+    prune: Annotated[float, typer.Option(help="End a trial among the worst so many percent early; 0: none.")] = 50.0,
+    engine: Engine = None,
+    settings: Settings = None,
+    as_json: Json = False,
+) -> None:
+    """Search for settings that suit a task, scored on dev rows alone. What was stopped goes on when called again."""
+    from dilm import api
+
+    given = pairs(with_engine(settings, engine), "--set")
+    found = api.search(recipe, space, trials=trials, out=out, storage=storage, prune=prune, settings=given)
+    best = found.best
+    told = {"trials": found.counted, "best": best and best.number, "dev_score": best and best.value}
+    told |= {"error": best.error, "settings": dict(best.settings), "recipe": str(out / "best.yaml")} if best else {}
+    print_facts(told | {"page": str(out / "search.html")}, as_json)
+
+
+@verb
 def recipes(as_json: Json = False) -> None:
     """The recipes that come with dilm."""
     from dilm import recipe_book

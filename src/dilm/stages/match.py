@@ -190,6 +190,7 @@ def _measure(bench: Bench, generator: CausalGenerator, examiner: Examiner, train
     dev_score = bench.crew.mean(scores)
     training.rows.append({"step": training.step, "dev_score": dev_score})
     training.measured(dev_score)
+    bench.watch(round(100 * training.step / wanted.steps), dev_score)
 
 
 def _check_selector(bench: Bench) -> Selector:
