@@ -14,23 +14,18 @@ import argparse
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from dilm import api, leaderboard, pipeline, runs
 from dilm.build import Bench
 from dilm.evaluation.statistics import paired, summarise
-from dilm.evaluation.trials import Trial, arms, once_each
 from dilm.journal import OWN_CODE
 from dilm.runs import Run
 from dilm.runtime.seeding import numpy_stream
-from dilm.schedules import trial_schedule
-from dilm.stages.choosing import raced_on
-from dilm.stages.jobs import Job, run_all
+from dilm.stages.dev_scores import dev_jobs, dev_scores, unraced
 from dilm.stages.select import real_sets, synthetic_sets
-from dilm.stages.students import Enrolled, enrolled
-from dilm.types import Dataset, Score
+from dilm.types import Score
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
@@ -126,7 +121,7 @@ def compare(task: str, out: Path, records: Path, common: dict[str, Any]) -> None
         method = settings.get("select.method", DEFAULT)
         same = {"evaluate.baselines": [method if method != "raced" else "random"]}
         chosen[name] = begun(out / f"{task}-{name}", task, common | settings | same, chosen.values())
-        found += dev_scores(chosen[name], name)
+        found += scores_of(chosen[name], name)
     best = max(chosen, key=lambda name: mean(found, name))
     write_table(found, best, task, records)
     for name in dict.fromkeys([DEFAULT, best]):
@@ -150,41 +145,14 @@ def begun(folder: Path, task: str, settings: dict[str, Any], earlier: Iterable[R
     return run
 
 
-def dev_scores(run: Run, name: str) -> list[Score]:
+def scores_of(run: Run, name: str) -> list[Score]:
     """Its sets, ours and the same choice of real rows, with every learner, on dev rows that no race looked at."""
     bench = Bench(run, OWN_CODE)
-    raced = set(raced_on(bench))
-    unseen = Dataset(bench.task, [row for row in bench.splits.dev if row not in raced])
     method = run.recipe.select.method
     sets = {name: synthetic_sets(bench)["dilm"]}
     if method in real_sets(bench):
         sets[f"{name}, real rows"] = real_sets(bench)[method]
-    jobs = [
-        Job(trial(bench, who, unseen, arm), who, run.recipe.runtime)
-        for who in enrolled(bench)
-        for arm in (arms(sets, run.recipe.evaluate.seeds) if who.draws else once_each(sets))
-    ]
-    return [
-        replace(score, method=job.trial.method, set=job.trial.set, seed=job.trial.seed, split="dev")
-        for job, score in run_all(bench, jobs)
-    ]
-
-
-def trial(bench: Bench, who: Enrolled, dev: Dataset, arm: tuple[str, int, int, Dataset]) -> Trial:
-    method, number, seed, rows = arm
-    schedule = trial_schedule(bench.recipe) if who.draws else None
-    return Trial(
-        method,
-        who.name,
-        bench.recipe.per_class,
-        number,
-        seed,
-        rows,
-        dev,
-        schedule,
-        bench.recipe.evaluate.batch,
-        who.identity,
-    )
+    return list(dev_scores(bench, dev_jobs(bench, sets, unraced(bench))))
 
 
 def mean(found: Sequence[Score], name: str) -> float:
