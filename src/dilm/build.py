@@ -27,11 +27,12 @@ from dilm.data.load import Limits, divide, read
 from dilm.distillation.ages import AtAge, SideBySide, at_ages
 from dilm.distillation.trajectory import Ageing, Cached
 from dilm.errors import RunError
+from dilm.generators import Maker
+from dilm.generators import is_scratch as is_scratch
 from dilm.models.causal import CausalGenerator
 from dilm.models.classifier import Classifier
 from dilm.models.encoder import CachedEncoder, FeatureEncoder
 from dilm.models.hub import identity
-from dilm.models.sampling import Sampling
 from dilm.models.snapshots import Snapshots
 from dilm.numerics.probe import Probe, fit_probe
 from dilm.privacy.gate import Gate, Guarded, Purpose
@@ -50,7 +51,6 @@ from dilm.schedules import full_schedule
 from dilm.types import Dataset, Splits, Task
 from dilm.version import VERSION
 
-SCRATCH = "scratch"
 BY_POINTS = {
     "kmeans_nearest": KMeansNearest,
     "farthest_first": FarthestFirst,
@@ -136,14 +136,8 @@ class Bench:
 
     def generator(self, stage: str) -> CausalGenerator:
         """The generator as a stage left it: `pretrain` (untrained or pretrained), `fit` or `match`."""
-        start = self.model_folder(self.recipe.models.generator, "generator")
-        name = start if stage == "pretrain" else str(self.folder(stage) / "model")
-        generator = CausalGenerator.open(name, self.task, self.place)
-        wanted = self.recipe.generate
-        generator.sampling = Sampling(
-            wanted.top_p, wanted.top_k, wanted.temperature, generator.task.max_tokens, wanted.batch
-        )
-        return generator
+        maker = Maker(self.recipe, self.task, self.place, self.model_folder)
+        return maker.opened(None if stage == "pretrain" else self.folder(stage) / "model")
 
     def learner(self, name: str = "same") -> Classifier:
         """A classifier in its initial state; `same` is the learner of distillation."""
@@ -252,11 +246,6 @@ def open_encoder(folder: str, task: Task, place: Place, lasting: Collection[str]
     content = key([identity(folder), task.max_tokens, place.bf16])
     kept = cache_folder() / "points" / VERSION / content
     return CachedEncoder(FeatureEncoder.open(folder, place, task.max_tokens), kept, lasting)
-
-
-def is_scratch(name: str) -> bool:
-    """Whether a model is made from the data alone."""
-    return name == SCRATCH or name.startswith(SCRATCH + ":")
 
 
 def peak_rate(given: float, model: str, scratch: float, pretrained: float) -> float:

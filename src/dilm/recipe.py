@@ -10,6 +10,7 @@ from dataclasses import field
 
 from pydantic.dataclasses import dataclass
 
+from dilm.recipe_generators import Adapters
 from dilm.recipe_privacy import Anonymize, Audit, Privacy
 from dilm.recipe_prompt import DOOR as _DOOR
 from dilm.recipe_prompt import Prompt, Server
@@ -261,6 +262,7 @@ class Recipe:
     anonymize: Anonymize = field(default_factory=Anonymize)
     dp: Privacy = field(default_factory=Privacy)
     models: Models = field(default_factory=Models)
+    adapters: Adapters = field(default_factory=Adapters)
     pretrain: Pretrain = field(default_factory=Pretrain)
     fit: Fit = field(default_factory=Fit)
     match: Match = field(default_factory=Match)

@@ -23,6 +23,7 @@ LATER = (
     "select.pool",
     "race",
     "audit",
+    "adapters",
 )
 """Settings and sections that came after runs were made. At their defaults they change nothing and stand in no key."""
 LIST_THEM = "`dilm show default` lists every setting."

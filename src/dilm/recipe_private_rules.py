@@ -66,6 +66,11 @@ REFUSED = {
         lambda recipe: recipe.dp.trains == "body" and not recipe.fit.name_classes,
         "set fit.name_classes=true or dp.trains=all",
     ),
+    "marks": Touch(
+        "beside adapters, tokens of the classes learn without a gradient for each row",
+        lambda recipe: recipe.adapters.rank > 0 and recipe.dp.trains == "all",
+        "set dp.trains=body",
+    ),
     "teachers": Touch(
         "teacher sets are chosen from real rows by k-means",
         lambda recipe: _matches(recipe) and recipe.match.teacher_sets > 0,

@@ -12,6 +12,7 @@ from dilm.errors import RecipeError, did_you_mean
 from dilm.recipe import Recipe
 from dilm.recipe_fields import flatten
 from dilm.recipe_filters import filtering
+from dilm.recipe_generator_rules import check_generators
 from dilm.recipe_learners import learning
 from dilm.recipe_privacy import OFF
 from dilm.recipe_private_rules import check_private
@@ -33,6 +34,8 @@ SELECTORS = (
 SIZES = ("tiny", "mini", "small", "base")
 CHOICES: dict[str, tuple[str, ...]] = {
     "anonymize.operator": ("none", "replace", "mask", "hash", "pseudonym"),
+    "adapters.kind": ("lora", "dora"),
+    "adapters.base": ("fp32", "bf16", "8bit", "4bit"),
     "dp.accountant": ("prv", "rdp"),
     "dp.trajectory": ("none", "synthetic"),
     "dp.trains": ("all", "body"),
@@ -84,13 +87,13 @@ RANGES = (
         lambda value: value >= 1,
     ),
     Range(
-        """seed dp.epsilon data.train_rows models.max_tokens pretrain.steps fit.lr fit.weight_decay match.steps match.lr
+        """seed dp.epsilon adapters.rank adapters.alpha data.train_rows models.max_tokens pretrain.steps fit.lr fit.weight_decay match.steps match.lr
         match.weight_decay match.lm_lambda match.teacher_sets match.renew_every match.check_every generate.top_k
         evaluate.weight_decay prompt.top_logprobs audit.canaries runtime.threads runtime.workers""",
         "0 or more",
         lambda value: value >= 0,
     ),
-    Range("dp.delta dp.target", "0 or more and below 1", lambda value: 0 <= value < 1),
+    Range("dp.delta dp.target adapters.dropout", "0 or more and below 1", lambda value: 0 <= value < 1),
     Range(
         """dp.clip dp.target_clip
         pretrain.lr fit.clip match.clip match.temperature generate.temperature evaluate.lr evaluate.clip
@@ -135,6 +138,7 @@ def check(recipe: Recipe) -> None:
     _check_embeddings(recipe)
     _check_server(recipe)
     _check_anonymize(recipe)
+    check_generators(recipe)
     check_private(recipe)
 
 

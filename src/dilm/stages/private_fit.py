@@ -55,7 +55,5 @@ def _generator(bench: Bench) -> CausalGenerator:
         generator.name_classes()
     generator.read_at_once()
     if bench.recipe.dp.trains == "body":
-        model = generator.model
-        for layer in (model.get_input_embeddings(), model.get_output_embeddings()):
-            layer.weight.requires_grad_(False)  # type: ignore[union-attr]
+        generator.freeze_vocabulary()
     return generator
