@@ -29,10 +29,10 @@ from dilm.distillation.trajectory import Ageing, Cached
 from dilm.errors import RunError
 from dilm.generators import Maker
 from dilm.generators import is_scratch as is_scratch
-from dilm.models.causal import CausalGenerator
 from dilm.models.classifier import Classifier
 from dilm.models.encoder import CachedEncoder, FeatureEncoder
 from dilm.models.hub import identity
+from dilm.models.mixture import AnyGenerator
 from dilm.models.snapshots import Snapshots
 from dilm.numerics.probe import Probe, fit_probe
 from dilm.privacy.gate import Gate, Guarded, Purpose
@@ -134,7 +134,7 @@ class Bench:
         """Where transformers finds a model: a hub id or folder as it is, a scratch model in the run folder."""
         return str(self.folder("pretrain") / role) if is_scratch(name) else name
 
-    def generator(self, stage: str) -> CausalGenerator:
+    def generator(self, stage: str) -> AnyGenerator:
         """The generator as a stage left it: `pretrain` (untrained or pretrained), `fit` or `match`."""
         maker = Maker(self.recipe, self.task, self.place, self.model_folder)
         return maker.opened(None if stage == "pretrain" else self.folder(stage) / "model")
@@ -154,7 +154,7 @@ class Bench:
         folder = self.model_folder(name, "learner")
         return open_encoder(folder, self.task, self.place, fingerprints(self._rows[0]).values())
 
-    def selector(self, method: str, generator: CausalGenerator | None = None) -> Selector:
+    def selector(self, method: str, generator: AnyGenerator | None = None) -> Selector:
         """A coreset method by name; `likeliest` needs the generator that ranks."""
         if method == "random":
             return Random()

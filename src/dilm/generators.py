@@ -13,6 +13,7 @@ from dilm.models import adapters
 from dilm.models.adapters import Adapters
 from dilm.models.causal import CausalGenerator
 from dilm.models.decoders import inner
+from dilm.models.mixture import AnyGenerator, Mixture
 from dilm.models.sampling import Sampling
 from dilm.recipe import Recipe
 from dilm.recipe_fields import counted
@@ -28,6 +29,21 @@ SECTIONS = ("adapters",)
 def is_scratch(name: str) -> bool:
     """Whether a model is made from the data alone."""
     return name == SCRATCH or name.startswith(SCRATCH + ":")
+
+
+def named(recipe: Recipe) -> tuple[str, ...]:
+    """The generators of a recipe: one, or the members of a mixture."""
+    return (recipe.models.generator, *recipe.models.mixture)
+
+
+def role(place: int) -> str:
+    """Under which name a member that is made from scratch lies; the first is that of a single generator."""
+    return f"generator-{place}" if place else "generator"
+
+
+def most_learned(recipe: Recipe) -> str:
+    """A pretrained generator where there is one: it decides the learning rate."""
+    return next((name for name in named(recipe) if not is_scratch(name)), recipe.models.generator)
 
 
 def content(recipe: Recipe) -> list[Any]:
@@ -46,23 +62,31 @@ class Maker:
     start: Callable[[str, str], str]
     """Where a model that the recipe names lies, given its role."""
 
-    def opened(self, left: Path | None) -> CausalGenerator:
+    def opened(self, left: Path | None) -> AnyGenerator:
         """As it was left in a folder, or at its beginning."""
-        generator = self._one(self.start(self.recipe.models.generator, "generator"), left)
+        if not self.recipe.models.mixture:
+            return self._member(0, left)
+        names = named(self.recipe)
+        made = Mixture([self._member(place, left and left / str(place)) for place in range(len(names))])
+        if left is not None:
+            made.read_weights(left)
+        return made
+
+    def _member(self, place: int, left: Path | None) -> CausalGenerator:
+        start = self.start(named(self.recipe)[place], role(place))
+        if self.recipe.adapters.rank:
+            generator = self._adapted(start, left, derive(self.recipe.seed, "adapters", place))
+        else:
+            generator = CausalGenerator.open(start if left is None else str(left), self.task, self.place)
         wanted = self.recipe.generate
         generator.sampling = Sampling(
             wanted.top_p, wanted.top_k, wanted.temperature, generator.task.max_tokens, wanted.batch
         )
         return generator
 
-    def _one(self, start: str, left: Path | None) -> CausalGenerator:
-        if not self.recipe.adapters.rank:
-            return CausalGenerator.open(start if left is None else str(left), self.task, self.place)
-        return self._adapted(start, left)
-
-    def _adapted(self, start: str, left: Path | None) -> CausalGenerator:
+    def _adapted(self, start: str, left: Path | None, seed: int) -> CausalGenerator:
         """What a model's files lack is drawn by the seed: it will be saved nowhere."""
-        told, seed = asdict(self.recipe.adapters), derive(self.recipe.seed, "adapters")
+        told = asdict(self.recipe.adapters)
         base = told.pop("base")
         with torch.random.fork_rng([self.place.device] if self.place.device.type == "cuda" else []):
             seed_torch(seed, "base")

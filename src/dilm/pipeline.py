@@ -202,7 +202,8 @@ def _attacks(recipe: Recipe) -> list[Any]:
 
 def _models(recipe: Recipe) -> Mapping[str, str]:
     models = recipe.models
-    return {role: identity(getattr(models, role)) for role in ("generator", "learner", "encoder")}
+    told = {role: identity(getattr(models, role)) for role in ("generator", "learner", "encoder")}
+    return told | ({"mixture": str([identity(name) for name in models.mixture])} if models.mixture else {})
 
 
 def _made_from(recipe: Recipe) -> dict[str, Any]:

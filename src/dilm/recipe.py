@@ -53,7 +53,10 @@ class Models:
     """Who writes and who learns: hub ids, local folders, or models made from the data alone."""
 
     generator: str = "scratch:small"
-    """Causal LM or BERT-like encoder, or `scratch:tiny|mini|small|base`. Paper: gpt2."""
+    """Causal LM, encoder-decoder (T5, BART) or BERT-like encoder, or `scratch:tiny|mini|small|base`. Paper: gpt2."""
+    mixture: tuple[str, ...] = ()
+    """Further generators, named alike, that are one mixture with it: each is fitted on its share of the rows, and all
+    are matched together. The same name again is another seed."""
     learner: str = "scratch"
     """Sequence classifier, or `scratch`: a small BERT warmed up on the unlabelled text. Paper: bert-base-uncased."""
     encoder: str = ""

@@ -16,6 +16,7 @@ LATER = (
     "dp",
     "pretrain.corpus",
     "data.seed",
+    "models.mixture",
     "match.lm_lambda",
     "match.centred",
     "select.filters",

@@ -9,7 +9,7 @@ from dilm.recipe_prompt import DOOR
 
 @dataclass(frozen=True, config=DOOR)
 class Adapters:
-    """Small matrices that are trained beside the generator's frozen weights (extra `adapters`): less memory, small files."""
+    """Small matrices that learn beside a generator's frozen weights (extra `adapters`): less memory, small files."""
 
     rank: int = 0
     """Rank of the adapters in every layer; 0: none, all weights are trained."""

@@ -87,9 +87,10 @@ RANGES = (
         lambda value: value >= 1,
     ),
     Range(
-        """seed dp.epsilon adapters.rank adapters.alpha data.train_rows models.max_tokens pretrain.steps fit.lr fit.weight_decay match.steps match.lr
+        """seed dp.epsilon data.train_rows models.max_tokens pretrain.steps fit.lr fit.weight_decay match.steps match.lr
         match.weight_decay match.lm_lambda match.teacher_sets match.renew_every match.check_every generate.top_k
-        evaluate.weight_decay prompt.top_logprobs audit.canaries runtime.threads runtime.workers""",
+        evaluate.weight_decay prompt.top_logprobs audit.canaries adapters.rank adapters.alpha
+        runtime.threads runtime.workers""",
         "0 or more",
         lambda value: value >= 0,
     ),
@@ -174,9 +175,10 @@ def _check_part(recipe: Recipe) -> None:
 def _check_scratch(recipe: Recipe) -> None:
     """A generator from scratch names its size; a learner's size stands in `pretrain`."""
     generators = [f"scratch:{size}" for size in SIZES]
-    wanted = recipe.models.generator
-    if wanted.split(":")[0] == "scratch" and wanted not in generators:
-        raise RecipeError(f"models.generator does not know {wanted!r}.", f"Write one of {', '.join(generators)}.")
+    for wanted in (recipe.models.generator, *recipe.models.mixture):
+        if wanted.split(":")[0] == "scratch" and wanted not in generators:
+            where = "models.generator" if wanted == recipe.models.generator else "models.mixture"
+            raise RecipeError(f"{where} does not know {wanted!r}.", f"Write one of {', '.join(generators)}.")
     named = [learning(name).model for name in recipe.evaluate.learners]
     for name in (recipe.models.learner, recipe.models.encoder, *named):
         if name.startswith("scratch:"):

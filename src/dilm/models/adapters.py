@@ -1,7 +1,7 @@
 """Adapters: a model's own weights stay as they are, and small matrices beside them are trained and saved.
 
-LoRA (Hu et al. 2022) and DoRA (Liu et al. 2024) come from peft, and are saved as peft saves them. Beside them stand rows
-for the tokens that a model did not know before (`Marks`), without which it could not tell the classes.
+LoRA (Hu et al. 2022) and DoRA (Liu et al. 2024) come from peft, and are saved as peft saves them. Beside them stand
+rows for the tokens that a model did not know before (`Marks`), without which it could not tell the classes.
 """
 
 from __future__ import annotations
@@ -87,8 +87,8 @@ def opening(base: str, device: torch.device) -> dict[str, Any]:
 
 
 def attach(model: PreTrainedModel, marks: tuple[Sequence[int], Sequence[int]], wanted: Adapters, seed: int) -> Marks:
-    """Freeze a model and put fresh adapters into it, in place, drawn from `seed`; tokens that are read and said get rows
-    of their own.
+    """Freeze a model and put fresh adapters into it, in place, drawn from `seed`; tokens that are read and said get
+    rows of their own.
 
     The model must lie on its device already: adapters that are made before a move may silently learn nothing
     (Opacus #820). Raises ModelError where peft is missing or finds no such layers.

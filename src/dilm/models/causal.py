@@ -37,7 +37,7 @@ LESS_AT_ONCE = (
 
 
 class CausalGenerator:
-    """Any Hugging Face model that writes, behind the `Generator` socket: causal, encoder-decoder, encoder as decoder."""
+    """Any Hugging Face model that writes, behind the `Generator` socket; encoders are opened as decoders."""
 
     def __init__(
         self, model: PreTrainedModel | Conditioned, tokenizer: PreTrainedTokenizerBase, task: Task, place: Place
