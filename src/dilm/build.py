@@ -27,11 +27,12 @@ from dilm.data.load import Limits, divide, read
 from dilm.distillation.ages import AtAge, SideBySide, at_ages
 from dilm.distillation.trajectory import Ageing, Cached
 from dilm.errors import RunError
-from dilm.models.causal import CausalGenerator
+from dilm.generators import Maker
+from dilm.generators import is_scratch as is_scratch
 from dilm.models.classifier import Classifier
 from dilm.models.encoder import CachedEncoder, FeatureEncoder
 from dilm.models.hub import identity
-from dilm.models.sampling import Sampling
+from dilm.models.mixture import AnyGenerator
 from dilm.models.snapshots import Snapshots
 from dilm.numerics.probe import Probe, fit_probe
 from dilm.privacy.gate import Gate, Guarded, Purpose
@@ -50,7 +51,6 @@ from dilm.schedules import full_schedule
 from dilm.types import Dataset, Splits, Task
 from dilm.version import VERSION
 
-SCRATCH = "scratch"
 BY_POINTS = {
     "kmeans_nearest": KMeansNearest,
     "farthest_first": FarthestFirst,
@@ -136,16 +136,10 @@ class Bench:
         """Where transformers finds a model: a hub id or folder as it is, a scratch model in the run folder."""
         return str(self.folder("pretrain") / role) if is_scratch(name) else name
 
-    def generator(self, stage: str) -> CausalGenerator:
+    def generator(self, stage: str) -> AnyGenerator:
         """The generator as a stage left it: `pretrain` (untrained or pretrained), `fit` or `match`."""
-        start = self.model_folder(self.recipe.models.generator, "generator")
-        name = start if stage == "pretrain" else str(self.folder(stage) / "model")
-        generator = CausalGenerator.open(name, self.task, self.place)
-        wanted = self.recipe.generate
-        generator.sampling = Sampling(
-            wanted.top_p, wanted.top_k, wanted.temperature, generator.task.max_tokens, wanted.batch
-        )
-        return generator
+        maker = Maker(self.recipe, self.task, self.place, self.model_folder)
+        return maker.opened(None if stage == "pretrain" else self.folder(stage) / "model")
 
     def learner(self, name: str = "same") -> Classifier:
         """A classifier in its initial state; `same` is the learner of distillation."""
@@ -162,7 +156,7 @@ class Bench:
         folder = self.model_folder(name, "learner")
         return open_encoder(folder, self.task, self.place, fingerprints(self._rows[0]).values())
 
-    def selector(self, method: str, generator: CausalGenerator | None = None) -> Selector:
+    def selector(self, method: str, generator: AnyGenerator | None = None) -> Selector:
         """A coreset method by name; `likeliest` needs the generator that ranks."""
         if method == "random":
             return Random()
@@ -254,11 +248,6 @@ def open_encoder(folder: str, task: Task, place: Place, lasting: Collection[str]
     content = key([identity(folder), task.max_tokens, place.bf16])
     kept = cache_folder() / "points" / VERSION / content
     return CachedEncoder(FeatureEncoder.open(folder, place, task.max_tokens), kept, lasting)
-
-
-def is_scratch(name: str) -> bool:
-    """Whether a model is made from the data alone."""
-    return name == SCRATCH or name.startswith(SCRATCH + ":")
 
 
 def peak_rate(given: float, model: str, scratch: float, pretrained: float) -> float:

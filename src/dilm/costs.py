@@ -16,6 +16,7 @@ import torch
 from dilm import journal
 from dilm.build import Bench, is_scratch
 from dilm.coresets.raced import trainings
+from dilm.generators import named
 from dilm.models.pieces import tokens_at_once
 from dilm.models.shapes import Shape, opened, small
 from dilm.recipe import Recipe
@@ -221,7 +222,7 @@ class _Count:
     def _attacked(self) -> float:
         """The generator reads rows, twice where it knew the language before; a learner learns, and reads them too."""
         rows = 2 * self._audited()
-        times = FORWARD * (1 if is_scratch(self.recipe.models.generator) else 2)
+        times = FORWARD * (1 if any(map(is_scratch, named(self.recipe))) else 2)
         asked = (rows + self.recipe.audit.canaries * self.classes) * self.tokens * self.shapes.generator.multiplied
         return times * asked + self._trained(self.recipe.evaluate.steps) + self._read(rows)
 

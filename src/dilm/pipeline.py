@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from dilm import cleaning, journal, planting, private, quotas, sealed
+from dilm import cleaning, generators, journal, planting, private, quotas, sealed
 from dilm.build import Bench
 from dilm.data.corpus import corpus_key
 from dilm.errors import RunError
@@ -48,7 +48,7 @@ STAGES = (
     Stage("load", load.run, lambda r: _rows(r), ()),
     Stage("pretrain", pretrain.run, lambda r: [_made_from(r), _models(r), pretrain.learns(r)], ("load",)),
     Stage("embed", embed.run, lambda r: _embedding(r), ("pretrain",), lambda r: not embed.wanted(r)),
-    Stage("fit", fit.run, lambda r: [r.fit, *private.content(r)], ("pretrain",)),
+    Stage("fit", fit.run, lambda r: [r.fit, *private.content(r), *generators.content(r)], ("pretrain",)),
     Stage("match", match.run, lambda r: [counted(r)["match"], *_trials(r)], ("fit",)),
     Stage("generate", generate.run, lambda r: [r.generate, r.per_class, r.select.sets, asks_untuned(r)], ("match",)),
     Stage("select", select.run, lambda r: _choosing(r), ("generate",)),
@@ -202,7 +202,8 @@ def _attacks(recipe: Recipe) -> list[Any]:
 
 def _models(recipe: Recipe) -> Mapping[str, str]:
     models = recipe.models
-    return {role: identity(getattr(models, role)) for role in ("generator", "learner", "encoder")}
+    told = {role: identity(getattr(models, role)) for role in ("generator", "learner", "encoder")}
+    return told | ({"mixture": str([identity(name) for name in models.mixture])} if models.mixture else {})
 
 
 def _made_from(recipe: Recipe) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from dataclasses import field
 
 from pydantic.dataclasses import dataclass
 
+from dilm.recipe_generators import Adapters
 from dilm.recipe_privacy import Anonymize, Audit, Privacy
 from dilm.recipe_prompt import DOOR as _DOOR
 from dilm.recipe_prompt import Prompt, Server
@@ -55,7 +56,10 @@ class Models:
     """Who writes and who learns: hub ids, local folders, or models made from the data alone."""
 
     generator: str = "scratch:small"
-    """Causal LM or BERT-like encoder, or `scratch:tiny|mini|small|base`. Paper: gpt2."""
+    """Causal LM, encoder-decoder (T5, BART) or BERT-like encoder, or `scratch:tiny|mini|small|base`. Paper: gpt2."""
+    mixture: tuple[str, ...] = ()
+    """Further generators, named alike, that are one mixture with it: each is fitted on its share of the rows, and all
+    are matched together. The same name again is another seed."""
     learner: str = "scratch"
     """Sequence classifier, or `scratch`: a small BERT warmed up on the unlabelled text. Paper: bert-base-uncased."""
     encoder: str = ""
@@ -264,6 +268,7 @@ class Recipe:
     anonymize: Anonymize = field(default_factory=Anonymize)
     dp: Privacy = field(default_factory=Privacy)
     models: Models = field(default_factory=Models)
+    adapters: Adapters = field(default_factory=Adapters)
     pretrain: Pretrain = field(default_factory=Pretrain)
     fit: Fit = field(default_factory=Fit)
     match: Match = field(default_factory=Match)

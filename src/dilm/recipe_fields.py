@@ -17,6 +17,7 @@ LATER = (
     "pretrain.corpus",
     "data.seed",
     "data.user",
+    "models.mixture",
     "match.lm_lambda",
     "match.centred",
     "select.filters",
@@ -24,6 +25,7 @@ LATER = (
     "select.pool",
     "race",
     "audit",
+    "adapters",
 )
 """Settings and sections that came after runs were made. At their defaults they change nothing and stand in no key."""
 LIST_THEM = "`dilm show default` lists every setting."

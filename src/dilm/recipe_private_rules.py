@@ -41,7 +41,7 @@ def _matches(recipe: Recipe) -> bool:
 
 def _makes_models(recipe: Recipe) -> bool:
     named = (learning(name).model for name in recipe.evaluate.learners)
-    names = (recipe.models.generator, recipe.models.learner, recipe.models.encoder, *named)
+    names = (recipe.models.generator, *recipe.models.mixture, recipe.models.learner, recipe.models.encoder, *named)
     return any(name.partition(":")[0] == "scratch" for name in names)
 
 
@@ -65,6 +65,16 @@ REFUSED = {
         "without the vocabulary's weights the classes' tokens can only learn from their names",
         lambda recipe: recipe.dp.trains == "body" and not recipe.fit.name_classes,
         "set fit.name_classes=true or dp.trains=all",
+    ),
+    "mixture": Touch(
+        "the weights of a mixture are taken from dev rows",
+        lambda recipe: bool(recipe.models.mixture),
+        "leave models.mixture out",
+    ),
+    "marks": Touch(
+        "beside adapters, tokens of the classes learn without a gradient for each row",
+        lambda recipe: recipe.adapters.rank > 0 and recipe.dp.trains == "all",
+        "set dp.trains=body",
     ),
     "teachers": Touch(
         "teacher sets are chosen from real rows by k-means",

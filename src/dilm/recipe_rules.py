@@ -12,6 +12,7 @@ from dilm.errors import RecipeError, did_you_mean
 from dilm.recipe import Recipe
 from dilm.recipe_fields import flatten
 from dilm.recipe_filters import filtering
+from dilm.recipe_generator_rules import check_generators
 from dilm.recipe_learners import learning
 from dilm.recipe_privacy import OFF
 from dilm.recipe_private_rules import check_private
@@ -33,6 +34,8 @@ SELECTORS = (
 SIZES = ("tiny", "mini", "small", "base")
 CHOICES: dict[str, tuple[str, ...]] = {
     "anonymize.operator": ("none", "replace", "mask", "hash", "pseudonym"),
+    "adapters.kind": ("lora", "dora"),
+    "adapters.base": ("fp32", "bf16", "8bit", "4bit"),
     "dp.accountant": ("prv", "rdp"),
     "dp.trajectory": ("none", "synthetic"),
     "dp.trains": ("all", "body"),
@@ -86,11 +89,12 @@ RANGES = (
     Range(
         """seed dp.epsilon data.train_rows models.max_tokens pretrain.steps fit.lr fit.weight_decay match.steps match.lr
         match.weight_decay match.lm_lambda match.teacher_sets match.renew_every match.check_every generate.top_k
-        evaluate.weight_decay prompt.top_logprobs audit.canaries runtime.threads runtime.workers""",
+        evaluate.weight_decay prompt.top_logprobs audit.canaries adapters.rank adapters.alpha
+        runtime.threads runtime.workers""",
         "0 or more",
         lambda value: value >= 0,
     ),
-    Range("dp.delta dp.target", "0 or more and below 1", lambda value: 0 <= value < 1),
+    Range("dp.delta dp.target adapters.dropout", "0 or more and below 1", lambda value: 0 <= value < 1),
     Range(
         """dp.clip dp.target_clip
         pretrain.lr fit.clip match.clip match.temperature generate.temperature evaluate.lr evaluate.clip
@@ -133,6 +137,7 @@ def check(recipe: Recipe) -> None:
     _check_embeddings(recipe)
     _check_server(recipe)
     _check_anonymize(recipe)
+    check_generators(recipe)
     check_private(recipe)
 
 
@@ -174,9 +179,10 @@ def _check_part(recipe: Recipe) -> None:
 def _check_scratch(recipe: Recipe) -> None:
     """A generator from scratch names its size; a learner's size stands in `pretrain`."""
     generators = [f"scratch:{size}" for size in SIZES]
-    wanted = recipe.models.generator
-    if wanted.split(":")[0] == "scratch" and wanted not in generators:
-        raise RecipeError(f"models.generator does not know {wanted!r}.", f"Write one of {', '.join(generators)}.")
+    for wanted in (recipe.models.generator, *recipe.models.mixture):
+        if wanted.split(":")[0] == "scratch" and wanted not in generators:
+            where = "models.generator" if wanted == recipe.models.generator else "models.mixture"
+            raise RecipeError(f"{where} does not know {wanted!r}.", f"Write one of {', '.join(generators)}.")
     named = [learning(name).model for name in recipe.evaluate.learners]
     for name in (recipe.models.learner, recipe.models.encoder, *named):
         if name.startswith("scratch:"):

@@ -21,6 +21,8 @@ TASK = Task("films", ("text",), ("bad", "good", "mixed"))
 PAIRS = Task("pairs", ("first", "second"), ("no", "yes"))
 
 KINDS = ("bert", "roberta", "xlnet", "gpt2", "distilbert")
+UNPADDED = ("llama", "mistral", "qwen2", "opt", "gpt_neox")
+"""Causal language models whose tokenizers often have no padding token."""
 OTHERS = ("electra", "deberta-v2", "modernbert", "llama", "t5", "bart")
 
 BERT = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
@@ -44,6 +46,17 @@ SHAPES = {
     "deberta-v2": BERT | {"type_vocab_size": 2},
     "modernbert": BERT,
     "llama": BERT | {"num_key_value_heads": 2},
+    "mistral": BERT | {"num_key_value_heads": 1, "head_dim": 8},
+    "qwen2": BERT | {"num_key_value_heads": 2, "tie_word_embeddings": True},
+    "opt": {
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "ffn_dim": 32,
+        "word_embed_proj_dim": 16,
+    }
+    | SHORT,
+    "gpt_neox": BERT,
     "t5": T5,
     "bart": BART | SHORT,
 }
@@ -57,7 +70,7 @@ def rows(task: Task = TASK) -> list[Example]:
 
 
 def tiny_tokenizer(kind: str) -> PreTrainedTokenizerFast:
-    tokenizer = train_tokenizer(SENTENCES, vocabulary=300, kind="causal" if kind in ("gpt2", "llama") else "masked")
+    tokenizer = train_tokenizer(SENTENCES, vocabulary=300, kind="causal" if kind in ("gpt2", *UNPADDED) else "masked")
     if kind in ("t5", "bart"):  # both look for an end token to pool at
         tokenizer.eos_token = tokenizer.sep_token
     return tokenizer

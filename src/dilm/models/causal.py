@@ -8,17 +8,22 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from dilm.models.decoders import SEPARATOR, add_tokens, open_causal_model, start_and_end
+from dilm.errors import ModelError
+from dilm.models import adapters
+from dilm.models.adapters import Adapters
+from dilm.models.decoders import frame_of, inner
 from dilm.models.encodings import longest_input
 from dilm.models.form import Form
 from dilm.models.hub import open_tokenizer, quiet
 from dilm.models.pieces import pieces, tokens_at_once
 from dilm.models.sampling import Sampling, sample_tokens
+from dilm.models.seq2seq import Conditioned, open_writer
 from dilm.numerics.gradients import at_least_float32
 from dilm.numerics.likelihood import text_nll
 from dilm.protocols import Parts
@@ -32,12 +37,15 @@ LESS_AT_ONCE = (
 
 
 class CausalGenerator:
-    """Any Hugging Face causal LM behind the `Generator` socket; encoder checkpoints are opened as decoders."""
+    """Any Hugging Face model that writes, behind the `Generator` socket; encoders are opened as decoders."""
 
-    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, task: Task, place: Place) -> None:
-        self.model = model.to(place.device)  # type: ignore[arg-type]
+    def __init__(
+        self, model: PreTrainedModel | Conditioned, tokenizer: PreTrainedTokenizerBase, task: Task, place: Place
+    ) -> None:
+        quantized = getattr(inner(model), "is_quantized", False)  # and on its device already
+        self.model: PreTrainedModel | Conditioned = model if quantized else model.to(place.device)  # type: ignore[arg-type]
         self.tokenizer = tokenizer
-        longest = longest_input(model) - 2  # beside the condition and the end token
+        longest = longest_input(inner(model)) - 2  # beside the condition and the end token
         self.task = replace(task, max_tokens=min(task.max_tokens, longest))
         self.place = place
         self.sampling = Sampling(max_tokens=self.task.max_tokens)
@@ -47,28 +55,43 @@ class CausalGenerator:
         if place.recompute:
             self._recompute()
         self.tokens_at_once = tokens_at_once(place)
-        self.start, self.end = start_and_end(tokenizer)
-        self.conditions = add_tokens(self.model, tokenizer, task, self.start)
-        self.separator: int = tokenizer.convert_tokens_to_ids(SEPARATOR)  # type: ignore[assignment]
+        self.frame = frame_of(inner(model), tokenizer, task)
+        self.start, self.end, self.separator, self.conditions, _ = self.frame
         self._encoded: dict[tuple[str, ...], list[int]] = {}
         self._read, self._together = self._summed_nll, self._of_like_length
 
     @classmethod
-    def open(cls, name: str, task: Task, place: Place) -> CausalGenerator:
+    def open(cls, name: str, task: Task, place: Place, **options: Any) -> CausalGenerator:
         """From a hub id or a local folder. Raises ModelError where the model cannot write left to right."""
-        return cls(open_causal_model(name), open_tokenizer(name), task, place)
+        tokenizer = open_tokenizer(name)
+        return cls(open_writer(name, tokenizer, **options), tokenizer, task, place)
+
+    def adapt(self, wanted: Adapters, seed: int) -> None:
+        """Freeze the model and put fresh adapters into it; classes, and the separator where there is one, get rows."""
+        said = [self.separator] if len(self.task.fields) > 1 else []
+        read = [token for token in self.frame.new if token != self.separator] + said
+        adapters.attach(inner(self.model), (read, said), wanted, seed)
 
     def name_classes(self) -> None:
         """Let each condition begin as the start token with what the model knows of its class's name.
 
         Adds the mean embedding of the name's tokens; a pretrained model then need not learn what "negative" means.
         """
-        table: Tensor = self.model.get_input_embeddings().weight  # type: ignore[assignment]
+        table: Tensor = inner(self.model).get_input_embeddings().weight  # type: ignore[assignment]
         for condition, name in zip(self.conditions, self.task.labels, strict=True):
             tokens = self.tokenizer(f" {name}", add_special_tokens=False)["input_ids"]
             if tokens:
                 with torch.no_grad():
-                    table[condition] = table[self.start] + table[tokens].mean(0)
+                    rows, place = adapters.row_of(inner(self.model), condition)
+                    rows[place] = (table[self.start] + table[tokens].mean(0)).to(rows.dtype)
+
+    def freeze_vocabulary(self) -> None:
+        """Leave out of training what is read and said of single tokens."""
+        model = inner(self.model)
+        marks = list(adapters.marks_of(model).parameters()) if adapters.is_adapted(model) else []
+        tables = [model.get_input_embeddings().weight, model.get_output_embeddings().weight]  # type: ignore[union-attr]
+        for parameter in (*tables, *marks):
+            parameter.requires_grad_(False)  # type: ignore[union-attr]
 
     def parameters(self) -> Iterator[nn.Parameter]:
         return self.model.parameters()
@@ -80,9 +103,10 @@ class CausalGenerator:
         self.model.eval()
 
     def save(self, folder: Path) -> None:
-        """An ordinary transformers folder, which `open` reads back."""
+        """An ordinary transformers folder, which `open` reads back; of an adapted model its adapters alone."""
+        model = inner(self.model)
         with quiet():
-            self.model.save_pretrained(folder)
+            adapters.save(model, folder) if adapters.is_adapted(model) else model.save_pretrained(folder)
             self.tokenizer.save_pretrained(folder)
 
     def nll(self, examples: Sequence[Example]) -> Tensor:
@@ -122,7 +146,12 @@ class CausalGenerator:
 
     def read_at_once(self) -> None:
         """From now on likelihoods take one pass of all examples in their order, side by side in every layer: the same
-        numbers, from which each example's own gradient can be told."""
+        numbers, from which each example's own gradient can be told. Raises ModelError where that is not so."""
+        if isinstance(self.model, Conditioned):  # T5 adds one table of distances to all examples alike
+            raise ModelError(
+                "Of an encoder-decoder the gradients of single rows cannot be told.",
+                "Use a causal language model under differential privacy.",
+            )
         self.recompute, self._read = False, self._summed_at_once
         self._together = lambda lengths: [list(range(len(lengths)))]
 
@@ -211,7 +240,7 @@ class CausalGenerator:
     @cached_property
     def _blank(self) -> Tensor:
         """Tokens that show nothing: white space, and rows of the embeddings beyond the tokenizer."""
-        rows = self.model.get_input_embeddings().weight.shape[0]  # type: ignore[index]
+        rows = inner(self.model).get_input_embeddings().weight.shape[0]  # type: ignore[index]
         shown = self.tokenizer.batch_decode([[token] for token in range(rows)])
         return torch.tensor([token for token, text in enumerate(shown) if not text.strip()], dtype=torch.long)
 
@@ -249,7 +278,7 @@ class CausalGenerator:
 
 
 @contextmanager
-def only_positions(model: PreTrainedModel, wanted: Tensor) -> Iterator[None]:
+def only_positions(model: PreTrainedModel | Conditioned, wanted: Tensor) -> Iterator[None]:
     """Within, the vocabulary layer sees only the `wanted` [n, T] positions, and the logits are [positions, V]."""
     layer: nn.Module = model.get_output_embeddings()  # type: ignore[assignment]
     hook = layer.register_forward_pre_hook(lambda _, inputs: (inputs[0][wanted], *inputs[1:]))

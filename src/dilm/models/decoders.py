@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from dilm.errors import ModelError
@@ -13,17 +15,43 @@ from dilm.types import Task
 SEPARATOR = "<|field|>"
 
 
-def open_causal_model(name: str) -> PreTrainedModel:
+class Frame(NamedTuple):
+    """Token numbers of what frames a text."""
+
+    start: int
+    end: int
+    separator: int
+    conditions: list[int]
+    """What stands before a text of each class."""
+    new: list[int]
+    """Those among them that the tokenizer got for this task."""
+
+
+def frame_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, task: Task) -> Frame:
+    """A token for each class, one between fields, and the tokenizer's own start and end."""
+    start, end = start_and_end(tokenizer)
+    conditions = add_tokens(model, tokenizer, task, start)
+    separator: int = tokenizer.convert_tokens_to_ids(SEPARATOR)  # type: ignore[assignment]
+    return Frame(start, end, separator, conditions, [*conditions, separator])
+
+
+def inner(model: nn.Module) -> PreTrainedModel:
+    """What transformers opened, of a model that may stand behind another front."""
+    return getattr(model, "inner", model)  # type: ignore[return-value]
+
+
+def open_causal_model(name: str, **options: Any) -> PreTrainedModel:
     """A model whose output at a position depends on earlier positions only; encoders are switched to decoders."""
-    model = open_model(AutoModelForCausalLM, name)
+    model = open_model(AutoModelForCausalLM, name, **options)
     if not is_causal(model):
         config = open_config(name)
         config.is_decoder = True
-        model = open_model(AutoModelForCausalLM, name, config=config)
+        model = open_model(AutoModelForCausalLM, name, config=config, **options)
     if not is_causal(model):
         raise ModelError(
             f"{name!r} sees the whole text at once and cannot write left to right.",
-            "Use a causal language model (GPT-2, Llama, ...), a BERT-like encoder, or `scratch:small`.",
+            "Use a causal language model (GPT-2, Llama, ...), an encoder-decoder (T5, BART), a BERT-like encoder, or "
+            "`scratch:small`.",
         )
     return model
 

@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 from dilm.errors import ModelError
 from dilm.models.form import Form, Progress
 from dilm.models.roads import Growing, Ring, Road, positions_begin
+from dilm.models.seq2seq import Conditioned
 from dilm.runtime.device import finest
 
 log = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ class Sampling:
 
 @torch.no_grad()
 def sample_tokens(
-    model: PreTrainedModel, form: Form, n: int, sampling: Sampling, rng: torch.Generator, banned: Tensor
+    model: PreTrainedModel | Conditioned, form: Form, n: int, sampling: Sampling, rng: torch.Generator, banned: Tensor
 ) -> list[list[int]]:
     """`n` token sequences of one `form`: each without its start token, with its end token where it has one.
 
@@ -49,14 +50,15 @@ def sample_tokens(
     """
     local = torch.Generator(model.device).manual_seed(int(torch.randint(2**31, (1,), generator=rng)))
     writer = Writer(form, sampling, local, banned)
-    first = _first_position(model, n, sampling)
-    if first is not None:
+    first = _first_position(model, n, sampling) if isinstance(model, PreTrainedModel) else None
+    if isinstance(model, PreTrainedModel) and first is not None:
         rows = min(n, sampling.batch)
         return writer.write(Ring(model, rows, sampling.max_tokens + 1, first), rows, n)
     texts: list[list[int]] = []
     for begun in range(0, n, sampling.batch):
         rows = min(sampling.batch, n - begun)
-        texts += writer.write(Growing(model), rows, rows)
+        road = Growing(model) if isinstance(model, PreTrainedModel) else model.road()
+        texts += writer.write(road, rows, rows)
     return texts
 
 

@@ -20,3 +20,26 @@ def text_nll(sums: Tensor, lengths: Tensor, likelihood: str = "token") -> Tensor
 def likelihood_weights(nll: Tensor, temperature: float) -> Tensor:
     """Generation probabilities of a batch, normalised: softmax(-nll / T), [n] -> [n] summing to 1 (paper 3.2)."""
     return torch.softmax(-nll / temperature, dim=0)
+
+
+def mixture_nll(nlls: Tensor, weights: Tensor) -> Tensor:
+    """Negative log-likelihood under a mixture: each member's [n, K], its weights [n, K] summing to 1 -> [n].
+
+    >>> mixture_nll(torch.tensor([[1.0, 1.0]]), torch.tensor([[0.25, 0.75]])).tolist()
+    [1.0]
+    """
+    return -torch.logsumexp(weights.log() - nlls, dim=1)
+
+
+def mixture_weights(nlls: Tensor, rounds: int = 200) -> Tensor:
+    """The members' weights under which rows are likeliest, from their nlls: [n, K] -> [K] summing to 1.
+
+    Expectation maximisation: a member's weight becomes its mean responsibility. Each counts as if it had written one
+    row more than it did, so that none is silenced.
+    """
+    rows, members = nlls.shape
+    weights = nlls.new_full((members,), 1 / members)
+    for _ in range(rounds):
+        responsible = torch.softmax(weights.log() - nlls, dim=1)  # [n, K]
+        weights = (responsible.sum(0) + 1) / (rows + members)
+    return weights

@@ -13,7 +13,8 @@ from dilm.build import Bench, is_scratch
 from dilm.errors import DataError, ModelError
 from dilm.evaluation.contamination import compare
 from dilm.evaluation.finetune import finetune
-from dilm.models.causal import CausalGenerator
+from dilm.generators import named
+from dilm.models.mixture import AnyGenerator
 from dilm.numerics.words import joined
 from dilm.privacy import figures
 from dilm.privacy.bigrams import Bigrams
@@ -126,7 +127,7 @@ def _delta(bench: Bench) -> float:
 
 def has_reference(bench: Bench) -> bool:
     """Whether the generator knew a language before it was trained on these rows."""
-    return not is_scratch(bench.recipe.models.generator)
+    return not any(map(is_scratch, named(bench.recipe)))
 
 
 def untested(bench: Bench, form: str) -> list[str]:
@@ -182,7 +183,7 @@ def _by_learner(bench: Bench, sides: Sides) -> list[np.ndarray]:
     return total
 
 
-def _token_nlls(generator: CausalGenerator, rows: Sequence[Example]) -> list[np.ndarray]:
+def _token_nlls(generator: AnyGenerator, rows: Sequence[Example]) -> list[np.ndarray]:
     return [each.double().numpy() for each in generator.token_nlls(list(rows))]
 
 

@@ -12,7 +12,7 @@ from dilm.coresets.filtered import Filtered, Tally
 from dilm.coresets.filters import Agreeing, Filter, LongEnough, Surest, TellingPairs, Unrepetitive, require_pairs
 from dilm.coresets.raced import Race, Raced
 from dilm.evaluation.trials import Trial
-from dilm.models.causal import CausalGenerator
+from dilm.models.mixture import AnyGenerator
 from dilm.protocols import Selector
 from dilm.recipe import Recipe
 from dilm.recipe_filters import asks_teacher, filtering
@@ -54,7 +54,7 @@ def require_fitting(filters: Sequence[str], task: Task) -> None:
 
 
 def selector(
-    bench: Bench, method: str, told: Told, generator: CausalGenerator | None = None
+    bench: Bench, method: str, told: Told, generator: AnyGenerator | None = None
 ) -> Selector | Distinct | Filtered:
     """By name; the recipe's own method with its filters and without near-duplicates, from real rows too."""
     select, wanted = undoubled(bench, method, _plain(bench, method, told, generator)), bench.recipe.select
@@ -72,7 +72,7 @@ def undoubled(bench: Bench, method: str, select: Selector) -> Selector | Distinc
     return Distinct(bench.encoder, select, wanted.duplicates)
 
 
-def _plain(bench: Bench, method: str, told: Told, generator: CausalGenerator | None) -> Selector:
+def _plain(bench: Bench, method: str, told: Told, generator: AnyGenerator | None) -> Selector:
     if method != RACED:
         return bench.selector(method, generator)
     wanted = bench.recipe.race

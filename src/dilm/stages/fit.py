@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from statistics import fmean
 from typing import Any
 
 from dilm import private
 from dilm.build import Bench, peak_rate
 from dilm.distillation.fit import Lessons, fit, held_out_nll, told_apart
-from dilm.models.causal import CausalGenerator
+from dilm.generators import most_learned
+from dilm.models.mixture import AnyGenerator, Mixture
 from dilm.runtime.optimize import AdamW, Schedule
 from dilm.runtime.progress import bar
 from dilm.runtime.seeding import python_stream
@@ -27,7 +29,7 @@ def run(bench: Bench) -> dict[str, Any]:
     generator = bench.generator("pretrain")
     if wanted.name_classes:
         generator.name_classes()
-    rate = peak_rate(wanted.lr, bench.recipe.models.generator, scratch=1e-3, pretrained=3e-4)
+    rate = peak_rate(wanted.lr, most_learned(bench.recipe), scratch=1e-3, pretrained=3e-4)
     schedule = Schedule(wanted.steps, rate, wanted.warmup, wanted.weight_decay, wanted.clip)
     update = AdamW(generator.parameters(), schedule, bench.crew)
     lessons = Lessons(bench.splits.train, wanted.batch, wanted.contrast, seed)
@@ -37,9 +39,10 @@ def run(bench: Bench) -> dict[str, Any]:
         while training.step < wanted.steps and training.stale < wanted.patience:
             chunk = range(training.step, min(training.step + wanted.check_every, wanted.steps))
             losses = []
-            for loss in fit(generator, lessons, update, chunk):
-                losses.append(loss)
-                advance(1, nll=loss)
+            with _shared_out(generator, seed):
+                for loss in fit(generator, lessons, update, chunk):
+                    losses.append(loss)
+                    advance(1, nll=loss)
             dev_nll = bench.crew.told(lambda: held_out_nll(generator, bench.splits.dev))
             training.rows.append({"step": training.step, "train_nll": fmean(losses), "dev_nll": dev_nll})
             training.measured(-dev_nll)
@@ -47,10 +50,24 @@ def run(bench: Bench) -> dict[str, Any]:
     return bench.crew.told(lambda: _finish(bench, generator, training))
 
 
-def _finish(bench: Bench, generator: CausalGenerator, training: Training) -> dict[str, Any]:
+def _shared_out(generator: AnyGenerator, seed: int) -> AbstractContextManager[None]:
+    """Each member of a mixture learns its share of the rows; a single generator learns all."""
+    return generator.dealt(seed) if isinstance(generator, Mixture) else nullcontext()
+
+
+def _finish(bench: Bench, generator: AnyGenerator, training: Training) -> dict[str, Any]:
     training.finish()
+    weights = {}
+    if isinstance(generator, Mixture):
+        generator.settle(bench.splits.dev.examples)
+        weights = {"weights": generator.weights.tolist()}
     generator.save(bench.folder("fit") / "model")
     training.clean()
     asked = bench.splits.dev.sample(TOLD_APART_ROWS, python_stream(bench.recipe.seed, "told apart"))
     known = told_apart(generator, asked)
-    return {"curve": training.rows, "steps": training.step, "dev_nll": -(training.best or 0.0), "told_apart": known}
+    return {
+        "curve": training.rows,
+        "steps": training.step,
+        "dev_nll": -(training.best or 0.0),
+        "told_apart": known,
+    } | weights

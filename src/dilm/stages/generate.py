@@ -15,8 +15,8 @@ from typing import Any
 from dilm.build import Bench
 from dilm.data.jsonl import read_dataset, write_dataset
 from dilm.distillation.generate import write_pool
-from dilm.models.hub import identity
 from dilm.recipe import Recipe
+from dilm.runtime.hashing import folder_key
 from dilm.runtime.meter import spent
 from dilm.runtime.progress import bar
 from dilm.runtime.seeding import torch_stream
@@ -89,7 +89,7 @@ def _keep(bench: Bench, name: str, pools: Mapping[int, Dataset]) -> None:
 
 def _writes_the_same(bench: Bench, one: str, other: str) -> bool:
     """Equal weights write equal texts: so it is where dev scores chose the generator as it was before matching."""
-    models = [identity(str(bench.folder(SOURCES[name]) / "model")) for name in (one, other)]
+    models = [folder_key(bench.folder(SOURCES[name]) / "model") for name in (one, other)]
     return models[0] == models[1]
 
 

@@ -23,8 +23,9 @@ from dilm.distillation.targets import Age, Mean, RandomRows, Representatives, me
 from dilm.distillation.trajectory import Cached, Fresh
 from dilm.errors import RecipeError
 from dilm.evaluation.finetune import finetune
-from dilm.models.causal import CausalGenerator
+from dilm.generators import most_learned
 from dilm.models.classifier import Classifier
+from dilm.models.mixture import AnyGenerator
 from dilm.models.parts import find_part
 from dilm.models.snapshots import Vectors
 from dilm.numerics.metrics import score
@@ -43,7 +44,7 @@ def run(bench: Bench) -> dict[str, Any]:
     wanted = bench.recipe.match
     generator = bench.generator("fit")
     generator.likelihood = wanted.likelihood
-    rate = peak_rate(wanted.lr, bench.recipe.models.generator, scratch=1e-4, pretrained=3e-5)
+    rate = peak_rate(wanted.lr, most_learned(bench.recipe), scratch=1e-4, pretrained=3e-5)
     schedule = Schedule(wanted.steps, rate, wanted.warmup, wanted.weight_decay, wanted.clip)
     update = AdamW(generator.parameters(), schedule, bench.crew)
     training = Training(bench.folder("match"), generator.model, update)
@@ -53,7 +54,7 @@ def run(bench: Bench) -> dict[str, Any]:
     return bench.crew.told(lambda: _finish(bench, generator, training))
 
 
-def _finish(bench: Bench, generator: CausalGenerator, training: Training) -> dict[str, Any]:
+def _finish(bench: Bench, generator: AnyGenerator, training: Training) -> dict[str, Any]:
     training.finish()
     generator.save(bench.folder("match") / "model")
     training.clean()
@@ -69,7 +70,7 @@ class Examiner:
     select: Selector
 
 
-def _train(bench: Bench, generator: CausalGenerator, training: Training) -> None:
+def _train(bench: Bench, generator: AnyGenerator, training: Training) -> None:
     wanted, seed = bench.recipe.match, derive(bench.recipe.seed, "match")
     matching = _matching(bench, generator, seed)
     examiner = Examiner(bench.learner(), _check_selector(bench)) if wanted.check_every else None
@@ -88,7 +89,7 @@ def _train(bench: Bench, generator: CausalGenerator, training: Training) -> None
             training.checkpoint()
 
 
-def _matching(bench: Bench, generator: CausalGenerator, seed: int) -> Matching:
+def _matching(bench: Bench, generator: AnyGenerator, seed: int) -> Matching:
     wanted, learner = bench.recipe.match, bench.learner()
     trajectory, lives = _trajectory(bench, learner, seed)
     clustering = cluster_by(bench.encoder, wanted.clusters)
@@ -172,7 +173,7 @@ def _choose(bench: Bench, rng: np.random.Generator) -> Selection:
     return KMeansNearest(bench.encoder)(train, min(bench.recipe.match.real, *train.counts), rng)
 
 
-def _measure(bench: Bench, generator: CausalGenerator, examiner: Examiner, training: Training) -> None:
+def _measure(bench: Bench, generator: AnyGenerator, examiner: Examiner, training: Training) -> None:
     """Dev score of what the generator would deliver now: pools, selections, and a training on each.
 
     The sets are shared among processes: the draws for one do not depend on who takes it.

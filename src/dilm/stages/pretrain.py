@@ -8,6 +8,7 @@ from typing import Any
 from dilm import private
 from dilm.build import Bench, is_scratch
 from dilm.data.corpus import read_corpus
+from dilm.generators import named, role
 from dilm.models import scratch
 from dilm.recipe import Recipe
 from dilm.recipe_learners import learning
@@ -19,8 +20,9 @@ def run(bench: Bench) -> dict[str, Any]:
     makers = {"generator": writes(bench.recipe), "learner": learns(bench.recipe)}
     made = [role for role, wanted in makers.items() if wanted]
     texts = _texts(bench) if made else []
-    if "generator" in made:
-        _generator(bench, texts, bench.folder("pretrain") / "generator")
+    for place, name in enumerate(named(bench.recipe)):
+        if is_scratch(name):
+            _generator(bench, texts, name, role(place))
     curve = _learner(bench, texts, bench.folder("pretrain") / "learner") if "learner" in made else []
     return {"made": made, "curve": curve}
 
@@ -33,8 +35,8 @@ def _texts(bench: Bench) -> list[str]:
 
 
 def writes(recipe: Recipe) -> bool:
-    """Whether the generator is to be made from scratch."""
-    return is_scratch(recipe.models.generator)
+    """Whether a generator is to be made from scratch."""
+    return any(map(is_scratch, named(recipe)))
 
 
 def learns(recipe: Recipe) -> bool:
@@ -44,11 +46,12 @@ def learns(recipe: Recipe) -> bool:
     return any(is_scratch(name) for name in (models.learner, models.encoder, *named))
 
 
-def _generator(bench: Bench, texts: list[str], folder: Path) -> None:
+def _generator(bench: Bench, texts: list[str], name: str, role: str) -> None:
     """A tokenizer from the data and a GPT-2 with random weights, which `fit` will train."""
-    size = scratch.named_size(bench.recipe.models.generator.partition(":")[2])
+    size = scratch.named_size(name.partition(":")[2])
     tokenizer = scratch.train_tokenizer(texts, bench.recipe.pretrain.vocabulary, kind="causal")
-    scratch.save(scratch.small_gpt2(tokenizer, size, derive(bench.recipe.seed, "generator")), tokenizer, folder)
+    model = scratch.small_gpt2(tokenizer, size, derive(bench.recipe.seed, role))
+    scratch.save(model, tokenizer, bench.folder("pretrain") / role)
 
 
 def _learner(bench: Bench, texts: list[str], folder: Path) -> list[dict[str, float]]:

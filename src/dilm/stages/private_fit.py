@@ -8,6 +8,7 @@ from dilm import private
 from dilm.build import Bench, peak_rate
 from dilm.distillation.fit import Lessons
 from dilm.distillation.private_fit import fit_privately
+from dilm.generators import most_learned
 from dilm.models.causal import CausalGenerator
 from dilm.privacy.dpsgd import Bounds, DPAdamW, Hooked
 from dilm.runtime.optimize import AdamW, Schedule
@@ -23,7 +24,7 @@ def run(bench: Bench) -> dict[str, Any]:
     identity = private.release(bench, "fit", stage_key, mechanism)
     noise, book = private.noise(bench, identity), private.ledger(bench)
     generator = _generator(bench)
-    rate = peak_rate(wanted.lr, recipe.models.generator, scratch=1e-3, pretrained=3e-4)
+    rate = peak_rate(wanted.lr, most_learned(recipe), scratch=1e-3, pretrained=3e-4)
     schedule = Schedule(wanted.steps, rate, wanted.warmup, wanted.weight_decay, wanted.clip)
     bounds = Bounds(recipe.dp.clip, mechanism.noise, mechanism.rate * len(train))
     adam = AdamW((each for each in generator.parameters() if each.requires_grad), schedule, bench.crew)
@@ -51,11 +52,10 @@ def run(bench: Bench) -> dict[str, Any]:
 def _generator(bench: Bench) -> CausalGenerator:
     """Read side by side; without the vocabulary's weights where these are not trained."""
     generator = bench.generator("pretrain")
+    assert isinstance(generator, CausalGenerator)  # mixtures are refused
     if bench.recipe.fit.name_classes:
         generator.name_classes()
     generator.read_at_once()
     if bench.recipe.dp.trains == "body":
-        model = generator.model
-        for layer in (model.get_input_embeddings(), model.get_output_embeddings()):
-            layer.weight.requires_grad_(False)  # type: ignore[union-attr]
+        generator.freeze_vocabulary()
     return generator

@@ -43,6 +43,8 @@ FOLDERS = {
     "report": ("language_model",),
 }
 """Settings that may be folders of this machine."""
+LISTS = (("evaluate", "learners"), ("models", "mixture"))
+"""Those that may name several."""
 
 ANONYMIZED = "none: rows were anonymized, which is not differential privacy, and used without a privacy mechanism"
 
@@ -200,7 +202,9 @@ def _without_folders(tree: dict[str, Any]) -> dict[str, Any]:
     for section, names in FOLDERS.items():
         told = tree.get(section, {})
         told.update({name: _last_part(told[name]) for name in names if name in told})
-    tree["evaluate"]["learners"] = [_last_part(name) for name in tree["evaluate"]["learners"]]
+    for section, name in LISTS:
+        if name in tree[section]:
+            tree[section][name] = [_last_part(each) for each in tree[section][name]]
     return tree
 
 

@@ -42,7 +42,7 @@ class Training:
 
     def _restore(self) -> None:
         state = self._load(self._file)
-        self.model.load_state_dict(state["model"])
+        self._put(state["model"])
         self.update.restore(state["update"])
         self.rows, self.best, self.stale = state["rows"], state["best"], state["stale"]
 
@@ -50,24 +50,36 @@ class Training:
         """Take note of a measurement; its weights are kept when it is the best so far."""
         if self.best is None or value > self.best:
             self.best, self.stale = value, 0
-            self._save(self.model.state_dict(), self.folder / "best.pt")
+            self._save(self._trained(), self.folder / "best.pt")
         else:
             self.stale += 1
 
     def checkpoint(self) -> None:
         """A kill from here on loses only what follows."""
-        state: dict[str, Any] = {"model": self.model.state_dict(), "update": self.update.state()}
+        state: dict[str, Any] = {"model": self._trained(), "update": self.update.state()}
         self._save(state | {"rows": self.rows, "best": self.best, "stale": self.stale}, self._file)
 
     def finish(self) -> None:
         """Put the best weights into the model, the last ones where nothing was measured."""
         if self.best is not None:
-            self.model.load_state_dict(self._load(self.folder / "best.pt"))
+            self._put(self._load(self.folder / "best.pt"))
 
     def clean(self) -> None:
         """Remove the working files, once the model is saved."""
         for file in (self._file, self.folder / "best.pt"):
             file.unlink(missing_ok=True)
+
+    def _trained(self) -> dict[str, Any]:
+        """The model's weights, without those that are not trained where there are any: they are what they were."""
+        named = dict(self.model.named_parameters(remove_duplicate=False))
+        if all(parameter.requires_grad for parameter in named.values()):
+            return self.model.state_dict()
+        return {name: parameter.detach() for name, parameter in named.items() if parameter.requires_grad}
+
+    def _put(self, trained: dict[str, Any]) -> None:
+        """What `_trained` told, back into the model; everything that is trained must be there."""
+        missing = self.model.load_state_dict(trained, strict=False).missing_keys
+        assert not set(missing) & set(self._trained())
 
     @property
     def _file(self) -> Path:

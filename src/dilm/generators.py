@@ -1,0 +1,98 @@
+"""From the recipe to its generator as a stage left it: whole, or adapters beside the weights that it began with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dilm.models import adapters
+from dilm.models.adapters import Adapters
+from dilm.models.causal import CausalGenerator
+from dilm.models.decoders import inner
+from dilm.models.mixture import AnyGenerator, Mixture
+from dilm.models.sampling import Sampling
+from dilm.recipe import Recipe
+from dilm.recipe_fields import counted
+from dilm.runtime.device import Place
+from dilm.runtime.seeding import derive, seed_torch
+from dilm.types import Task
+
+SCRATCH = "scratch"
+SECTIONS = ("adapters",)
+"""Of the recipe, that say how a generator is made."""
+
+
+def is_scratch(name: str) -> bool:
+    """Whether a model is made from the data alone."""
+    return name == SCRATCH or name.startswith(SCRATCH + ":")
+
+
+def named(recipe: Recipe) -> tuple[str, ...]:
+    """The generators of a recipe: one, or the members of a mixture."""
+    return (recipe.models.generator, *recipe.models.mixture)
+
+
+def role(place: int) -> str:
+    """Under which name a member that is made from scratch lies; the first is that of a single generator."""
+    return f"generator-{place}" if place else "generator"
+
+
+def most_learned(recipe: Recipe) -> str:
+    """A pretrained generator where there is one: it decides the learning rate."""
+    return next((name for name in named(recipe) if not is_scratch(name)), recipe.models.generator)
+
+
+def content(recipe: Recipe) -> list[Any]:
+    """What a stage key says of it: nothing where a generator is trained as a whole."""
+    told = {name: counted(recipe)[name] for name in SECTIONS if name in counted(recipe)}
+    return [told] if told else []
+
+
+@dataclass(frozen=True)
+class Maker:
+    """Opens the generator of one run."""
+
+    recipe: Recipe
+    task: Task
+    place: Place
+    start: Callable[[str, str], str]
+    """Where a model that the recipe names lies, given its role."""
+
+    def opened(self, left: Path | None) -> AnyGenerator:
+        """As it was left in a folder, or at its beginning."""
+        if not self.recipe.models.mixture:
+            return self._member(0, left)
+        names = named(self.recipe)
+        made = Mixture([self._member(place, left and left / str(place)) for place in range(len(names))])
+        if left is not None:
+            made.read_weights(left)
+        return made
+
+    def _member(self, place: int, left: Path | None) -> CausalGenerator:
+        start = self.start(named(self.recipe)[place], role(place))
+        if self.recipe.adapters.rank:
+            generator = self._adapted(start, left, derive(self.recipe.seed, "adapters", place))
+        else:
+            generator = CausalGenerator.open(start if left is None else str(left), self.task, self.place)
+        wanted = self.recipe.generate
+        generator.sampling = Sampling(
+            wanted.top_p, wanted.top_k, wanted.temperature, generator.task.max_tokens, wanted.batch
+        )
+        return generator
+
+    def _adapted(self, start: str, left: Path | None, seed: int) -> CausalGenerator:
+        """What a model's files lack is drawn by the seed: it will be saved nowhere."""
+        told = asdict(self.recipe.adapters)
+        base = told.pop("base")
+        with torch.random.fork_rng([self.place.device] if self.place.device.type == "cuda" else []):
+            seed_torch(seed, "base")
+            options = adapters.opening(base, self.place.device)
+            generator = CausalGenerator.open(start, self.task, self.place, **options)
+        generator.adapt(Adapters(**told), seed)
+        if left is not None:
+            adapters.load(inner(generator.model), left)
+        return generator
