@@ -162,8 +162,8 @@ def threat_model(terms: Terms) -> Sequence[str]:
         "what, not what the sum itself says.",
         "Assumed: a server and holders that are curious but follow the protocol. Nobody checks that: a server that "
         "invents holders, and holders that lie about their sums, are not found out.",
-        f"{terms.least} holders who join forces, or {terms.least - 1} with the server, see what they should not. "
-        "Of two holders, each can take its own answer from the sum.",
+        f"{terms.least - 1} of them with the server see a single other's answer where only {terms.least} answered, and "
+        f"{terms.least} with the server any; all but one see that one's from the sum alone.",
         "Masks follow from 256-bit keys by SHAKE-256 (Flower's own generator would keep 32 bits of them); sums are "
         "clipped and rounded to a grid first.",
     ]

@@ -14,7 +14,7 @@ import hashlib
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
@@ -73,7 +73,7 @@ def secure_sum(holders: Sequence[int], least: int, question: Question, carry: Ca
     Where a holder is lost after it gave the others shares of its keys, the rest is unmasked without it. Where one is
     lost before that, or too many, nothing is: Flower then ends the round, and another may be begun with those left.
     """
-    use_all_bits()
+    prepare()
     from flwr.app import ConfigRecord, Context, RecordDict
     from flwr.common import ndarrays_to_parameters
     from flwr.compat.common.recorddict_compat import parameters_to_arrayrecord
@@ -116,16 +116,23 @@ class Holder:
     """A holder's end of the protocol: keys and shares of one round after the other."""
 
     compute: Compute
-    context: Any = field(default=None)
+    context: Any = None
+    fault: Exception | None = None
+    """Of the last computation."""
 
     def answer(self, message: bytes) -> bytes:
         """What goes back to the server: keys, shares, a masked answer, or shares of others' keys."""
-        use_all_bits()
-        from flwr.app import Context, RecordDict
+        prepare()
+        from flwr.app import Context, Error, Message, RecordDict
 
-        if self.context is None:
-            self.context = Context(0, 0, {}, RecordDict(), {})
-        return _packed(import_module(HOLDER_SIDE).secaggplus_mod(_unpacked(message), self.context, self._asked))
+        self.context = self.context or Context(0, 0, {}, RecordDict(), {})
+        asked = _unpacked(message)
+        try:
+            return _packed(import_module(HOLDER_SIDE).secaggplus_mod(asked, self.context, self._asked))
+        except (KeyError, ValueError) as fault:  # as where somebody was lost before their keys were shared
+            if self.fault:
+                raise
+            return _packed(Message(Error(0, f"The round cannot go on: {fault}"), reply_to=asked))
 
     def _asked(self, message: Any, _: Any) -> Any:
         """The one place where rows are touched: the answer that SecAgg+ then masks."""
@@ -134,24 +141,30 @@ class Holder:
         from flwr.compat.common import recorddict_compat as compat
 
         asked = compat.recorddict_to_fitins(message.content, keep_input=True)
-        answer = self.compute(asked.config, parameters_to_ndarrays(asked.parameters))
+        try:
+            answer = self.compute(asked.config, parameters_to_ndarrays(asked.parameters))
+        except Exception as fault:
+            self.fault = fault
+            raise
         told = FitRes(Status(Code.OK, ""), ndarrays_to_parameters([answer]), WEIGHT, {})
         return Message(compat.fitres_to_recorddict(told, False), reply_to=message)
 
 
-def use_all_bits() -> None:
-    """Let masks in this process follow from all bits of their keys, and Flower keep its log to itself.
+def prepare() -> None:
+    """Let masks in this process follow from all bits of their keys, and Flower do without its engine and its log.
 
     Raises ResourceError where Flower is missing.
     """
     os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")  # read when it is imported
     try:
         ends = [import_module(name) for name in (SERVER_SIDE, HOLDER_SIDE)]
+        engine = import_module("flwr.supercore.task_identity").TaskIdentity
     except ImportError as fault:
         raise ResourceError(
             f"Federated runs need Flower, which is not installed here ({fault}).", "Run `pip install 'dilm[federate]'`."
         ) from fault
     logging.getLogger("flwr").setLevel(logging.CRITICAL)
+    engine.run_id, engine.task_id, engine.node_id = 0, 0, 0  # without which no message can be made
     for end in ends:
         end.pseudo_rand_gen = stretched  # type: ignore[attr-defined]
 
