@@ -107,7 +107,7 @@ def test_a_mask_follows_from_every_bit_of_its_key(key: bytes, bit: int):
     ours, theirs = stretched(key, MODULUS, shapes), stretched(bytes(other), MODULUS, shapes)
     assert [each.shape for each in ours] == shapes
     assert not np.array_equal(ours[0], theirs[0])
-    assert all(0 <= each.min() and each.max() < MODULUS for each in ours)
+    assert all(each.min() >= 0 and each.max() < MODULUS for each in ours)
     assert np.array_equal(ours[0], stretched(key, MODULUS, shapes)[0])
 
 
