@@ -1,4 +1,4 @@
-"""Flower's SecAgg+ with our masks, both ends in this process: exact sums, and holders that are lost at every message."""
+"""Flower's SecAgg+ with our masks, both ends in this process: exact sums, with holders lost at every message."""
 
 from __future__ import annotations
 

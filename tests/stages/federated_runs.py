@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import csv
-import os
 import random
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from launching import free_port, ordinary
 from private_runs import PRIVATE, THINGS, WORDS
 
-from dilm import api
+from dilm import api, federated, pipeline
+from dilm.api.federating import WITH_HOLDERS
 from dilm.errors import DilmError
+from dilm.federated import ROUND
+from dilm.holding import Answers, Own, own_rows
+from dilm.journal import OWN_CODE
+from dilm.privacy.federation import Terms
+from dilm.privacy.secagg import Holder
+from dilm.runs import Run
+from dilm.runtime.link import Frame, Seat
+from dilm.types import Dataset
 
 HOLDERS, ROWS = 3, 40
 FEDERATED: dict[str, Any] = PRIVATE | {
@@ -63,12 +72,16 @@ def write_all(folder: Path) -> dict[str, Any]:
     }
 
 
-def served(said: dict[str, Any], out: Path, *words: str, address: str) -> subprocess.Popen[str]:
-    """`dilm federate serve`, a process of its own."""
+def to_serve(said: dict[str, Any], address: str) -> list[str]:
+    """`federate serve`, without its run folder."""
     command = ["federate", "serve", str(said["source"]), "--clients", str(HOLDERS), "--address", address]
     command += ["--recipe", said["recipe"], "--per-class", str(said["per_class"]), "--generator", said["generator"]]
-    command += [word for name, value in said["settings"].items() for word in ("--set", f"{name}={value}")]
-    return begun(["-m", "dilm", *command, "--out", str(out), *words], out.parent / "server-cache")
+    return [*command, *(word for name, value in said["settings"].items() for word in ("--set", f"{name}={value}"))]
+
+
+def served(said: dict[str, Any], out: Path, *words: str, address: str) -> subprocess.Popen[str]:
+    """The same, as a process of its own."""
+    return begun(["-m", "dilm", *to_serve(said, address), "--out", str(out), *words], out.parent / "server-cache")
 
 
 def joined(folder: Path, at: int, address: str, *words: str) -> subprocess.Popen[str]:
@@ -77,9 +90,9 @@ def joined(folder: Path, at: int, address: str, *words: str) -> subprocess.Popen
     return begun(["-m", "dilm", *command, *words], folder / f"cache-{at}")
 
 
-def dying(folder: Path, at: int, address: str, steps: int) -> subprocess.Popen[str]:
+def dying(folder: Path, at: int, address: str, step: int) -> subprocess.Popen[str]:
     """A holder whose process is killed while it works on its answer of that step."""
-    return begun([str(DYING), str(folder / f"holder-{at}.csv"), address, str(steps)], folder / f"cache-{at}")
+    return begun([str(DYING), str(folder / f"holder-{at}.csv"), address, str(step)], folder / f"cache-{at}")
 
 
 def begun(words: list[str], cache: Path) -> subprocess.Popen[str]:
@@ -92,27 +105,61 @@ def an_address() -> str:
     return f"127.0.0.1:{free_port()}"
 
 
-def together(work: Callable[[], Any], folder: Path, address: str, holders: int = HOLDERS) -> Any:
-    """Work of a server in this thread, beside holders in others; all have ended when it returns."""
+@dataclass
+class Room:
+    """In the place of a hall: holders in this process, asked one after the other."""
+
+    terms: Terms
+    rows: Sequence[Dataset]
+    address: str = "here"
+    answers: list[Answers] = field(default_factory=list)
+    ends: list[Holder] = field(default_factory=list)
+
+    def present(self) -> list[Seat]:
+        self.answers = self.answers or [Answers(each, self.terms, "cpu") for each in self.rows]
+        self.ends = self.ends or [Holder(each) for each in self.answers]
+        return [Seat(number) for number in range(len(self.rows))]
+
+    def ask(self, frames: Mapping[int, Frame], seconds: float) -> dict[int, Frame]:
+        return {number: self._answer(number, frame) for number, frame in frames.items()}
+
+    def _answer(self, number: int, frame: Frame) -> Frame:
+        if frame.kind == ROUND:
+            return Frame(ROUND, self.ends[number].answer(frame.body))
+        self.answers[number].open(frame.body)
+        return Frame(frame.kind)
+
+
+def rows_of(folder: Path, terms: Terms) -> list[Dataset]:
+    """Of each holder."""
+    return [own_rows(Own(str(folder / f"holder-{at}.csv")), terms) for at in range(HOLDERS)]
+
+
+def done_in_one_room(run: Run, folder: Path) -> None:
+    """All that takes holders."""
+    with pipeline.at_work(run) as bench:
+        with bench.gate.opened(OWN_CODE):
+            terms = federated.terms(bench.recipe, bench.task)
+        room: Any = Room(terms, rows_of(folder, terms))
+        bench.holders = federated.Federation(room, terms, federated.Patience(), lambda line: None)
+        for name in WITH_HOLDERS:
+            pipeline.run_stage(bench, name)
+
+
+@contextmanager
+def two_holders(folder: Path, address: str) -> Iterator[None]:
+    """Within, they join; all have ended when it is left."""
 
     def hold(at: int) -> None:
         with suppress(DilmError):
             api.join(folder / f"holder-{at}.csv", address, wait=60, device="cpu")
 
-    threads = [threading.Thread(target=hold, args=(at,), daemon=True) for at in range(holders)]
+    threads = [threading.Thread(target=hold, args=(at,), daemon=True) for at in range(2)]
     for thread in threads:
         thread.start()
     try:
-        return work()
+        yield
     finally:
         for thread in threads:
             thread.join(60)
             assert not thread.is_alive()
-
-
-def environment_is_tidy() -> bool:
-    """Whether no process was left behind by Flower: those that its own launcher leaves are called so."""
-    import psutil
-
-    mine = psutil.Process(os.getpid()).children(recursive=True)
-    return not [each for each in mine if "flower" in " ".join(each.cmdline()) or "flwr" in " ".join(each.cmdline())]
