@@ -22,12 +22,12 @@ from torch import Tensor
 from dilm.data.load import read_rows
 from dilm.distillation.fit import Lessons
 from dilm.distillation.private_fit import losses_at, shown
-from dilm.errors import DataError, ModelError, RunError
+from dilm.errors import DataError, ModelError, PrivacyError, RunError
 from dilm.federated import BRIEF, COUNT, FIT, ROUND, TARGET
 from dilm.models.causal import CausalGenerator
 from dilm.models.classifier import Classifier
 from dilm.privacy.dpsgd import Bounds, DPAdamW, Hooked
-from dilm.privacy.federation import Scale, Terms, threat_model
+from dilm.privacy.federation import DISTRIBUTED, Scale, Terms, threat_model
 from dilm.privacy.noise import Keyed
 from dilm.privacy.released import clipped_gradients
 from dilm.privacy.secagg import Holder, prepare
@@ -50,6 +50,8 @@ class Own:
     label: str = ""
     drop_empty: bool = False
     device: str = "auto"
+    epsilon: float = 0.0
+    """The most that the server may announce; 0: whatever it does, no differential privacy included."""
 
 
 @dataclass
@@ -70,7 +72,12 @@ class Answers:
         self.asked += 1
         scale = Scale(float(asked["signal"]), float(asked["reach"]), int(asked["levels"]))
         makers = {COUNT: self._count, FIT: self._fit, TARGET: self._target}
-        total = makers[str(asked["what"])](asked, arrays)
+        what = str(asked["what"])
+        if self.terms.epsilon and self.terms.noise == DISTRIBUTED and what != COUNT and not asked.get("noise"):
+            raise PrivacyError(
+                "The server asks for a sum without the noise that it announced.", "Do not trust it; tell who runs it."
+            )
+        total = makers[what](asked, arrays)
         answer = total.detach().double().cpu()
         if not asked.get("noise"):
             return scale.on_grid(answer.numpy())
@@ -166,6 +173,12 @@ def _welcomed(terms: Terms, own: Own, known: Answers | None, tell: Callable[[str
         return known
     for line in threat_model(terms):
         tell(line)
+    if own.epsilon and not 0 < terms.epsilon <= own.epsilon:
+        announced = f"epsilon {terms.epsilon:g}" if terms.epsilon else "no differential privacy"
+        raise PrivacyError(
+            f"The server announces {announced}, and you allow epsilon {own.epsilon:g} at most.",
+            "Agree on a budget with who runs it, or allow more.",
+        )
     return Answers(own_rows(own, terms), terms, own.device)
 
 

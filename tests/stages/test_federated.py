@@ -42,7 +42,7 @@ from dilm.distillation.fit import Lessons, held_out_nll
 from dilm.distillation.private_fit import fit_privately
 from dilm.distilled import Distilled
 from dilm.errors import DataError, ModelError, PrivacyError, RunError
-from dilm.holding import Own, hold, own_rows, unpack
+from dilm.holding import Answers, Own, hold, own_rows, unpack
 from dilm.journal import OWN_CODE
 from dilm.models.snapshots import Vectors
 from dilm.privacy.dpsgd import Bounds, DPAdamW, row_by_row
@@ -280,6 +280,20 @@ def test_a_holder_is_told_of_another_version_and_of_a_server_that_stops(terms: T
     told: list[str] = []
     with pytest.raises(RunError, match="The server stopped: RunError"):
         hold(mine, hall.address, 5, lambda line: told.append(line) or (len(told) == 1 and stop(hall)), PLAIN)
+
+
+def test_a_holder_may_ask_for_a_budget_and_for_the_noise_that_was_announced(terms: Terms, folder: Path):
+    mine = Own(str(folder / "holder-0.csv"), epsilon=3.0)
+    for announced, said_then in ((0.0, "no differential privacy"), (8.0, "epsilon 8")):
+        hall = Hall("127.0.0.1:0", HOLDERS, replace(terms, epsilon=announced).text().encode())
+        with pytest.raises(PrivacyError, match=f"announces {said_then}, and you allow epsilon 3 at most"):
+            hold(mine, hall.address, 5, lambda line: None, PLAIN)
+        hall.close()
+    noisy = replace(terms, epsilon=3.0, noise="distributed")
+    answers = Answers(own_rows(mine, noisy), noisy, "cpu")
+    asked = {"what": "fit", "signal": 1.0, "reach": 1.0, "levels": 1024, "noise": 0.0}
+    with pytest.raises(PrivacyError, match="without the noise that it announced"):
+        answers(asked, [])
 
 
 def stop(hall: Hall) -> None:

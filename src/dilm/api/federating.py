@@ -106,17 +106,18 @@ def join(
     wait: float = 600.0,
     trust: str | Path | None = None,
     device: str | None = None,
+    epsilon: float = 0.0,
 ) -> dict[str, Any]:
     """Answer the server at `address` with sums over the rows of `data`, which stay here; returns how many were asked.
 
     `wait` are the seconds in which a server must be found, or come back. `trust` is the authority behind its
-    certificate, a PEM file.
+    certificate, a PEM file. With `epsilon`, a server that announces more, or no differential privacy, is refused.
     """
     from dilm.holding import Own, hold
     from dilm.runtime.link import Secrets
 
     columns = (text,) if isinstance(text, str) else tuple(text)
-    own = Own(str(data), columns, label or "", drop_empty, device or "auto")
+    own = Own(str(data), columns, label or "", drop_empty, device or "auto", epsilon)
     return hold(own, address, wait, _told, Secrets(trust=Path(trust) if trust else None))
 
 

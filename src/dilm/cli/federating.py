@@ -84,6 +84,9 @@ def join(
     ] = None,
     label: Annotated[str | None, typer.Option(help="Label column.")] = None,
     drop_empty: Annotated[bool, typer.Option("--drop-empty", help="Leave out rows with an empty cell.")] = False,
+    epsilon: Annotated[
+        float, typer.Option(help="Refuse a server that announces more than this, or no differential privacy.")
+    ] = 0.0,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = None,
     wait: Annotated[float, typer.Option(help="Seconds in which the server must be found, or come back.")] = 600.0,
     trust: Annotated[Path | None, typer.Option(help="Authority behind the server's certificate (PEM).")] = None,
@@ -92,5 +95,5 @@ def join(
     """Answer a server with sums over your rows until it has what it needs."""
     from dilm import api
 
-    said = {"text": columns(text), "label": label, "drop_empty": drop_empty, "device": device}
+    said = {"text": columns(text), "label": label, "drop_empty": drop_empty, "device": device, "epsilon": epsilon}
     print_facts(api.join(data, address, wait=wait, trust=trust, **said), as_json)
