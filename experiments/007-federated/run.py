@@ -3,8 +3,8 @@
     .venv/bin/python experiments/007-federated/run.py --out runs/federated
 
 Needs `make experiments`, the extra `federate` and DILM_DATA. Every holder is a process of its own on loopback; the last
-one is killed once `fit` has its first checkpoint. Runs continue where they were stopped. `--quick` walks the same way in
-minutes and measures nothing.
+one is killed once `fit` has its first checkpoint. Runs continue where they were stopped. `--quick` walks the same way
+in minutes and measures nothing.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def main() -> None:
             record(arm, folder, scores, lines)
             print(f"{arm}: {time.perf_counter() - begin:.0f} s", file=sys.stderr)
     about = (
-        f"sst2, {PER_CLASS} per class, accuracy of MiniLM on test rows in percent; fewest holders behind a step of fit."
+        f"sst2, {PER_CLASS} per class, accuracy of MiniLM on test rows in percent, and the fewest holders in a step."
     )
     place = (given.out if given.quick else HERE) / "sst2"
     write(place, about, ("arm", "set", "mean", "95 % interval", "epsilon spent", "holders"), lines, scores)

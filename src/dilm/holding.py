@@ -78,7 +78,7 @@ class Answers:
                 "The server asks for a sum without the noise that it announced.", "Do not trust it; tell who runs it."
             )
         total = makers[what](asked, arrays)
-        answer = total.detach().double().cpu()
+        answer = total.detach().cpu().double()
         if not asked.get("noise"):
             return scale.on_grid(answer.numpy())
         drawn = self.noise.normal(answer, self.asked).double().numpy()

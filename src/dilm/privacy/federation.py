@@ -139,8 +139,8 @@ class Terms:
     @property
     def about(self) -> Task:
         """The task that all holders have rows of."""
-        told = dict(self.task)
-        return Task(**told | {"fields": tuple(told["fields"]), "labels": tuple(told["labels"])})
+        lists: dict[str, Any] = {name: tuple(self.task[name]) for name in ("fields", "labels")}
+        return Task(**{**self.task, **lists})
 
 
 def least_of(clients: int, asked: int = 0) -> int:

@@ -107,8 +107,7 @@ class _Grid:
 
     def send_and_receive(self, messages: Any, **_: object) -> list[Any]:
         back = self.carry({message.metadata.dst_node_id: _packed(message) for message in messages})
-        answers = [_unpacked(answer) for answer in back.values()]
-        return [answer for answer in answers if not answer.has_error()]
+        return [answer for answer in map(_unpacked, back.values()) if not answer.has_error()]
 
 
 @dataclass

@@ -109,7 +109,9 @@ class Hall:
 
     def close(self, word: Frame = LAST_WORD) -> None:
         """Tell everybody, and leave no port open and no thread behind."""
-        for seat in self.present():
+        with self.change:
+            all_seats = list(self.taken.values())
+        for seat in all_seats:
             seat.out.put(word)
             seat.out.put(None)
         self.server.stop(GRACE).wait()
@@ -123,12 +125,9 @@ class Hall:
         """Until so many are here, or the time is up; returns how many there are."""
         deadline = time.monotonic() + seconds
         with self.change:
-            while len(self.present_unlocked()) < count and (left := deadline - time.monotonic()) > 0:
+            while len(self.present()) < count and (left := deadline - time.monotonic()) > 0:
                 self.change.wait(left)
-            return len(self.present_unlocked())
-
-    def present_unlocked(self) -> list[Seat]:
-        return [seat for seat in self.taken.values() if seat.ready and not seat.gone]
+            return len(self.present())
 
     def ask(self, frames: Mapping[int, Frame], seconds: float) -> dict[int, Frame]:
         """Send each its frame and wait for all answers. Who gives none in this time is sent away."""
