@@ -63,10 +63,19 @@ def cli_page() -> str:
         "`DILM_API_KEY` (key of a served model) · `DILM_CACHE` (scores, points and answers kept across",
         "runs) · `DILM_PROGRESS=none` (no progress) · `HF_HUB_OFFLINE=1` (never ask the Hub).",
     ]
-    for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]
+    for name, command in _flat(get_command(app)):
         lines += ["", f"## dilm {name}", "", (command.help or "").strip(), "", "| argument | meaning |", "|---|---|"]
         lines += [f"| {_spelling(parameter)} | {_meaning(parameter)} |" for parameter in command.params]
     return "\n".join(lines) + "\n"
+
+
+def _flat(group, before: str = ""):
+    """Every command, those of a group under its name."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _flat(command, f"{before}{name} ")
+        else:
+            yield f"{before}{name}", command
 
 
 def _spelling(parameter) -> str:

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
         embed,
         evaluate,
         export,
+        federate,
         fit,
         generate,
+        join,
         load,
         match,
         open_export,
@@ -42,7 +44,7 @@ __version__ = VERSION
 _HOMES = {
     **dict.fromkeys(("distill", "load", "embed", "fit", "match", "generate"), "dilm.api"),
     **dict.fromkeys(("select", "evaluate", "report", "compare", "benchmark", "anonymize", "audit"), "dilm.api"),
-    **dict.fromkeys(("search", "verify", "export", "open_export", "quota"), "dilm.api"),
+    **dict.fromkeys(("search", "verify", "export", "open_export", "quota", "federate", "join"), "dilm.api"),
     "Distilled": "dilm.distilled",
     **dict.fromkeys(("Task", "Example", "Dataset"), "dilm.types"),
 }
@@ -66,6 +68,8 @@ __all__ = [  # in the order of the road
     "export",
     "open_export",
     "quota",
+    "federate",
+    "join",
     "Distilled",
     "Task",
     "Example",

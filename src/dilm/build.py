@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -81,6 +82,7 @@ class Bench:
         self.recipe = run.recipe
         self.crew = processes.crew()
         self.watch: Callable[[int, float], None] = lambda percent, dev_score: None
+        self.holders: Any = None  # who else has rows, where they are at work (`federated.Federation`)
         self.gate = Gate(lambda of, split: journal.note_read(run, of, split, self._rows[0]), purpose)
 
     @cached_property
@@ -232,7 +234,7 @@ class Bench:
     def chooser(self) -> Probe:
         """Who tells `typical` and filters how sure a text's class is: under differential privacy one that knows the
         classes from our own texts, of the pool that the product is chosen from."""
-        if not self.recipe.dp.epsilon:
+        if not self.recipe.closed:
             return self.probe
         texts = read_dataset(self.folder("generate") / "dilm-0.jsonl", self.task)
         return fit_probe(self.encoder.encode(texts), np.array(texts.labels))

@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from dilm import cleaning, generators, journal, planting, private, quotas, sealed
+from dilm import cleaning, federated, generators, journal, planting, private, quotas, sealed
 from dilm.build import Bench
 from dilm.data.corpus import corpus_key
 from dilm.errors import RunError
@@ -48,7 +48,7 @@ STAGES = (
     Stage("load", load.run, lambda r: _rows(r), ()),
     Stage("pretrain", pretrain.run, lambda r: [_made_from(r), _models(r), pretrain.learns(r)], ("load",)),
     Stage("embed", embed.run, lambda r: _embedding(r), ("pretrain",), lambda r: not embed.wanted(r)),
-    Stage("fit", fit.run, lambda r: [r.fit, *private.content(r), *generators.content(r)], ("pretrain",)),
+    Stage("fit", fit.run, lambda r: [r.fit, *(private.content(r) or _clips(r)), *generators.content(r)], ("pretrain",)),
     Stage("match", match.run, lambda r: [counted(r)["match"], *_trials(r)], ("fit",)),
     Stage("generate", generate.run, lambda r: [r.generate, r.per_class, r.select.sets, asks_untuned(r)], ("match",)),
     Stage("select", select.run, lambda r: _choosing(r), ("generate",)),
@@ -190,7 +190,7 @@ def _state(run: Run, name: str, wanted: str) -> str:
 def _rows(recipe: Recipe) -> list[Any]:
     """What decides the rows of all splits."""
     asked = [counted(recipe)["data"], recipe.seed, recipe.models.max_tokens]
-    return [*asked, *cleaning.content(recipe), *planting.content(recipe)]
+    return [*asked, *cleaning.content(recipe), *planting.content(recipe), *federated.content(recipe)]
 
 
 def _attacks(recipe: Recipe) -> list[Any]:
@@ -244,6 +244,12 @@ def _prompted(recipe: Recipe) -> list[str]:
 def _reader(recipe: Recipe) -> str:
     """Who tells the texts' perplexity."""
     return recipe.report.language_model and identity(recipe.report.language_model)
+
+
+def _clips(recipe: Recipe) -> list[Any]:
+    """What of the section on differential privacy counts where data holders only add up."""
+    asked = recipe.dp
+    return [asked.clip, asked.target_clip, asked.trajectory, asked.trains] if federated.wanted(recipe) else []
 
 
 def _trials(recipe: Recipe) -> list[Any]:

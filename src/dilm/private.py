@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import version
@@ -40,7 +41,7 @@ def wanted(recipe: Recipe) -> bool:
 
 def content(recipe: Recipe) -> list[Any]:
     """What a stage key says of it: nothing where it is off."""
-    return [asdict(recipe.dp), _states(recipe)] if wanted(recipe) else []
+    return [asdict(recipe.dp), states(recipe)] if wanted(recipe) else []
 
 
 def real_rows(bench: Bench, touch: str) -> Dataset:
@@ -51,12 +52,12 @@ def real_rows(bench: Bench, touch: str) -> Dataset:
 
 def budget(bench: Bench) -> Budget:
     """What the run may spend. Raises PrivacyError where delta promises nothing."""
-    asked, rows = bench.recipe.dp, _rows(bench)
-    delta = asked.delta or rows**-1.2
-    if delta >= 1 / rows:
+    asked, count = bench.recipe.dp, rows(bench)
+    delta = asked.delta or count**-1.2
+    if delta >= 1 / count:
         raise PrivacyError(
-            f"dp.delta is {delta:g}, and of {rows} train rows one could be published at a chance of {1 / rows:.1e}.",
-            f"Set it below that, or leave it out for {rows**-1.2:.1e}.",
+            f"dp.delta is {delta:g}, and of {count} train rows one could be published at a chance of {1 / count:.1e}.",
+            f"Set it below that, or leave it out for {count**-1.2:.1e}.",
         )
     return Budget(asked.epsilon, delta, asked.accountant)
 
@@ -64,14 +65,17 @@ def budget(bench: Bench) -> Budget:
 def mechanisms(bench: Bench) -> dict[str, Mechanism]:
     """What `fit` and `match` may do with real rows: the target takes its share, fit what composition leaves."""
     recipe, whole = bench.recipe, budget(bench)
-    rate = min(1.0, recipe.fit.batch / _rows(bench))
-    states = _states(recipe)
-    if not states:
-        return {"fit": Mechanism(rate, calibrated(whole, rate, recipe.fit.steps), recipe.fit.steps)}
+    rate, steps, released = rate_of(bench), _spared(recipe, recipe.fit.steps), _spared(recipe, states(recipe))
+    if not released:
+        return {"fit": Mechanism(rate, calibrated(whole, rate, steps), steps)}
     share = Budget(recipe.dp.target * whole.epsilon, whole.delta, whole.accountant)
-    target = Mechanism(1.0, calibrated(share, 1.0, states), states)
-    fit = Mechanism(rate, calibrated(whole, rate, recipe.fit.steps, [target]), recipe.fit.steps)
-    return {"fit": fit, "match": target}
+    target = Mechanism(1.0, calibrated(share, 1.0, released), released)
+    return {"fit": Mechanism(rate, calibrated(whole, rate, steps, [target]), steps), "match": target}
+
+
+def rate_of(bench: Bench) -> float:
+    """Chance of a row to take part in a step of fit."""
+    return min(1.0, bench.recipe.fit.batch / rows(bench))
 
 
 def ledger(bench: Bench) -> Ledger:
@@ -137,6 +141,7 @@ def spend(bench: Bench) -> dict[str, Any]:
         "accountant": book.budget.accountant,
         "noise": bench.recipe.dp.noise,
         "mechanisms": told,
+        **({"federation": asdict(bench.recipe.federation)} if bench.recipe.federation.clients else {}),
     }
 
 
@@ -150,9 +155,10 @@ def statement(told: Mapping[str, Any]) -> str:
     )
 
 
-def _rows(bench: Bench) -> int:
-    """Of the train split, a public number: no row is read for it."""
-    return _counted(bench)["rows"]["train"]
+def rows(bench: Bench) -> int:
+    """Of the train split, or of all data holders together: a public number, for which no row is read."""
+    counted = _counted(bench)
+    return counted["federation"]["rows"] if "federation" in counted else counted["rows"]["train"]
 
 
 def _counted(bench: Bench) -> dict[str, Any]:
@@ -160,6 +166,11 @@ def _counted(bench: Bench) -> dict[str, Any]:
     return bench.run.stage("load").manifest or {}
 
 
-def _states(recipe: Recipe) -> int:
+def states(recipe: Recipe) -> int:
     """Of the learner, at which the target is released."""
     return recipe.match.trajectories * recipe.match.ages if recipe.match.steps else 0
+
+
+def _spared(recipe: Recipe, steps: int) -> int:
+    """The steps, and those that holders may be asked for once more."""
+    return math.ceil(steps * (1 + recipe.federation.spare))

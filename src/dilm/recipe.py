@@ -10,6 +10,7 @@ from dataclasses import field
 
 from pydantic.dataclasses import dataclass
 
+from dilm.recipe_federation import Federation
 from dilm.recipe_generators import Adapters
 from dilm.recipe_privacy import Anonymize, Audit, Privacy
 from dilm.recipe_prompt import DOOR as _DOOR
@@ -267,6 +268,7 @@ class Recipe:
     data: Data = field(default_factory=Data)
     anonymize: Anonymize = field(default_factory=Anonymize)
     dp: Privacy = field(default_factory=Privacy)
+    federation: Federation = field(default_factory=Federation)
     models: Models = field(default_factory=Models)
     adapters: Adapters = field(default_factory=Adapters)
     pretrain: Pretrain = field(default_factory=Pretrain)
@@ -287,3 +289,8 @@ class Recipe:
     def data_seed(self) -> int:
         """Of what depends on the data alone."""
         return self.seed if self.data.seed < 0 else self.data.seed
+
+    @property
+    def closed(self) -> bool:
+        """Whether real rows are touched by mechanisms only: under differential privacy, or as they are elsewhere."""
+        return self.dp.epsilon > 0 or self.federation.clients > 0

@@ -14,6 +14,7 @@ from dilm.recipe import Recipe
 LATER = (
     "anonymize",
     "dp",
+    "federation",
     "pretrain.corpus",
     "data.seed",
     "data.user",

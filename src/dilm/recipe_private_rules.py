@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dilm.data.tasks import task_names
-from dilm.errors import PrivacyError
+from dilm.errors import PrivacyError, RecipeError
 from dilm.recipe import Recipe
 from dilm.recipe_filters import asks_teacher
 from dilm.recipe_learners import learning
@@ -22,6 +22,9 @@ MECHANISMS = {
     "target": "Gaussian noise on the sum of clipped gradients, once per state of the learner",
 }
 """Touches that are allowed, and what makes them so."""
+
+MOST_CLIENTS = 64
+"""Data holders of which the number of rows is still added up exactly."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ REFUSED = {
     ),
     "share": Touch(
         "matching has no share of the budget",
-        lambda recipe: _matches(recipe) and recipe.dp.target == 0,
+        lambda recipe: _matches(recipe) and recipe.dp.epsilon > 0 and recipe.dp.target == 0,
         "set dp.target above 0, or match.steps=0",
     ),
     "fluency": Touch(
@@ -132,18 +135,44 @@ REFUSED = {
 
 def check_private(recipe: Recipe) -> None:
     """Raise PrivacyError that names every touch without a mechanism, and for each the setting to change."""
-    found = [touch for touch in REFUSED.values() if recipe.dp.epsilon and touch.asked(recipe)]
+    found = [touch for touch in REFUSED.values() if recipe.closed and touch.asked(recipe)]
     if found:
         listed = "; ".join(f"({place}) {touch.what}" for place, touch in enumerate(found, 1))
         remedies = "; ".join(f"({place}) {touch.instead}" for place, touch in enumerate(found, 1))
+        why = "dp.epsilon" if recipe.dp.epsilon else "federation.clients"
         raise PrivacyError(
-            f"With dp.epsilon every touch of real data takes a mechanism, and these have none: {listed}.",
-            f"To mend it: {remedies}. Or set dp.epsilon=0.",
+            f"With {why} every touch of real data takes a mechanism, and these have none: {listed}.",
+            f"To mend it: {remedies}. Or set {why}=0.",
         )
+    _check_federation(recipe)
+
+
+def _check_federation(recipe: Recipe) -> None:
+    wanted = recipe.federation
+    if not wanted.clients:
+        return
+    if not 3 <= wanted.clients <= MOST_CLIENTS:
+        raise RecipeError(
+            f"federation.clients should be 3 to {MOST_CLIENTS}, found {wanted.clients}.",
+            "Of two, each takes its own sum away and sees the other's.",
+        )
+    if wanted.least and not 2 <= wanted.least <= wanted.clients:
+        raise RecipeError(
+            f"federation.least should be 2 to {wanted.clients}, found {wanted.least}.", "Leave it out for two thirds."
+        )
+    if recipe.data.user:
+        raise RecipeError(
+            "data.user names a column of the server's own rows: whose the holders' rows are is not known here.",
+            "Leave it out, and let holders join with one row of each user.",
+        )
+    if recipe.audit.canaries:
+        raise RecipeError("audit.canaries puts rows among the holders' rows, which are not here.", "Set it to 0.")
+    if recipe.dp.noise == "secure" and wanted.noise == "distributed":
+        raise RecipeError("dp.noise=secure is the server's noise.", "Use federation.noise=central, or dp.noise=keyed.")
 
 
 def require_mechanism(recipe: Recipe, touch: str) -> None:
     """Raise PrivacyError where privacy is on and a touch is none of `MECHANISMS`: the same law, where rows are read."""
-    if recipe.dp.epsilon and touch not in MECHANISMS:
+    if recipe.closed and touch not in MECHANISMS:
         known = REFUSED[touch]
         raise PrivacyError(f"Privacy is on, and {known.what}.", f"To mend it: {known.instead}.")

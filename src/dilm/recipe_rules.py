@@ -55,6 +55,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "embed.trains": ("all", "head"),
     "embed.attention": ("none", "cls", "all"),
     "audit.held_out": ("dev", "test", "both"),
+    "federation.noise": ("central", "distributed"),
     "runtime.precision": ("auto", "fp32", "bf16"),
     "runtime.engine": ("processes", "ray"),
     "runtime.readers": ("owner", "group"),
@@ -87,10 +88,10 @@ RANGES = (
         lambda value: value >= 1,
     ),
     Range(
-        """seed dp.epsilon data.train_rows models.max_tokens pretrain.steps fit.lr fit.weight_decay match.steps match.lr
-        match.weight_decay match.lm_lambda match.teacher_sets match.renew_every match.check_every generate.top_k
-        evaluate.weight_decay prompt.top_logprobs audit.canaries adapters.rank adapters.alpha
-        runtime.threads runtime.workers""",
+        """seed dp.epsilon federation.clients federation.least federation.spare data.train_rows models.max_tokens
+        pretrain.steps fit.lr fit.weight_decay match.steps match.lr match.weight_decay match.lm_lambda
+        match.teacher_sets match.renew_every match.check_every generate.top_k evaluate.weight_decay prompt.top_logprobs
+        audit.canaries adapters.rank adapters.alpha runtime.threads runtime.workers""",
         "0 or more",
         lambda value: value >= 0,
     ),

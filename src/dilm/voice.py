@@ -80,7 +80,8 @@ def _aloud() -> Iterator[None]:
 def _again() -> str:
     """The command that continues this one; a stage on a run folder always continues."""
     words = sys.argv[1:]
-    needs_saying = words[:1] in (["distill"], ["load"]) and "--resume" not in words
+    begins = words[:1] in (["distill"], ["load"]) or words[:2] == ["federate", "serve"]
+    needs_saying = begins and "--resume" not in words
     return shlex.join(["dilm", *words, *(["--resume"] if needs_saying else [])])
 
 

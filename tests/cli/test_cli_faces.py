@@ -29,13 +29,19 @@ def ask(*words: str):
     "verb",
     [
         *(*SOURCE_VERBS, *STAGE_VERBS, "compare", "benchmark", "recipes", "show", "doctor"),
-        *("anonymize", "verify", "export", "open", "quota"),
+        *("anonymize", "verify", "export", "open", "quota", "federate"),
     ],
 )
 def test_every_verb_explains_itself(verb: str):
     answer = ask(verb, "--help")
     assert answer.exit_code == 0
     assert "Usage" in answer.stdout
+
+
+@pytest.mark.parametrize("side", ["serve", "join"])
+def test_both_sides_of_a_federation_explain_themselves(side: str):
+    answer = ask("federate", side, "--help")
+    assert answer.exit_code == 0 and "--address" in answer.stdout
 
 
 @pytest.mark.parametrize("verb", SOURCE_VERBS)
@@ -124,6 +130,10 @@ MISTAKES = [
     (("export", "no-such-folder", "--to", "no-such-file"), "is no distilled set"),
     (("open", "no-such-file", "--to", "no-such-folder"), "is no file"),
     (("quota", "no-such-folder"), "is not a run folder"),
+    (("federate", "serve", "toy", "--clients", "2"), "should be 3 to 64"),
+    (("federate", "serve", "toy", "--clients", "3", "--recipe", "toy"), "With federation.clients every touch"),
+    (("federate", "serve", "toy", "--clients", "3", "--noise", "loud"), "does not know 'loud'"),
+    (("federate", "join", "no-such-file", "--address", "nowhere"), "is no address"),
 ]
 
 

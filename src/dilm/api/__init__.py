@@ -21,6 +21,7 @@ from dilm.api.beside import (
     rebuild_leaderboard,
     write_comparison,
 )
+from dilm.api.federating import federate, join, serve
 from dilm.api.guarding import (
     anonymize,
     audit,
@@ -56,8 +57,10 @@ __all__ = [
     "existing_run",
     "export",
     "findings_json",
+    "federate",
     "fit",
     "generate",
+    "join",
     "load",
     "match",
     "open_export",
@@ -72,6 +75,7 @@ __all__ = [
     "run_stage",
     "search",
     "select",
+    "serve",
     "verify",
     "write_comparison",
 ]

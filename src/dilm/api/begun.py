@@ -44,11 +44,12 @@ def recipe_for(
 ) -> Recipe:
     """A recipe (bundled name or YAML file; default `toy` for the toy task, else `default`) with what was said here.
 
-    `anonymize` names an operator; True is that of the recipe, or `replace` where it has none. With `epsilon` above 0
-    the default recipes are those that touch real rows by mechanisms only; `delta` is a number or `auto`.
+    `anonymize` names an operator; True is that of the recipe, or `replace` where it has none. With `epsilon` above 0,
+    or data holders, the default recipes touch real rows by mechanisms only; `delta` is a number or `auto`.
     """
     source = str(source)
-    base = recipe_book.read(recipe or _base(source, bool(epsilon)))
+    closed = bool(epsilon) or bool((settings or {}).get("federation.clients"))
+    base = recipe_book.read(recipe or _base(source, closed))
     said = {
         "data.source": source,
         "data.text": (text,) if isinstance(text, str) else tuple(text),

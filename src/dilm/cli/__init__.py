@@ -14,6 +14,7 @@ from dilm.voice import one_voice
 # Each registers its verbs, in the order in which they are listed.
 from dilm.cli import road  # isort: skip  # noqa: F401
 from dilm.cli import guarding  # isort: skip  # noqa: F401
+from dilm.cli import federating  # isort: skip  # noqa: F401
 from dilm.cli import beside  # isort: skip  # noqa: F401
 
 __all__ = ["app", "main"]

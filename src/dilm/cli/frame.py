@@ -35,13 +35,26 @@ RunFolder = Annotated[
 
 def verb(command: Callable[..., None]) -> Callable[..., None]:
     """Register a command, its errors told by `telling`."""
+    return verb_of(app)(command)
+
+
+def verb_of(group: typer.Typer) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The same, in a group of commands."""
+
+    def register(command: Callable[..., None]) -> Callable[..., None]:
+        return group.command()(_telling(command))
+
+    return register
+
+
+def _telling(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def told(**given: Any) -> None:
         with telling(given.get("as_json", False)):
             command(**given)
 
-    return app.command()(told)
+    return told
 
 
 def described(

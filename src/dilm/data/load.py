@@ -78,6 +78,16 @@ def read(
     return train, to_dataset(scored, roles, train.task, limits.drop_empty) if scored else None
 
 
+def read_rows(source: str | Path, *, text: Sequence[str], label: str | None, drop_empty: bool = False) -> Dataset:
+    """All rows of a file, folder or task, of whatever classes it has: one holder may lack some.
+
+    Of a source with several splits, those of train.
+    """
+    found = find(source)
+    roles = _roles(found, tuple(text), label)
+    return to_dataset(found.tables["train"], roles, _task(found, roles), drop_empty)
+
+
 def divide(train: Dataset, scored: Dataset | None, limits: Limits, seed: int) -> Splits:
     """Carve dev, and test where no rows are to be scored; the longest text is estimated where nobody named it."""
     task = train.task if train.task.max_tokens else replace(train.task, max_tokens=estimate_max_tokens(train))

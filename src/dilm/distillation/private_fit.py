@@ -21,17 +21,24 @@ Draw = Callable[[int], Sequence[int]]
 
 def fit_privately(generator: Generator, lessons: Lessons, update: Updater, draw: Draw, steps: range) -> Iterator[int]:
     """Train on class-conditional texts; yields each step's number, for its loss would be a release of its own."""
-    train = lessons.train
-
     for step in steps:
-
-        def losses(rows: Sequence[Example], step: int = step) -> Tensor:
-            others = [another(row, len(train.task.labels), lessons.seed, step) for row in rows]
-            return lesson(generator, rows, others, lessons.contrast)[1]
-
-        rows = sorted((train[row] for row in draw(step)), key=lambda row: row.characters)
-        update.on(losses, rows)
+        update.on(losses_at(generator, lessons, step), shown(lessons, draw(step)))
         yield step
+
+
+def shown(lessons: Lessons, drawn: Sequence[int]) -> list[Example]:
+    """The rows that were drawn, those of like length side by side."""
+    return sorted((lessons.train[row] for row in drawn), key=lambda row: row.characters)
+
+
+def losses_at(generator: Generator, lessons: Lessons, step: int) -> Callable[[Sequence[Example]], Tensor]:
+    """What each row is learnt by at a step: n rows -> [n]."""
+
+    def losses(rows: Sequence[Example]) -> Tensor:
+        others = [another(row, len(lessons.train.task.labels), lessons.seed, step) for row in rows]
+        return lesson(generator, rows, others, lessons.contrast)[1]
+
+    return losses
 
 
 def another(row: Example, classes: int, seed: int, step: int) -> Example:

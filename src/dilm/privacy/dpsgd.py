@@ -65,14 +65,21 @@ class DPAdamW:
 
     def on(self, loss_of: LossOf, rows: Sequence[Any]) -> float:
         """One step on rows drawn by coins; none is a step on noise alone."""
-        sums = self.appetite.feed(max(len(rows), 1), lambda size: self._summed(loss_of, rows, size))
+        self.along(self.sums(loss_of, rows))
+        return float("nan")
+
+    def along(self, sums: Sequence[Tensor]) -> None:
+        """One step along sums of clipped gradients, to which noise is added here: one tensor for each parameter."""
         for place, (parameter, total) in enumerate(zip(self.adam.parameters, sums, strict=True)):
             if self.bounds.noise:
                 drawn = self.noise.normal(total, self.adam.step, place)
                 total.add_(drawn, alpha=self.bounds.noise * self.bounds.clip)
             parameter.grad = total / self.bounds.batch
         self.adam.advance()
-        return float("nan")
+
+    def sums(self, loss_of: LossOf, rows: Sequence[Any]) -> list[Tensor]:
+        """The rows' clipped gradients added up, without noise: for each parameter [...]."""
+        return self.appetite.feed(max(len(rows), 1), lambda size: self._summed(loss_of, rows, size))
 
     def _summed(self, loss_of: LossOf, rows: Sequence[Any], size: int) -> list[Tensor]:
         sums = [torch.zeros_like(parameter) for parameter in self.adam.parameters]

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from statistics import fmean
 from typing import Any
 
-from dilm import private
+from dilm import federated, private
 from dilm.build import Bench, peak_rate
 from dilm.distillation.fit import Lessons, fit, held_out_nll, told_apart
 from dilm.generators import most_learned
@@ -14,7 +14,7 @@ from dilm.models.mixture import AnyGenerator, Mixture
 from dilm.runtime.optimize import AdamW, Schedule
 from dilm.runtime.progress import bar
 from dilm.runtime.seeding import python_stream
-from dilm.stages import private_fit
+from dilm.stages import federated_fit, private_fit
 from dilm.stages.training import Training
 
 TOLD_APART_ROWS = 300
@@ -23,6 +23,8 @@ TOLD_APART_ROWS = 300
 
 def run(bench: Bench) -> dict[str, Any]:
     """Facts: the curve of train and dev nll per token, and the best of the latter."""
+    if federated.wanted(bench.recipe):
+        return federated_fit.run(bench)
     if private.wanted(bench.recipe):
         return private_fit.run(bench)
     wanted, seed = bench.recipe.fit, bench.recipe.seed

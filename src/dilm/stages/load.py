@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from dilm import cleaning
+from dilm import cleaning, federated
 from dilm.build import Bench, fingerprints
 from dilm.runs import write_text
 from dilm.stages.choosing import require_fitting
@@ -30,7 +30,16 @@ def run(bench: Bench) -> dict[str, Any]:
         "train_counts": dict(zip(splits.task.labels, splits.train.counts, strict=True)),
         "fingerprints": fingerprints(splits),
         **_anonymized(bench),
+        **_held(bench),
     }
+
+
+def _held(bench: Bench) -> dict[str, Any]:
+    """How many rows data holders have together, where that is who has them; those above are the server's own."""
+    if not federated.wanted(bench.recipe):
+        return {}
+    asked = bench.recipe.federation
+    return {"federation": {"clients": asked.clients, "noise": asked.noise, "rows": federated.holders(bench).count()}}
 
 
 def _anonymized(bench: Bench) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from dilm import private
+from dilm import federated, private
 from dilm.build import Bench, peak_rate
 from dilm.coresets.kmeans_nearest import KMeansNearest
 from dilm.coresets.typical import Typical
@@ -34,6 +34,7 @@ from dilm.runtime.hashing import key
 from dilm.runtime.optimize import AdamW, Schedule
 from dilm.runtime.progress import bar
 from dilm.runtime.seeding import derive, numpy_stream, python_stream, torch_stream
+from dilm.stages import federated_match
 from dilm.stages.private_match import grown_without_real_rows, released_target
 from dilm.stages.training import Training
 from dilm.types import Dataset, Selection
@@ -94,9 +95,10 @@ def _matching(bench: Bench, generator: AnyGenerator, seed: int) -> Matching:
     trajectory, lives = _trajectory(bench, learner, seed)
     clustering = cluster_by(bench.encoder, wanted.clusters)
     road, mean = _roads(bench, learner)
-    if private.wanted(bench.recipe):
+    if bench.recipe.closed:
         assert isinstance(trajectory, Cached)
-        target: Target = released_target(bench, learner, trajectory)
+        ask = federated_match.released_target if federated.wanted(bench.recipe) else released_target
+        target: Target = ask(bench, learner, trajectory)
     else:
         target = _target(bench, trajectory.age, mean, lives)
     return Matching(
@@ -128,7 +130,7 @@ def _trajectory(bench: Bench, learner: Classifier, seed: int) -> tuple[Cached | 
     if wanted.trajectory == "fresh":
         return Fresh(bench.ageing(seed)), None
     ageing = bench.ageing(derive(0, "lives"))
-    if private.wanted(bench.recipe):
+    if bench.recipe.closed:
         ageing = grown_without_real_rows(bench, ageing)
     bank = bench.aged(learner, ageing, wanted.trajectories)
     return replace(bank, seed=seed, renew_every=wanted.renew_every), bench.lives_folder(learner, ageing)

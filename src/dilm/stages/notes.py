@@ -12,7 +12,7 @@ from dilm.reports.methods import OURS
 def notes(recipe: Recipe, manifests: Mapping[str, dict[str, Any]]) -> tuple[str, ...]:
     """In the order of the stages that they are about, but for the selection, which comes first."""
     chosen = manifests.get("select", {})
-    told = [*_of_the_race(chosen), *_of_filters(chosen)]
+    told = [*_of_the_race(chosen), *_of_filters(chosen), *_of_holders(manifests)]
     if "full" in recipe.evaluate.baselines:
         told.append("Full data was trained on once for each learner.")
     resumed = [name for name, manifest in manifests.items() if manifest.get("resumed")]
@@ -31,6 +31,15 @@ def notes(recipe: Recipe, manifests: Mapping[str, dict[str, Any]]) -> tuple[str,
         kept = "the untuned generator" if best[0] == 0 else f"step {best[0]:.0f}"
         told.append(f"Dev scores chose {kept} of {match['steps']} matching steps.")
     return tuple(told)
+
+
+def _of_holders(manifests: Mapping[str, dict[str, Any]]) -> Iterator[str]:
+    """Whose rows are meant where rows are named here."""
+    if held := manifests.get("load", {}).get("federation"):
+        yield (
+            f"Generator and target learnt from {held['rows']:,} rows of {held['clients']} data holders, by sums. "
+            "What is called train, dev and test here are public rows of the server, and baselines are made of those."
+        )
 
 
 def _of_filters(chosen: Mapping[str, Any]) -> Iterator[str]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from torch import nn
+
 from dilm import private
 from dilm.build import Bench, peak_rate
 from dilm.distillation.fit import Lessons
 from dilm.distillation.private_fit import fit_privately
 from dilm.generators import most_learned
 from dilm.models.causal import CausalGenerator
+from dilm.models.mixture import AnyGenerator
 from dilm.privacy.dpsgd import Bounds, DPAdamW, Hooked
 from dilm.runtime.optimize import AdamW, Schedule
 from dilm.runtime.progress import bar
@@ -23,11 +26,11 @@ def run(bench: Bench) -> dict[str, Any]:
     stage_key = (bench.folder("fit") / "key").read_text(encoding="utf-8")
     identity = private.release(bench, "fit", stage_key, mechanism)
     noise, book = private.noise(bench, identity), private.ledger(bench)
-    generator = _generator(bench)
+    generator = prepared(bench.generator("pretrain"), recipe.fit.name_classes, recipe.dp.trains)
     rate = peak_rate(wanted.lr, most_learned(recipe), scratch=1e-3, pretrained=3e-4)
     schedule = Schedule(wanted.steps, rate, wanted.warmup, wanted.weight_decay, wanted.clip)
     bounds = Bounds(recipe.dp.clip, mechanism.noise, mechanism.rate * len(train))
-    adam = AdamW((each for each in generator.parameters() if each.requires_grad), schedule, bench.crew)
+    adam = AdamW(trained(generator), schedule, bench.crew)
     update = DPAdamW(adam, bounds, noise, Hooked(generator.model))
     training = Training(bench.folder("fit"), generator.model, update)
     training.resume()
@@ -49,13 +52,17 @@ def run(bench: Bench) -> dict[str, Any]:
     return {"curve": [], "steps": training.step, "privacy": private.spend(bench)}
 
 
-def _generator(bench: Bench) -> CausalGenerator:
+def prepared(generator: AnyGenerator, name_classes: bool, trains: str) -> CausalGenerator:
     """Read side by side; without the vocabulary's weights where these are not trained."""
-    generator = bench.generator("pretrain")
     assert isinstance(generator, CausalGenerator)  # mixtures are refused
-    if bench.recipe.fit.name_classes:
+    if name_classes:
         generator.name_classes()
     generator.read_at_once()
-    if bench.recipe.dp.trains == "body":
+    if trains == "body":
         generator.freeze_vocabulary()
     return generator
+
+
+def trained(generator: CausalGenerator) -> list[nn.Parameter]:
+    """The weights that are trained, in their order."""
+    return [each for each in generator.parameters() if each.requires_grad]

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from dilm import private
+from dilm import federated, private
 from dilm.build import Bench
 from dilm.distilled import Distilled
 from dilm.evaluation.statistics import Difference, Summary, paired, summarise
@@ -184,6 +184,9 @@ def _provenance(bench: Bench, manifests: Mapping[str, dict[str, Any]]) -> Proven
 
 def _privacy(bench: Bench, manifests: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     """What the provenance says of it, where it is not that nothing was done."""
+    if federated.wanted(bench.recipe):
+        told = private.spend(bench)
+        return {"privacy": federated.statement(bench.recipe, told), **({"spend": told} if told else {})}
     if told := private.spend(bench):
         return {"privacy": private.statement(told), "spend": told}
     return {"privacy": ANONYMIZED} if "anonymized" in manifests.get("load", {}) else {}

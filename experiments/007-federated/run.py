@@ -1,0 +1,187 @@
+"""SST-2 split over data holders, one of whom is lost on the way, beside one machine with all rows.
+
+    .venv/bin/python experiments/007-federated/run.py --out runs/federated
+
+Needs `make experiments`, the extra `federate` and DILM_DATA. Every holder is a process of its own on loopback; the last
+one is killed once `fit` has its first checkpoint. Runs continue where they were stopped. `--quick` walks the same way
+in minutes and measures nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+
+from encoder import minilm  # noqa: E402
+from tables import interval, write  # noqa: E402
+
+from dilm import api  # noqa: E402
+from dilm.build import Bench  # noqa: E402
+from dilm.distilled import Distilled  # noqa: E402
+from dilm.evaluation.statistics import summarise  # noqa: E402
+from dilm.journal import OWN_CODE  # noqa: E402
+from dilm.runtime.seeding import numpy_stream, python_stream  # noqa: E402
+from dilm.types import Dataset, Score  # noqa: E402
+
+HOLDERS, PER_CLASS = 4, 10
+ARMS = (("central", 0.0), ("central", 8.0), ("distributed", 8.0))
+"""Who adds noise, and epsilon."""
+SETTINGS = {
+    "models.max_tokens": 24,
+    "fit.steps": 80,
+    "fit.batch": 256,
+    "fit.lr": 1e-3,
+    "fit.contrast": 0.0,
+    "fit.check_every": 10,
+    "match.steps": 20,
+    "match.lr": 3e-5,
+    "generate.oversample": 20,
+    "generate.attempts": 30,
+    "select.sets": 3,
+    "evaluate.steps": 100,
+    "evaluate.baselines": "random",
+}
+QUICK = {
+    "fit.steps": 4,
+    "fit.batch": 16,
+    "fit.check_every": 2,
+    "match.steps": 2,
+    "match.synthetic": 4,
+    "match.refresh_every": 2,
+    "generate.oversample": 2,
+    "generate.attempts": 200,
+    "select.sets": 1,
+    "evaluate.steps": 2,
+}
+ROWS, QUICK_ROWS = 20_000, 400
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", required=True, type=Path)
+    parser.add_argument("--quick", action="store_true")
+    given = parser.parse_args()
+    model = minilm(given.out)
+    files = split_rows(given.out / "rows", QUICK_ROWS if given.quick else ROWS)
+    settings = SETTINGS | {"models.encoder": model} | (QUICK if given.quick else {})
+    models = {"generator": model, "learner": model, "text": "text", "label": "label", "recipe": "private"}
+    said = models | {"per_class": 2 if given.quick else PER_CLASS, "settings": settings, "test": str(files["test"])}
+    scores: list[Score] = []
+    lines: list[Sequence[object]] = []
+    for noise, epsilon in ARMS[1:2] if given.quick else ARMS:
+        for where in ("one machine", f"{HOLDERS} holders, {noise} noise"):
+            arm = f"{where}, {f'epsilon {epsilon:g}' if epsilon else 'no noise'}"
+            folder = given.out / arm.replace(", ", "-").replace(" ", "-")
+            begin = time.perf_counter()
+            work = alone if where == "one machine" else together
+            work(said | {"epsilon": epsilon}, noise, folder, files)
+            record(arm, folder, scores, lines)
+            print(f"{arm}: {time.perf_counter() - begin:.0f} s", file=sys.stderr)
+    about = (
+        f"sst2, {PER_CLASS} per class, accuracy of MiniLM on test rows in percent, and the fewest holders in a step."
+    )
+    place = (given.out if given.quick else HERE) / "sst2"
+    write(place, about, ("arm", "set", "mean", "95 % interval", "epsilon spent", "holders"), lines, scores)
+
+
+def split_rows(folder: Path, count: int) -> dict[str, Path]:
+    """The task's train rows over the holders, its dev rows as the server's, its test rows for all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    recipe = api.recipe_for("sst2", recipe="default", settings={"data.dev_rows": 500, "data.train_rows": count})
+    splits = Bench(api.open_run(recipe, folder / "whole", resume=True), OWN_CODE).splits
+    whole = splits.train.sample(count, python_stream(0, "holders"))
+    parts = {f"holder-{at}": whole.take(range(at, len(whole), HOLDERS)) for at in range(HOLDERS)}
+    test = splits.test if count > QUICK_ROWS else splits.test.sample(100, python_stream(0, "test"))
+    parts |= {"all": whole, "server": splits.dev, "test": test}
+    return {name: write_rows(folder / f"{name}.csv", rows) for name, rows in parts.items()}
+
+
+def write_rows(file: Path, rows: Dataset) -> Path:
+    with file.open("w", newline="", encoding="utf-8") as handle:
+        table = csv.writer(handle)
+        table.writerow(("text", "label"))
+        table.writerows((row.texts[0], rows.task.labels[row.label]) for row in rows)
+    return file
+
+
+def alone(said: dict, noise: str, folder: Path, files: dict[str, Path]) -> None:
+    """One machine with everybody's rows: no noise means the plain road, with random rows as target."""
+    recipe = api.recipe_for(files["all"], **said)
+    api.distill_run(api.open_run(recipe, folder, resume=folder.exists()))
+
+
+def together(said: dict, noise: str, folder: Path, files: dict[str, Path]) -> None:
+    """A server in this process; of the holders' processes the last is killed in the middle."""
+    held = {"federation.clients": HOLDERS, "federation.noise": noise, "federation.spare": 0.25 * bool(said["epsilon"])}
+    run = api.open_run(
+        api.recipe_for(files["server"], **said | {"settings": said["settings"] | held}), folder, resume=folder.exists()
+    )
+    address = f"127.0.0.1:{free_port()}"
+    with holders(address, files, folder):
+        api.serve(run, address, (300, 600), (None, None), lambda line: print(line, file=sys.stderr))
+    api.distill_run(run)
+
+
+@contextmanager
+def holders(address: str, files: dict[str, Path], folder: Path) -> Iterator[None]:
+    """Processes of their own; none is left when this is."""
+    begun = [
+        subprocess.Popen(
+            [sys.executable, "-m", "dilm", "federate", "join", str(files[f"holder-{at}"]), "--address", address],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=os.environ | {"DILM_CACHE": str(folder.parent / f"cache-{at}")},
+        )
+        for at in range(HOLDERS)
+    ]
+    threading.Thread(target=kill_later, args=(begun[-1], folder / "fit" / "checkpoint.pt"), daemon=True).start()
+    try:
+        yield
+    finally:
+        for each in begun:
+            each.terminate()
+            each.wait()
+
+
+def kill_later(process: subprocess.Popen, sign: Path) -> None:
+    """Once `fit` is under way."""
+    while process.poll() is None:
+        if sign.exists():
+            return process.kill()
+        time.sleep(0.05)
+
+
+def record(arm: str, folder: Path, scores: list[Score], lines: list[Sequence[object]]) -> None:
+    found = [Score(**{name: row[name] for name in Score.__dataclass_fields__}) for row in api.evaluate(folder)]
+    spent = Distilled.load(folder / "distilled").provenance.spend.get("epsilon")
+    fewest = (api.existing_run(folder).stage("fit").manifest or {}).get("fewest_holders", "-")
+    for each in summarise(found, numpy_stream(0, "statistics")):
+        cells = (f"{100 * each.mean:.1f}", interval(each), f"{spent:.2f}" if spent else "-", fewest)
+        lines.append((arm, each.method, *cells))
+    scores += [Score(**{**vars_of(score), "method": f"{arm}: {score.method}"}) for score in found]
+
+
+def vars_of(score: Score) -> dict:
+    return {name: getattr(score, name) for name in Score.__dataclass_fields__}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+if __name__ == "__main__":
+    main()
