@@ -150,6 +150,11 @@ def _check_federation(recipe: Recipe) -> None:
         raise RecipeError(
             f"federation.least should be 2 to {wanted.clients}, found {wanted.least}.", "Leave it out for two thirds."
         )
+    if recipe.data.user:
+        raise RecipeError(
+            "data.user names whose the rows are, and the rows are with their holders.",
+            "Leave it out; a holder with several rows of one user can keep one of each.",
+        )
     if recipe.audit.canaries:
         raise RecipeError("audit.canaries puts rows among the holders' rows, which are not here.", "Set it to 0.")
     if recipe.dp.noise == "secure" and wanted.noise == "distributed":
