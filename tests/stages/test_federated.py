@@ -115,6 +115,7 @@ def test_the_ledger_counts_a_federated_run_and_all_papers_say_so(processes):
         assert "rows stayed with 3 data holders" in said_there and "distributed noise" in said_there
     audit = json.loads((out / "audit" / "audit.json").read_text("utf-8"))
     assert audit["verdict"]["badge"] == "Nothing was tested" and "data holders" in audit["untested"][0]
+    assert api.verify(out)["faults"] == []
     assert "public rows of the server" in (out / "report.html").read_text("utf-8")
 
 
