@@ -108,13 +108,14 @@ def test_the_ledger_counts_a_federated_run_and_all_papers_say_so(processes):
     out, _ = processes
     product = Distilled.load(out / "distilled").provenance
     spend = product.spend
-    assert 0 < spend["epsilon"] <= EPSILON and spend["unit"] == private.UNIT
+    assert 0 < spend["epsilon"] <= EPSILON and spend["unit"] == private.UNITS[False]
     assert spend["delta"] == pytest.approx((HOLDERS * ROWS) ** -1.2)
     assert {each["what"].split(" ")[0]: each["steps"] for each in spend["mechanisms"]} == {"fit": 4, "match": 1}
     for said_there in (product.privacy, (out / "report.html").read_text("utf-8")):
         assert "rows stayed with 3 data holders" in said_there and "distributed noise" in said_there
     audit = json.loads((out / "audit" / "audit.json").read_text("utf-8"))
     assert audit["verdict"]["badge"] == "Nothing was tested" and "data holders" in audit["untested"][0]
+    assert api.verify(out)["faults"] == []
     assert "public rows of the server" in (out / "report.html").read_text("utf-8")
 
 
@@ -317,6 +318,7 @@ def test_a_wrong_address_is_one_paragraph_and_exit_2(words: list[str], folder: P
         ({"federation.clients": 3, "match.teacher_sets": 2}, r"With federation\.clients every touch"),
         ({"federation.clients": 3, "federation.noise": "none"}, "does not know 'none'"),
         ({"federation.clients": 3, "audit.canaries": 4}, "not here"),
+        ({"federation.clients": 3, "data.user": "who"}, "with their holders"),
     ],
 )
 def test_recipes_that_cannot_be_meant_are_refused(said: dict[str, Any], settings: dict[str, Any], said_then: str):
