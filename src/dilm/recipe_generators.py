@@ -28,7 +28,7 @@ class Adapters:
 
 @dataclass(frozen=True, config=DOOR)
 class Instruct:
-    """Instruction-tuned generators, told by a chat prompt; where fit.steps and match.steps are 0 they are not trained."""
+    """Instruction-tuned generators, told by a chat prompt; with fit.steps and match.steps 0 they stay untrained."""
 
     ask: str = ""
     """What the user asks for, with `{label}`, `{task}` and `{fields}`: "Write a short film review that is {label}."

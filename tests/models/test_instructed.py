@@ -45,7 +45,9 @@ def opened(tiny_folder: Callable[[str], str], place: Place) -> Opener:
         model.config.max_position_embeddings = 400  # of those without a table of positions
         if kind in ("gpt2", "opt"):
             model = longer(model)
-        generator = CausalGenerator(Prompted(rough(model), prompts_for(tokenizer, PAIRS, asking)), tokenizer, PAIRS, place)
+        generator = CausalGenerator(
+            Prompted(rough(model), prompts_for(tokenizer, PAIRS, asking)), tokenizer, PAIRS, place
+        )
         generator.likelihood = "sum"
         generator.eval()
         return generator
