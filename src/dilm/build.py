@@ -140,7 +140,7 @@ class Bench:
 
     def generator(self, stage: str) -> AnyGenerator:
         """The generator as a stage left it: `pretrain` (untrained or pretrained), `fit` or `match`."""
-        maker = Maker(self.recipe, self.task, self.place, self.model_folder)
+        maker = Maker(self.recipe, self.task, self.place, self.model_folder, lambda: self.splits.train)
         return maker.opened(None if stage == "pretrain" else self.folder(stage) / "model")
 
     def learner(self, name: str = "same") -> Classifier:

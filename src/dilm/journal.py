@@ -39,7 +39,7 @@ TOUCHES: Mapping[str, Mapping[str, str]] = {
     "pretrain": {"train": "make tokenizers, and warm up a scratch learner on unlabelled texts"},
     "embed": {"train": "learn embeddings that teach what these rows teach"},
     "fit": {
-        "train": "train the generator as a language model of each class",
+        "train": "train the generator as a language model of each class, or show it rows in its prompt",
         "dev": "stop in time, tell classes apart",
     },
     "match": {"train": "teachers, learner ages, the encoder's points", "dev": "choose the checkpoint"},

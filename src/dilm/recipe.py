@@ -11,7 +11,7 @@ from dataclasses import field
 from pydantic.dataclasses import dataclass
 
 from dilm.recipe_federation import Federation
-from dilm.recipe_generators import Adapters
+from dilm.recipe_generators import Adapters, Instruct
 from dilm.recipe_privacy import Anonymize, Audit, Privacy
 from dilm.recipe_prompt import DOOR as _DOOR
 from dilm.recipe_prompt import Prompt, Server
@@ -91,7 +91,7 @@ class Fit:
     """Language-model training of the generator on class-conditional texts (paper 3.1)."""
 
     steps: int = 300
-    """Optimiser steps. Paper: 80,000."""
+    """Optimiser steps; 0 only where `instruct.ask` says what to write. Paper: 80,000."""
     batch: int = 64
     lr: float = 0.0
     """Peak learning rate; 0: 1e-3 from scratch, 3e-4 pretrained. Paper: 1e-5."""
@@ -271,6 +271,7 @@ class Recipe:
     federation: Federation = field(default_factory=Federation)
     models: Models = field(default_factory=Models)
     adapters: Adapters = field(default_factory=Adapters)
+    instruct: Instruct = field(default_factory=Instruct)
     pretrain: Pretrain = field(default_factory=Pretrain)
     fit: Fit = field(default_factory=Fit)
     match: Match = field(default_factory=Match)

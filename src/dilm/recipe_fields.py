@@ -27,6 +27,7 @@ LATER = (
     "race",
     "audit",
     "adapters",
+    "instruct",
 )
 """Settings and sections that came after runs were made. At their defaults they change nothing and stand in no key."""
 LIST_THEM = "`dilm show default` lists every setting."

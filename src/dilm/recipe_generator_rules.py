@@ -1,4 +1,4 @@
-"""What a recipe's generators must keep: settings of adapters that fit together."""
+"""What a recipe's generators must keep: settings of adapters and prompts that fit together."""
 
 from __future__ import annotations
 
@@ -9,11 +9,27 @@ from dilm.recipe import Recipe
 def check_generators(recipe: Recipe) -> None:
     """Raise RecipeError where what is asked of the generators cannot be meant."""
     _check_adapters(recipe)
+    _check_steps(recipe)
+
+
+def learns(recipe: Recipe) -> bool:
+    """Whether generators are trained at all."""
+    return recipe.fit.steps + recipe.match.steps > 0
+
+
+def _check_steps(recipe: Recipe) -> None:
+    if not recipe.fit.steps and not recipe.instruct.ask:
+        raise RecipeError(
+            "fit.steps is 0, so that the generator would not know what the tokens of its classes mean.",
+            "Set fit.steps above 0, or tell a chat model in words what to write (instruct.ask).",
+        )
+    if recipe.adapters.rank and not learns(recipe):
+        raise RecipeError("adapters.rank asks for adapters, and nothing is trained.", "Set adapters.rank=0.")
 
 
 def _check_adapters(recipe: Recipe) -> None:
     wanted = recipe.adapters
-    if wanted.base != "fp32" and not wanted.rank:
+    if wanted.base != "fp32" and not wanted.rank and learns(recipe):
         raise RecipeError(
             f"adapters.base={wanted.base} holds weights that cannot be trained, and adapters.rank is 0.",
             "Set adapters.rank (8, say), or adapters.base=fp32.",

@@ -1,4 +1,4 @@
-"""The sections of the recipe for how generators are made of pretrained models: adapters beside frozen weights."""
+"""The sections of the recipe for how generators are made of pretrained models: adapters, and chat prompts."""
 
 from __future__ import annotations
 
@@ -24,3 +24,17 @@ class Adapters:
     base: str = "fp32"
     """How the frozen weights are held: fp32, bf16 (half the memory), 8bit or 4bit (a quarter, an eighth; extra
     `quantized`, on devices that bitsandbytes knows)."""
+
+
+@dataclass(frozen=True, config=DOOR)
+class Instruct:
+    """Instruction-tuned generators, told by a chat prompt; with fit.steps and match.steps 0 they stay untrained."""
+
+    ask: str = ""
+    """What the user asks for, with `{label}`, `{task}` and `{fields}`: "Write a short film review that is {label}."
+    Several fields stand on lines of their own. Empty: classes have tokens, as in the paper."""
+    system: str = ""
+    """What the system says first, for templates that know one."""
+    demonstrations: int = 4
+    """Real train rows of each class that the prompt shows as earlier answers, drawn by the run's seed. They are kept in
+    the run folder, and no text that repeats one enters a pool. Refused under differential privacy."""

@@ -74,6 +74,11 @@ REFUSED = {
         lambda recipe: bool(recipe.models.mixture),
         "leave models.mixture out",
     ),
+    "demonstrations": Touch(
+        "real rows are shown in the generator's prompt",
+        lambda recipe: bool(recipe.instruct.ask) and recipe.instruct.demonstrations > 0,
+        "set instruct.demonstrations=0",
+    ),
     "marks": Touch(
         "beside adapters, tokens of the classes learn without a gradient for each row",
         lambda recipe: recipe.adapters.rank > 0 and recipe.dp.trains == "all",

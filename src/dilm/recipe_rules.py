@@ -77,7 +77,7 @@ class Range:
 
 RANGES = (
     Range(
-        """per_class data.dev_rows data.test_rows pretrain.batch fit.steps fit.batch fit.check_every fit.patience
+        """per_class data.dev_rows data.test_rows pretrain.batch fit.batch fit.check_every fit.patience
         match.synthetic match.real match.refresh_every match.clusters match.ages match.age_steps match.trajectories
         match.check_sets match.check_per_class match.check_oversample match.check_steps match.check_rows
         generate.oversample generate.batch generate.attempts select.sets
@@ -89,9 +89,9 @@ RANGES = (
     ),
     Range(
         """seed dp.epsilon federation.clients federation.least federation.spare data.train_rows models.max_tokens
-        pretrain.steps fit.lr fit.weight_decay match.steps match.lr match.weight_decay match.lm_lambda
+        pretrain.steps fit.steps fit.lr fit.weight_decay match.steps match.lr match.weight_decay match.lm_lambda
         match.teacher_sets match.renew_every match.check_every generate.top_k evaluate.weight_decay prompt.top_logprobs
-        audit.canaries adapters.rank adapters.alpha runtime.threads runtime.workers""",
+        audit.canaries adapters.rank adapters.alpha instruct.demonstrations runtime.threads runtime.workers""",
         "0 or more",
         lambda value: value >= 0,
     ),

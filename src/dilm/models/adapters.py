@@ -52,7 +52,7 @@ class Marks(nn.Module):
         self.register_buffer("said", torch.tensor(list(said), device=table.device), persistent=False)
         self.rows = nn.Parameter(table.detach()[list(read)].float())  # [read, d]
         self.added = nn.Parameter(torch.zeros(len(said), layer.weight.shape[-1], device=table.device))  # [said, d]
-        for module in model.modules():
+        for module in model.modules() if len(read) else ():
             if isinstance(module, nn.Embedding) and module.weight is table:
                 module.register_forward_hook(self._read)
         if len(said):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -17,10 +16,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from dilm.errors import ModelError
 from dilm.models import adapters
 from dilm.models.adapters import Adapters
-from dilm.models.decoders import frame_of, inner
+from dilm.models.decoders import Frame, frame_of, inner, only_positions
 from dilm.models.encodings import longest_input
 from dilm.models.form import Form
 from dilm.models.hub import open_tokenizer, quiet
+from dilm.models.instructed import Prompted
 from dilm.models.pieces import pieces, tokens_at_once
 from dilm.models.sampling import Sampling, sample_tokens
 from dilm.models.seq2seq import Conditioned, open_writer
@@ -31,6 +31,7 @@ from dilm.runtime import memory, meter
 from dilm.runtime.device import Place
 from dilm.types import Draft, Example, Task
 
+Writer = PreTrainedModel | Conditioned | Prompted
 LESS_AT_ONCE = (
     "Lower `fit.batch`, `match.synthetic`, `generate.batch` or `models.max_tokens`, or use a smaller generator."
 )
@@ -39,13 +40,16 @@ LESS_AT_ONCE = (
 class CausalGenerator:
     """Any Hugging Face model that writes, behind the `Generator` socket; encoders are opened as decoders."""
 
-    def __init__(
-        self, model: PreTrainedModel | Conditioned, tokenizer: PreTrainedTokenizerBase, task: Task, place: Place
-    ) -> None:
+    def __init__(self, model: Writer, tokenizer: PreTrainedTokenizerBase, task: Task, place: Place) -> None:
         quantized = getattr(inner(model), "is_quantized", False)  # and on its device already
-        self.model: PreTrainedModel | Conditioned = model if quantized else model.to(place.device)  # type: ignore[arg-type]
+        self.model: Writer = model if quantized else model.to(place.device)  # type: ignore[arg-type]
+        prompts = model.prompts if isinstance(model, Prompted) else None
+        self.before = [len(each) for each in prompts.before] if prompts else []
+        self.shown = {tuple(texts) for texts in prompts.shown} if prompts else set()
         self.tokenizer = tokenizer
-        longest = longest_input(inner(model)) - 2  # beside the condition and the end token
+        longest = (
+            longest_input(inner(model)) - max(self.before, default=0) - 2
+        )  # beside the condition and the end token
         self.task = replace(task, max_tokens=min(task.max_tokens, longest))
         self.place = place
         self.sampling = Sampling(max_tokens=self.task.max_tokens)
@@ -55,7 +59,7 @@ class CausalGenerator:
         if place.recompute:
             self._recompute()
         self.tokens_at_once = tokens_at_once(place)
-        self.frame = frame_of(inner(model), tokenizer, task)
+        self.frame: Frame = prompts.frame if prompts else frame_of(inner(model), tokenizer, task)
         self.start, self.end, self.separator, self.conditions, _ = self.frame
         self._encoded: dict[tuple[str, ...], list[int]] = {}
         self._read, self._together = self._summed_nll, self._of_like_length
@@ -68,7 +72,7 @@ class CausalGenerator:
 
     def adapt(self, wanted: Adapters, seed: int) -> None:
         """Freeze the model and put fresh adapters into it; classes, and the separator where there is one, get rows."""
-        said = [self.separator] if len(self.task.fields) > 1 else []
+        said = [self.separator] if len(self.task.fields) > 1 and self.separator in self.frame.new else []
         read = [token for token in self.frame.new if token != self.separator] + said
         adapters.attach(inner(self.model), (read, said), wanted, seed)
 
@@ -77,6 +81,8 @@ class CausalGenerator:
 
         Adds the mean embedding of the name's tokens; a pretrained model then need not learn what "negative" means.
         """
+        if isinstance(self.model, Prompted):  # which is told in words
+            return
         table: Tensor = inner(self.model).get_input_embeddings().weight  # type: ignore[assignment]
         for condition, name in zip(self.conditions, self.task.labels, strict=True):
             tokens = self.tokenizer(f" {name}", add_special_tokens=False)["input_ids"]
@@ -103,10 +109,16 @@ class CausalGenerator:
         self.model.eval()
 
     def save(self, folder: Path) -> None:
-        """An ordinary transformers folder, which `open` reads back; of an adapted model its adapters alone."""
+        """An ordinary transformers folder, which `open` reads back; of an adapted model its adapters alone, of one that
+        is not trained nothing but its prompts."""
         model = inner(self.model)
         with quiet():
-            adapters.save(model, folder) if adapters.is_adapted(model) else model.save_pretrained(folder)
+            if adapters.is_adapted(model):
+                adapters.save(model, folder)
+            elif any(parameter.requires_grad for parameter in model.parameters()):
+                model.save_pretrained(folder)
+            if isinstance(self.model, Prompted):
+                self.model.prompts.save(folder)
             self.tokenizer.save_pretrained(folder)
 
     def nll(self, examples: Sequence[Example]) -> Tensor:
@@ -138,7 +150,7 @@ class CausalGenerator:
         """Each text's sum of token nlls, piece by piece, and where in them each example's is: [n]."""
         rows = [self._tokens(example) for example in examples]
         meter.count(sum(map(len, rows)))
-        together = self._together([len(row) for row in rows])
+        together = self._together(self._widths(rows))
         read = partial(memory.computed_again, self._read) if self.recompute else self._read
         with memory.guard(f"the likelihoods of {len(rows)} texts", LESS_AT_ONCE):
             sums = [read([rows[row] for row in piece]) for piece in together]
@@ -147,13 +159,17 @@ class CausalGenerator:
     def read_at_once(self) -> None:
         """From now on likelihoods take one pass of all examples in their order, side by side in every layer: the same
         numbers, from which each example's own gradient can be told. Raises ModelError where that is not so."""
-        if isinstance(self.model, Conditioned):  # T5 adds one table of distances to all examples alike
+        if not isinstance(self.model, PreTrainedModel):  # T5 adds one table of distances to all examples alike
             raise ModelError(
-                "Of an encoder-decoder the gradients of single rows cannot be told.",
-                "Use a causal language model under differential privacy.",
+                "Of encoder-decoders and chat models the gradients of single rows cannot be told.",
+                "Use a causal language model under differential privacy, without instruct.ask.",
             )
         self.recompute, self._read = False, self._summed_at_once
         self._together = lambda lengths: [list(range(len(lengths)))]
+
+    def _widths(self, rows: list[list[int]]) -> list[int]:
+        """Tokens that are read of each row, prompts included."""
+        return [len(row) + (self.before[row[0]] if self.before else 0) for row in rows]
 
     def _of_like_length(self, lengths: list[int]) -> list[list[int]]:
         return list(pieces(lengths, self.tokens_at_once))
@@ -199,7 +215,7 @@ class CausalGenerator:
         meter.count(sum(map(len, rows)))
         found: dict[int, Tensor] = {}
         with memory.guard(f"the likelihoods of {len(rows)} texts", LESS_AT_ONCE):
-            for piece in pieces([len(row) for row in rows], self.tokens_at_once):
+            for piece in pieces(self._widths(rows), self.tokens_at_once):
                 told, owner = self._token_nlls([rows[row] for row in piece])
                 found.update((row, told[owner == place].cpu()) for place, row in enumerate(piece))
         return [found[row] for row in range(len(rows))]
@@ -247,7 +263,7 @@ class CausalGenerator:
     def _never_written(self) -> set[int]:
         """Special tokens other than the end and, where there are several fields, the separator."""
         useful = {self.end, self.separator} if len(self.task.fields) > 1 else {self.end}
-        return {*self.tokenizer.all_special_ids, *self.conditions, self.start, self.separator} - useful
+        return {*self.tokenizer.all_special_ids, *self.frame.new, self.start} - useful
 
     def _draft(self, tokens: list[int]) -> Draft:
         finished = tokens[-1] == self.end
@@ -275,14 +291,3 @@ class CausalGenerator:
         tokens = torch.tensor([row + [self.end] * (width - len(row)) for row in rows], device=self.model.device)
         lengths = torch.tensor([len(row) for row in rows], device=self.model.device)
         return tokens, (torch.arange(width, device=self.model.device) < lengths[:, None]).long()
-
-
-@contextmanager
-def only_positions(model: PreTrainedModel | Conditioned, wanted: Tensor) -> Iterator[None]:
-    """Within, the vocabulary layer sees only the `wanted` [n, T] positions, and the logits are [positions, V]."""
-    layer: nn.Module = model.get_output_embeddings()  # type: ignore[assignment]
-    hook = layer.register_forward_pre_hook(lambda _, inputs: (inputs[0][wanted], *inputs[1:]))
-    try:
-        yield
-    finally:
-        hook.remove()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -95,3 +97,14 @@ def add_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, task:
             weight: Tensor = layer.weight  # type: ignore[assignment]
             weight[fresh] = weight[start].clone()
     return list(tokenizer.convert_tokens_to_ids(names))  # type: ignore[arg-type]
+
+
+@contextmanager
+def only_positions(model: nn.Module, wanted: Tensor) -> Iterator[None]:
+    """Within, the vocabulary layer sees only the `wanted` [n, T] positions, and the logits are [positions, V]."""
+    layer: nn.Module = model.get_output_embeddings()  # type: ignore[operator]
+    hook = layer.register_forward_pre_hook(lambda _, inputs: (inputs[0][wanted], *inputs[1:]))
+    try:
+        yield
+    finally:
+        hook.remove()

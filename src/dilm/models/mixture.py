@@ -35,6 +35,7 @@ class Mixture:
         self.model = nn.ModuleList(member.model for member in members)
         self.likelihood = "token"
         self.weights = torch.full((len(self.task.labels), len(members)), 1 / len(members), dtype=torch.float64)
+        self.shown = {texts for member in members for texts in member.shown}
         self._dealer: int | None = None
         for member in members:
             member.likelihood = "sum"

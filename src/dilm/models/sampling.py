@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,6 @@ from transformers import PreTrainedModel
 from dilm.errors import ModelError
 from dilm.models.form import Form, Progress
 from dilm.models.roads import Growing, Ring, Road, positions_begin
-from dilm.models.seq2seq import Conditioned
 from dilm.runtime.device import finest
 
 log = logging.getLogger(__name__)
@@ -40,9 +40,20 @@ class Sampling:
     """
 
 
+class Fronted(Protocol):
+    """A model behind another front: it has a road of its own."""
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def road(self) -> Road:
+        """For rows that begin together."""
+        ...
+
+
 @torch.no_grad()
 def sample_tokens(
-    model: PreTrainedModel | Conditioned, form: Form, n: int, sampling: Sampling, rng: torch.Generator, banned: Tensor
+    model: PreTrainedModel | Fronted, form: Form, n: int, sampling: Sampling, rng: torch.Generator, banned: Tensor
 ) -> list[list[int]]:
     """`n` token sequences of one `form`: each without its start token, with its end token where it has one.
 

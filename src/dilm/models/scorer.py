@@ -16,8 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.cache_utils import DynamicCache
 
 from dilm.errors import ModelError
-from dilm.models.causal import only_positions
-from dilm.models.decoders import open_causal_model
+from dilm.models.decoders import only_positions, open_causal_model
 from dilm.models.encodings import longest_input
 from dilm.models.hub import open_tokenizer
 from dilm.runtime import memory, meter

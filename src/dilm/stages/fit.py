@@ -9,7 +9,7 @@ from typing import Any
 from dilm import federated, private
 from dilm.build import Bench, peak_rate
 from dilm.distillation.fit import Lessons, fit, held_out_nll, told_apart
-from dilm.generators import most_learned
+from dilm.generators import demonstrations, most_learned, shows_rows
 from dilm.models.mixture import AnyGenerator, Mixture
 from dilm.runtime.optimize import AdamW, Schedule
 from dilm.runtime.progress import bar
@@ -29,6 +29,8 @@ def run(bench: Bench) -> dict[str, Any]:
         return private_fit.run(bench)
     wanted, seed = bench.recipe.fit, bench.recipe.seed
     generator = bench.generator("pretrain")
+    if not wanted.steps:
+        return bench.crew.told(lambda: _untrained(bench, generator))
     if wanted.name_classes:
         generator.name_classes()
     rate = peak_rate(wanted.lr, most_learned(bench.recipe), scratch=1e-3, pretrained=3e-4)
@@ -59,17 +61,33 @@ def _shared_out(generator: AnyGenerator, seed: int) -> AbstractContextManager[No
 
 def _finish(bench: Bench, generator: AnyGenerator, training: Training) -> dict[str, Any]:
     training.finish()
-    weights = {}
-    if isinstance(generator, Mixture):
-        generator.settle(bench.splits.dev.examples)
-        weights = {"weights": generator.weights.tolist()}
+    settled = _settle(bench, generator)
     generator.save(bench.folder("fit") / "model")
     training.clean()
+    told = {"curve": training.rows, "steps": training.step, "dev_nll": -(training.best or 0.0)}
+    return told | settled | _known(bench, generator)
+
+
+def _untrained(bench: Bench, generator: AnyGenerator) -> dict[str, Any]:
+    """Facts of a generator that is taken as it is."""
+    settled = _settle(bench, generator)
+    generator.save(bench.folder("fit") / "model")
+    told = {"curve": [], "steps": 0, "dev_nll": held_out_nll(generator, bench.splits.dev)}
+    return told | settled | _known(bench, generator)
+
+
+def _settle(bench: Bench, generator: AnyGenerator) -> dict[str, Any]:
+    """The weights of a mixture, from dev rows."""
+    if not isinstance(generator, Mixture):
+        return {}
+    generator.settle(bench.splits.dev.examples)
+    return {"weights": generator.weights.tolist()}
+
+
+def _known(bench: Bench, generator: AnyGenerator) -> dict[str, Any]:
+    """What the generator knows of the classes, and which real rows it is shown."""
     asked = bench.splits.dev.sample(TOLD_APART_ROWS, python_stream(bench.recipe.seed, "told apart"))
-    known = told_apart(generator, asked)
-    return {
-        "curve": training.rows,
-        "steps": training.step,
-        "dev_nll": -(training.best or 0.0),
-        "told_apart": known,
-    } | weights
+    known = {"told_apart": told_apart(generator, asked)}
+    if not shows_rows(bench.recipe):
+        return known
+    return known | {"demonstrations": demonstrations(bench.recipe, bench.splits.train)}

@@ -14,7 +14,8 @@ from typing import Any
 
 from dilm.build import Bench
 from dilm.data.jsonl import read_dataset, write_dataset
-from dilm.distillation.generate import write_pool
+from dilm.distillation.generate import Flags, write_pool
+from dilm.models.mixture import AnyGenerator
 from dilm.recipe import Recipe
 from dilm.runtime.hashing import folder_key
 from dilm.runtime.meter import spent
@@ -72,7 +73,7 @@ def pool(bench: Bench, name: str, number: int) -> Dataset:
 def _write(bench: Bench, name: str, per_class: int, advance: Callable[[int], None]) -> dict[str, int]:
     """Processes share the sets, whose draws do not depend on each other, and all know the verdicts."""
     recipe, generator = bench.recipe, bench.generator(SOURCES[name])
-    flags = bench.panel.flags if bench.panel else None
+    flags = _flags(bench, generator)
     own: dict[int, tuple[Dataset, Counter[str]]] = {}
     for number in bench.crew.share(range(recipe.select.sets)):
         rng = torch_stream(recipe.seed, "pool", number)
@@ -80,6 +81,15 @@ def _write(bench: Bench, name: str, per_class: int, advance: Callable[[int], Non
     pools = [pool for several in bench.crew.gathered(own) for pool in several.items()]
     bench.crew.told(lambda: _keep(bench, name, {number: texts for number, (texts, _) in pools}))
     return dict(sum((counted for _, (_, counted) in pools), Counter[str]()))
+
+
+def _flags(bench: Bench, generator: AnyGenerator) -> Flags | None:
+    """What must not leave: what a detector flags, and the very rows that a prompt shows."""
+    found = bench.panel.flags if bench.panel else None
+    shown = {tuple(" ".join(text.split()) for text in texts) for texts in generator.shown}
+    if not shown:
+        return found
+    return lambda texts: texts in shown or bool(found and found(texts))
 
 
 def _keep(bench: Bench, name: str, pools: Mapping[int, Dataset]) -> None:

@@ -30,6 +30,7 @@ from dilm.models.parts import find_part
 from dilm.models.snapshots import Vectors
 from dilm.numerics.metrics import score
 from dilm.protocols import Selector, Target
+from dilm.recipe_generator_rules import learns
 from dilm.runtime.hashing import key
 from dilm.runtime.optimize import AdamW, Schedule
 from dilm.runtime.progress import bar
@@ -44,6 +45,8 @@ def run(bench: Bench) -> dict[str, Any]:
     """Facts: the curve of gradient similarity and dev scores, and the step that was kept."""
     wanted = bench.recipe.match
     generator = bench.generator("fit")
+    if not learns(bench.recipe):
+        return bench.crew.told(lambda: _untrained(bench, generator))
     generator.likelihood = wanted.likelihood
     rate = peak_rate(wanted.lr, most_learned(bench.recipe), scratch=1e-4, pretrained=3e-5)
     schedule = Schedule(wanted.steps, rate, wanted.warmup, wanted.weight_decay, wanted.clip)
@@ -61,6 +64,12 @@ def _finish(bench: Bench, generator: AnyGenerator, training: Training) -> dict[s
     training.clean()
     spent = {"privacy": private.spend(bench)} if private.wanted(bench.recipe) else {}
     return {"curve": training.rows, "steps": training.step, "dev_score": training.best} | spent
+
+
+def _untrained(bench: Bench, generator: AnyGenerator) -> dict[str, Any]:
+    """Facts of a generator that is taken as it is."""
+    generator.save(bench.folder("match") / "model")
+    return {"curve": [], "steps": 0, "dev_score": None}
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,10 @@ def notes(recipe: Recipe, manifests: Mapping[str, dict[str, Any]]) -> tuple[str,
         told.append(
             f"{known:.0%} of dev texts are likeliest under their own class before matching; guessing: {guessing:.0%}."
         )
+    if shown := manifests.get("fit", {}).get("demonstrations"):
+        told.append(
+            f"The generator's prompt shows {sum(map(len, shown))} real train rows; texts that repeat one are left out."
+        )
     match = manifests.get("match", {})
     best = [row["step"] for row in match.get("curve", ()) if row.get("dev_score") == match.get("dev_score")]
     if best and match.get("dev_score") is not None:

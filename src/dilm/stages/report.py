@@ -178,6 +178,7 @@ def _provenance(bench: Bench, manifests: Mapping[str, dict[str, Any]]) -> Proven
         parents={name: manifest["key"] for name, manifest in manifests.items()},
         environment=libraries | machine,
         real_rows=tuple(manifests.get("select", {}).get("real", {}).get(OURS, [()])[0]),
+        prompted_by=tuple(row for rows in manifests.get("fit", {}).get("demonstrations", ()) for row in rows),
         **_privacy(bench, manifests),
     )
 
