@@ -12,10 +12,11 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dilm import api, recipe_book, runs, tuning
+from dilm import api, leaderboard, pipeline, recipe_book, runs, tuning
 from dilm.evaluation.statistics import paired, summarise
 from dilm.recipe import Recipe
 from dilm.runtime.seeding import numpy_stream
@@ -34,30 +35,36 @@ SETTINGS: dict[str, Any] = SMALL_MODELS | {
     "per_class": 5,
     "models.generator": "scratch:tiny",
     "models.max_tokens": 24,
-    "data.train_rows": 2000,
+    "data.train_rows": 1500,
     "data.dev_rows": 600,
     "race.rows": 100,
-    "pretrain.vocabulary": 1500,
-    "pretrain.steps": 200,
-    "fit.steps": 100,
+    "pretrain.vocabulary": 1000,
+    "pretrain.steps": 80,
+    "pretrain.batch": 32,
+    "fit.steps": 200,
     "fit.batch": 32,
-    "fit.check_every": 50,
-    "match.steps": 8,
-    "match.synthetic": 16,
+    "fit.check_every": 100,
+    "match.steps": 4,
+    "match.synthetic": 12,
     "match.real": 50,
     "match.teacher_sets": 2,
-    "match.refresh_every": 4,
-    "match.check_every": 4,
+    "match.ages": 3,
+    "match.age_steps": 5,
+    "match.refresh_every": 2,
+    "match.check_every": 2,
     "match.check_sets": 1,
     "match.check_per_class": 5,
-    "match.check_oversample": 10,
-    "match.check_steps": 20,
-    "generate.oversample": 20,
-    "generate.attempts": 20,
+    "match.check_oversample": 5,
+    "match.check_steps": 10,
+    "match.check_rows": 200,
+    "generate.oversample": 10,
+    "generate.attempts": 40,
     "select.sets": 4,
     "runtime.workers": 1,
 }
 QUICK = {
+    "fit.steps": 20,
+    "fit.check_every": 20,
     "data.train_rows": 300,
     "data.dev_rows": 80,
     "data.test_rows": 60,
@@ -68,7 +75,7 @@ QUICK = {
     "generate.attempts": 200,
     "select.sets": 2,
 }
-QUICK_SPACE = {"fit.contrast": {"low": 0.0, "high": 0.8}, "select.method": {"choices": ["typical", "random"]}}
+QUICK_SPACE = {"generate.top_p": {"low": 0.8, "high": 1.0}, "select.method": {"choices": ["typical", "random"]}}
 FINAL = {"select.sets": 8, "evaluate.baselines": ["random", "typical"]}
 SEED = 1
 """Of the runs that are scored on test rows; the search has 0."""
@@ -83,7 +90,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="tiny settings, to see that the script runs")
     given = parser.parse_args()
     encoder = minilm(given.out)
-    models = {"models.encoder": encoder, "evaluate.learners": [f"frozen:{encoder}", "tfidf"]}
+    models = {"evaluate.learners": [f"frozen:{encoder}", "tfidf"]}
     settings = SETTINGS | models | {"data.source": given.source} | (QUICK if given.quick else {})
     space = QUICK_SPACE if given.quick else str(HERE / "space.yaml")
     trials = min(given.trials, 3) if given.quick else given.trials
@@ -103,14 +110,15 @@ def on_test(name: str, recipe: Recipe, out: Path, quick: bool) -> list[Score]:
     """The sets of one recipe, and of real rows, each with every learner on test rows."""
     more = FINAL | {"seed": SEED, "data.seed": 0} | ({"select.sets": 2} if quick else {})
     run = runs.create(out / f"test-{name}", recipe_book.override(recipe, more), resume=True)
+    if (out / "test-default").exists() and name != "default":
+        with pipeline.at_work(run):
+            leaderboard.share(runs.existing(out / "test-default"), run)
     api.distill_run(run)
     found = scores(api.begun.bench_of(run), (run.stage("evaluate").manifest or {})["trials"])
     return [rename(score, name) for score in found if score.method == "dilm" or name == "default"]
 
 
 def rename(score: Score, name: str) -> Score:
-    from dataclasses import replace
-
     return replace(score, method=name if score.method == "dilm" else f"{score.method}, real rows")
 
 
