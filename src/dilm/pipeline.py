@@ -48,7 +48,7 @@ STAGES = (
     Stage("load", load.run, lambda r: _rows(r), ()),
     Stage("pretrain", pretrain.run, lambda r: [_made_from(r), _models(r), pretrain.learns(r)], ("load",)),
     Stage("embed", embed.run, lambda r: _embedding(r), ("pretrain",), lambda r: not embed.wanted(r)),
-    Stage("fit", fit.run, lambda r: [r.fit, *private.content(r)], ("pretrain",)),
+    Stage("fit", fit.run, lambda r: [counted(r)["fit"], *private.content(r)], ("pretrain",)),
     Stage("match", match.run, lambda r: [counted(r)["match"], *_trials(r)], ("fit",)),
     Stage("generate", generate.run, lambda r: [r.generate, r.per_class, r.select.sets, asks_untuned(r)], ("match",)),
     Stage("select", select.run, lambda r: _choosing(r), ("generate",)),

@@ -66,6 +66,11 @@ REFUSED = {
         lambda recipe: recipe.dp.trains == "body" and not recipe.fit.name_classes,
         "set fit.name_classes=true or dp.trains=all",
     ),
+    "regularisation": Touch(
+        "DP-SGD reads row by row, without dropout and with plain targets",
+        lambda recipe: recipe.fit.dropout > 0 or recipe.fit.label_smoothing > 0,
+        "set fit.dropout=-1 and fit.label_smoothing=0",
+    ),
     "teachers": Touch(
         "teacher sets are chosen from real rows by k-means",
         lambda recipe: _matches(recipe) and recipe.match.teacher_sets > 0,

@@ -14,6 +14,7 @@ TOUCHES = {
     "length": {"models.max_tokens": 0},
     "anonymize": {"anonymize.operator": "replace"},
     "classes": {"fit.name_classes": False},
+    "regularisation": {"fit.label_smoothing": 0.1},
     "teachers": {"match.teacher_sets": 2},
     "life": {"match.ages": 3},
     "renewal": {"match.trajectory": "fresh"},

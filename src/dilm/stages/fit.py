@@ -9,6 +9,7 @@ from dilm import private
 from dilm.build import Bench, peak_rate
 from dilm.distillation.fit import Lessons, fit, held_out_nll, told_apart
 from dilm.models.causal import CausalGenerator
+from dilm.models.dropout import set_dropout
 from dilm.runtime.optimize import AdamW, Schedule
 from dilm.runtime.progress import bar
 from dilm.runtime.seeding import python_stream
@@ -25,12 +26,13 @@ def run(bench: Bench) -> dict[str, Any]:
         return private_fit.run(bench)
     wanted, seed = bench.recipe.fit, bench.recipe.seed
     generator = bench.generator("pretrain")
+    set_dropout(generator.model, wanted.dropout)
     if wanted.name_classes:
         generator.name_classes()
     rate = peak_rate(wanted.lr, bench.recipe.models.generator, scratch=1e-3, pretrained=3e-4)
     schedule = Schedule(wanted.steps, rate, wanted.warmup, wanted.weight_decay, wanted.clip)
     update = AdamW(generator.parameters(), schedule, bench.crew)
-    lessons = Lessons(bench.splits.train, wanted.batch, wanted.contrast, seed)
+    lessons = Lessons(bench.splits.train, wanted.batch, wanted.contrast, seed, wanted.label_smoothing)
     training = Training(bench.folder("fit"), generator.model, update)
     training.resume()
     with bar("fit the generator", wanted.steps, training.step) as advance:
