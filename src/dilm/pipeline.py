@@ -48,7 +48,7 @@ STAGES = (
     Stage("load", load.run, lambda r: _rows(r), ()),
     Stage("pretrain", pretrain.run, lambda r: [_made_from(r), _models(r), pretrain.learns(r)], ("load",)),
     Stage("embed", embed.run, lambda r: _embedding(r), ("pretrain",), lambda r: not embed.wanted(r)),
-    Stage("fit", fit.run, lambda r: [r.fit, *(private.content(r) or _clips(r)), *generators.content(r)], ("pretrain",)),
+    Stage("fit", fit.run, lambda r: _fitting(r), ("pretrain",)),
     Stage("match", match.run, lambda r: [counted(r)["match"], *_trials(r)], ("fit",)),
     Stage("generate", generate.run, lambda r: [r.generate, r.per_class, r.select.sets, asks_untuned(r)], ("match",)),
     Stage("select", select.run, lambda r: _choosing(r), ("generate",)),
@@ -185,6 +185,11 @@ def states(run: Run) -> dict[str, str]:
 def _state(run: Run, name: str, wanted: str) -> str:
     folder = run.stage(name)
     return "done" if folder.is_done(wanted) else "partly done" if folder.is_begun(wanted) else "to do"
+
+
+def _fitting(recipe: Recipe) -> list[Any]:
+    """How the generator learns, and what it is."""
+    return [counted(recipe)["fit"], *(private.content(recipe) or _clips(recipe)), *generators.content(recipe)]
 
 
 def _rows(recipe: Recipe) -> list[Any]:

@@ -107,6 +107,10 @@ class Fit:
     """Steps between measurements of held-out likelihood, which are also the points a killed run resumes from."""
     patience: int = 3
     """Stop after this many measurements without improvement; the best weights are kept."""
+    dropout: float = -1.0
+    """Dropout of the generator in this training; -1: the model's own."""
+    label_smoothing: float = 0.0
+    """Share of each token's target that is spread over the whole vocabulary; measurements are of plain likelihood."""
 
 
 @dataclass(frozen=True, config=_DOOR)
@@ -130,6 +134,13 @@ class Match:
     """Weights are softmax(-nll / temperature)."""
     lm_lambda: float = 0.0
     """Weight of the nll of as many real texts beside the mismatch, which keeps a generator fluent. Paper: 0."""
+    kl: float = 0.0
+    """Weight of the KL divergence from the fitted generator, per token of the proposals, beside the mismatch: texts
+    stay fluent where the generator writes, and no real row is read. Takes a second generator's memory. Paper: 0."""
+    dropout: float = -1.0
+    """Dropout of the generator while it is matched; -1: the model's own."""
+    patience: int = 0
+    """Stop after this many dev scores without improvement; 0: never."""
     likelihood: str = "token"
     """`token` mean (does not depend on padding), `sum`, or `padded` as in the published code."""
     gradient: str = "head"

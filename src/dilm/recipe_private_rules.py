@@ -84,6 +84,11 @@ REFUSED = {
         lambda recipe: recipe.adapters.rank > 0 and recipe.dp.trains == "all",
         "set dp.trains=body",
     ),
+    "regularisation": Touch(
+        "DP-SGD reads row by row, without dropout and with plain targets",
+        lambda recipe: recipe.fit.dropout > 0 or recipe.fit.label_smoothing > 0,
+        "set fit.dropout=-1 and fit.label_smoothing=0",
+    ),
     "teachers": Touch(
         "teacher sets are chosen from real rows by k-means",
         lambda recipe: _matches(recipe) and recipe.match.teacher_sets > 0,

@@ -90,12 +90,18 @@ RANGES = (
     Range(
         """seed dp.epsilon federation.clients federation.least federation.spare data.train_rows models.max_tokens
         pretrain.steps fit.steps fit.lr fit.weight_decay match.steps match.lr match.weight_decay match.lm_lambda
-        match.teacher_sets match.renew_every match.check_every generate.top_k evaluate.weight_decay prompt.top_logprobs
-        audit.canaries adapters.rank adapters.alpha instruct.demonstrations runtime.threads runtime.workers""",
+        match.kl match.patience match.teacher_sets match.renew_every match.check_every generate.top_k
+        evaluate.weight_decay prompt.top_logprobs audit.canaries adapters.rank adapters.alpha instruct.demonstrations
+        runtime.threads runtime.workers""",
         "0 or more",
         lambda value: value >= 0,
     ),
-    Range("dp.delta dp.target adapters.dropout", "0 or more and below 1", lambda value: 0 <= value < 1),
+    Range("fit.dropout match.dropout", "0 or more and below 1, or -1 for the model's", lambda p: p == -1 or 0 <= p < 1),
+    Range(
+        "dp.delta dp.target adapters.dropout fit.label_smoothing",
+        "0 or more and below 1",
+        lambda value: 0 <= value < 1,
+    ),
     Range(
         """dp.clip dp.target_clip
         pretrain.lr fit.clip match.clip match.temperature generate.temperature evaluate.lr evaluate.clip
@@ -250,6 +256,11 @@ def _check_rhythm(recipe: Recipe) -> None:
         raise RecipeError(
             f"match.check_every ({every}) should be a multiple of match.refresh_every ({refresh}).",
             f"Set it to {fitting}, or to 0 to keep the last step.",
+        )
+    if recipe.match.patience and not every:
+        raise RecipeError(
+            "match.patience waits for dev scores, and match.check_every asks for none.",
+            "Set match.check_every above 0, or match.patience to 0.",
         )
 
 

@@ -9,6 +9,8 @@ from random import Random
 import torch
 from torch import Tensor
 
+from dilm.distillation.fluency import predicting
+from dilm.numerics.likelihood import token_costs
 from dilm.protocols import Generator, Updater
 from dilm.runtime.batches import rows_of_step
 from dilm.runtime.seeding import derive, python_stream, seed_torch
@@ -23,6 +25,8 @@ class Lessons:
     batch: int
     contrast: float
     seed: int
+    smoothing: float = 0.0
+    """Share of each token's target that goes to all tokens alike."""
 
 
 def fit(generator: Generator, lessons: Lessons, update: Updater, steps: range) -> Iterator[float]:
@@ -38,16 +42,16 @@ def fit(generator: Generator, lessons: Lessons, update: Updater, steps: range) -
         examples = [train[row] for row in rows_of_step(len(train), step, lessons.batch, order)]
         examples.sort(key=lambda example: example.characters)
         others = under_another_class(examples, len(train.task.labels), python_stream(seed, "contrast", step))
-        yield _descend(generator, list(zip(examples, others, strict=True)), lessons.contrast, update)
+        yield _descend(generator, list(zip(examples, others, strict=True)), lessons, update)
 
 
-def _descend(generator: Generator, pairs: list[tuple[Example, Example]], contrast: float, update: Updater) -> float:
+def _descend(generator: Generator, pairs: list[tuple[Example, Example]], lessons: Lessons, update: Updater) -> float:
     """One step on examples, each beside itself under another class; returns their mean token nll, before the step."""
     seen: dict[int, float] = {}
 
     def losses(places: Sequence[int]) -> Tensor:
         examples, others = zip(*(pairs[place] for place in places), strict=True)
-        own, loss = lesson(generator, examples, others, contrast)
+        own, loss = lesson(generator, examples, others, lessons.contrast, lessons.smoothing)
         seen.update(zip(places, own.tolist(), strict=True))
         return loss
 
@@ -56,15 +60,42 @@ def _descend(generator: Generator, pairs: list[tuple[Example, Example]], contras
 
 
 def lesson(
-    generator: Generator, examples: Sequence[Example], others: Sequence[Example], contrast: float
+    generator: Generator,
+    examples: Sequence[Example],
+    others: Sequence[Example],
+    contrast: float,
+    smoothing: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
-    """Mean token nll of each example, and the loss that it is learnt by: n examples, the same otherwise -> [n], [n]."""
+    """Mean token nll of each example, and the loss that it is learnt by: n examples, the same otherwise -> [n], [n].
+
+    Smoothing is about writing; that a text is likelier under its own class is asked of plain likelihoods.
+    """
+    if smoothing:
+        own, spread = plain_and_spread(generator, examples)
+        loss = (1 - smoothing) * own + smoothing * spread
+        if contrast:
+            unlike = contrastive(own, generator.nll(others), generator.lengths(examples))
+            loss = (1 - contrast) * loss + contrast * unlike
+        return own.detach(), loss
     if not contrast:
         own = generator.nll(examples)
         return own.detach(), own
     own, other = generator.nll([*examples, *others]).chunk(2)
     unlike = contrastive(own, other, generator.lengths(examples))
     return own.detach(), (1 - contrast) * own + contrast * unlike
+
+
+def plain_and_spread(generator: Generator, examples: Sequence[Example]) -> tuple[Tensor, Tensor]:
+    """Mean token nll of each example, and the mean nll of all tokens in the places of its own: n examples -> [n], [n].
+
+    Raises RecipeError for a generator that does not tell what it expects.
+    """
+    lengths = generator.lengths(examples)
+    sums = lengths.new_zeros((2, len(examples)), dtype=torch.float32)
+    for logits, targets, owner in predicting(generator, "fit.label_smoothing")(examples):
+        sums = sums.index_add(1, owner, torch.stack(token_costs(logits, targets)))
+    own, spread = sums / lengths
+    return own, spread
 
 
 def contrastive(own: Tensor, other: Tensor, lengths: Tensor) -> Tensor:

@@ -25,8 +25,8 @@ GradientRoad = Callable[[Any, Sequence[Example], Tensor], Tensor]
 In eval mode; whose gradient it is, the learner's head or more of it, is the road's choice.
 """
 
-Fluency = Callable[[Generator, int, int], Tensor]
-"""(generator, condition, step) -> a loss beside the mismatch, of its own graph."""
+Fluency = Callable[[Generator, int, int], Iterator[Tensor]]
+"""(generator, condition, step) -> losses beside the mismatch, each of its own graph, whose sum is meant."""
 
 View = Callable[[Any, int], Callable[[Tensor], Tensor]]
 """(learner, step) -> gradient [P] -> what of it is compared [Q], linear and the same for real and synthetic ones."""
@@ -74,7 +74,7 @@ def _descend(generator: Generator, matching: Matching, update: Updater, step: in
             seen[condition] = float(mismatch.detach())
             yield from parts(mismatch)
             if matching.fluency:
-                yield matching.fluency(generator, condition, step)
+                yield from matching.fluency(generator, condition, step)
 
     def spare() -> bool:
         spared = [model.spare_memory() for model in (generator, matching.learner)]

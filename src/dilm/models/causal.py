@@ -225,14 +225,30 @@ class CausalGenerator:
         token_nll, owner = self._token_nlls(rows)
         return token_nll.new_zeros(len(rows)).index_add(0, owner, token_nll)
 
+    def predictions(self, examples: Sequence[Example]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """What is expected at every token, piece by piece of texts that run together, each of its own graph.
+
+        Yields logits [tokens, V], the tokens that stand there [tokens] and whose example's they are [tokens].
+        """
+        rows = [self._tokens(example) for example in examples]
+        meter.count(sum(map(len, rows)))
+        for piece in self._together([len(row) for row in rows]):
+            with memory.guard(f"what is expected in {len(piece)} texts", LESS_AT_ONCE):
+                logits, targets, owner = self._expected([rows[row] for row in piece])
+            yield logits, targets, torch.tensor(piece, device=self.model.device)[owner]
+
     def _token_nlls(self, rows: list[list[int]]) -> tuple[Tensor, Tensor]:
         """The nll of every token but the first, and which row it is of: token rows -> [tokens], [tokens]."""
+        logits, targets, owner = self._expected(rows)
+        return nn.functional.cross_entropy(logits, targets, reduction="none"), owner
+
+    def _expected(self, rows: list[list[int]]) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits for every token but the first, these tokens, and their rows: -> [tokens, V], [tokens], [tokens]."""
         tokens, mask = self._pad(rows)
         real = mask[:, 1:].bool()  # positions whose next token is text
         with self.place.autocast(), only_positions(self.model, nn.functional.pad(real, (0, 1))):
             logits = self.model(input_ids=tokens, attention_mask=mask).logits  # [real tokens, V]
-        token_nll = nn.functional.cross_entropy(at_least_float32(logits), tokens[:, 1:][real], reduction="none")
-        return token_nll, real.nonzero()[:, 0]
+        return at_least_float32(logits), tokens[:, 1:][real], real.nonzero()[:, 0]
 
     def sample(self, condition: int, n: int, rng: torch.Generator) -> list[Draft]:
         """`n` texts of one class, unjudged: none has an empty field, nor, where it is finished, too many or too few.

@@ -17,6 +17,21 @@ def text_nll(sums: Tensor, lengths: Tensor, likelihood: str = "token") -> Tensor
     return sums / (lengths.max() if likelihood == "padded" else lengths)
 
 
+def token_costs(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """The nll of each token, and the mean nll of all tokens of the vocabulary in its place: [n, V], [n] -> [n], [n].
+
+    Label smoothing mixes them: (1 - share) * first + share * second (Szegedy et al. 2016).
+    """
+    normaliser = logits.logsumexp(dim=1)
+    return normaliser - logits.gather(1, targets[:, None])[:, 0], normaliser - logits.mean(dim=1)
+
+
+def token_divergence(logits: Tensor, reference: Tensor) -> Tensor:
+    """KL(softmax(logits) || softmax(reference)) of each position, in nats: twice [n, V] -> [n], 0 where they agree."""
+    own, other = logits.log_softmax(dim=1), reference.log_softmax(dim=1)
+    return (own.exp() * (own - other)).sum(dim=1)
+
+
 def likelihood_weights(nll: Tensor, temperature: float) -> Tensor:
     """Generation probabilities of a batch, normalised: softmax(-nll / T), [n] -> [n] summing to 1 (paper 3.2)."""
     return torch.softmax(-nll / temperature, dim=0)

@@ -10,6 +10,7 @@ from dilm import federated, private
 from dilm.build import Bench, peak_rate
 from dilm.distillation.fit import Lessons, fit, held_out_nll, told_apart
 from dilm.generators import demonstrations, most_learned, shows_rows
+from dilm.models.dropout import set_dropout
 from dilm.models.mixture import AnyGenerator, Mixture
 from dilm.runtime.optimize import AdamW, Schedule
 from dilm.runtime.progress import bar
@@ -31,12 +32,13 @@ def run(bench: Bench) -> dict[str, Any]:
     generator = bench.generator("pretrain")
     if not wanted.steps:
         return bench.crew.told(lambda: _untrained(bench, generator))
+    set_dropout(generator.model, wanted.dropout)
     if wanted.name_classes:
         generator.name_classes()
     rate = peak_rate(wanted.lr, most_learned(bench.recipe), scratch=1e-3, pretrained=3e-4)
     schedule = Schedule(wanted.steps, rate, wanted.warmup, wanted.weight_decay, wanted.clip)
     update = AdamW(generator.parameters(), schedule, bench.crew)
-    lessons = Lessons(bench.splits.train, wanted.batch, wanted.contrast, seed)
+    lessons = Lessons(bench.splits.train, wanted.batch, wanted.contrast, seed, wanted.label_smoothing)
     training = Training(bench.folder("fit"), generator.model, update)
     training.resume()
     with bar("fit the generator", wanted.steps, training.step) as advance:

@@ -15,7 +15,7 @@ from dilm.build import Bench, peak_rate
 from dilm.coresets.kmeans_nearest import KMeansNearest
 from dilm.coresets.typical import Typical
 from dilm.distillation.centring import Centred
-from dilm.distillation.fluency import RealText
+from dilm.distillation.fluency import Anchored, RealText, Together
 from dilm.distillation.generate import write_pool
 from dilm.distillation.match import GradientRoad, Matching, closed_form, match
 from dilm.distillation.proposals import Refreshed, cluster_by
@@ -25,11 +25,12 @@ from dilm.errors import RecipeError
 from dilm.evaluation.finetune import finetune
 from dilm.generators import most_learned
 from dilm.models.classifier import Classifier
+from dilm.models.dropout import set_dropout
 from dilm.models.mixture import AnyGenerator
 from dilm.models.parts import find_part
 from dilm.models.snapshots import Vectors
 from dilm.numerics.metrics import score
-from dilm.protocols import Selector, Target
+from dilm.protocols import Proposals, Selector, Target
 from dilm.recipe_generator_rules import learns
 from dilm.runtime.hashing import key
 from dilm.runtime.optimize import AdamW, Schedule
@@ -48,6 +49,7 @@ def run(bench: Bench) -> dict[str, Any]:
     if not learns(bench.recipe):
         return bench.crew.told(lambda: _untrained(bench, generator))
     generator.likelihood = wanted.likelihood
+    set_dropout(generator.model, wanted.dropout)
     rate = peak_rate(wanted.lr, most_learned(bench.recipe), scratch=1e-4, pretrained=3e-5)
     schedule = Schedule(wanted.steps, rate, wanted.warmup, wanted.weight_decay, wanted.clip)
     update = AdamW(generator.parameters(), schedule, bench.crew)
@@ -87,7 +89,7 @@ def _train(bench: Bench, generator: AnyGenerator, training: Training) -> None:
     if examiner and training.best is None:
         _measure(bench, generator, examiner, training)
     with bar("match gradients", wanted.steps, training.step) as advance:
-        while training.step < wanted.steps:
+        while training.step < wanted.steps and not _is_stale(bench, training):
             chunk = range(training.step, min(training.step + wanted.refresh_every, wanted.steps))
             similarities = []
             for similarity in match(generator, matching, training.update, chunk, seed):
@@ -97,6 +99,11 @@ def _train(bench: Bench, generator: AnyGenerator, training: Training) -> None:
             if examiner and (training.step % wanted.check_every == 0 or training.step == wanted.steps):
                 _measure(bench, generator, examiner, training)
             training.checkpoint()
+
+
+def _is_stale(bench: Bench, training: Training) -> bool:
+    """Whether dev scores stopped improving, where anybody asks."""
+    return 0 < bench.recipe.match.patience <= training.stale
 
 
 def _matching(bench: Bench, generator: AnyGenerator, seed: int) -> Matching:
@@ -110,18 +117,27 @@ def _matching(bench: Bench, generator: AnyGenerator, seed: int) -> Matching:
         target: Target = ask(bench, learner, trajectory)
     else:
         target = _target(bench, trajectory.age, mean, lives)
+    proposals = Refreshed(generator, clustering, wanted.synthetic, wanted.refresh_every, seed)
     return Matching(
         learner,
         trajectory,
         target,
-        Refreshed(generator, clustering, wanted.synthetic, wanted.refresh_every, seed),
+        proposals,
         road,
         wanted.temperature,
-        RealText(private.real_rows(bench, "fluency"), wanted.synthetic, wanted.lm_lambda, seed)
-        if wanted.lm_lambda
-        else None,
+        _fluency(bench, proposals, seed),
         _centred(learner, target) if wanted.centred else None,
     )
+
+
+def _fluency(bench: Bench, proposals: Proposals, seed: int) -> Together | None:
+    """What keeps the generator a language model, where any of it is asked for."""
+    wanted, parts = bench.recipe.match, []
+    if wanted.lm_lambda:
+        parts.append(RealText(private.real_rows(bench, "fluency"), wanted.synthetic, wanted.lm_lambda, seed))
+    if wanted.kl:
+        parts.append(Anchored(bench.generator("fit"), proposals, wanted.kl))
+    return Together(parts) if parts else None
 
 
 def _centred(learner: Classifier, target: Target) -> Centred:
