@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from dilm import cleaning, journal, planting
+from dilm import cleaning, journal
 from dilm.coresets.el2n import EL2N
 from dilm.coresets.facility_location import FacilityLocation
 from dilm.coresets.farthest_first import FarthestFirst
@@ -21,18 +21,20 @@ from dilm.coresets.kmeans_nearest import KMeansNearest
 from dilm.coresets.likeliest import Likeliest
 from dilm.coresets.moderate import Moderate
 from dilm.coresets.random import Random
+from dilm.coresets.ranked import Ranked, hardest, middling
 from dilm.coresets.typical import Typical
 from dilm.coresets.validated import Validated
 from dilm.data.jsonl import read_dataset
-from dilm.data.load import Limits, divide, read
 from dilm.distillation.ages import AtAge, SideBySide, at_ages
 from dilm.distillation.trajectory import Ageing, Cached
 from dilm.errors import RunError
 from dilm.generators import Maker
 from dilm.generators import is_scratch as is_scratch
 from dilm.models.classifier import Classifier
-from dilm.models.encoder import CachedEncoder, FeatureEncoder
+from dilm.models.encoder import CachedEncoder
 from dilm.models.hub import identity
+from dilm.models.language import LanguageLearner
+from dilm.models.learners import AnyLearner, open_learner
 from dilm.models.mixture import AnyGenerator
 from dilm.models.snapshots import Snapshots
 from dilm.numerics.probe import Probe, fit_probe
@@ -40,7 +42,7 @@ from dilm.privacy.gate import Gate, Guarded, Purpose
 from dilm.privacy.pii import Panel
 from dilm.privacy.survey import Survey
 from dilm.protocols import Selector
-from dilm.recipe import Recipe
+from dilm.reading import fingerprints, open_encoder, read_splits
 from dilm.runs import Run, cache_folder
 from dilm.runtime import memory, processes
 from dilm.runtime.device import Place, choose, one_each
@@ -143,9 +145,15 @@ class Bench:
         maker = Maker(self.recipe, self.task, self.place, self.model_folder, lambda: self.splits.train)
         return maker.opened(None if stage == "pretrain" else self.folder(stage) / "model")
 
-    def learner(self, name: str = "same") -> Classifier:
-        """A classifier in its initial state; `same` is the learner of distillation."""
-        return Classifier.open(self.learner_folder(name), self.task, self.place, self.task.max_tokens)
+    def learner(self, name: str = "same") -> AnyLearner:
+        """A learner in its initial state; `same` is that of distillation."""
+        return open_learner(self.learner_folder(name), self.task, self.place)
+
+    def classifier(self) -> Classifier:
+        """The learner of distillation where there are classes; `stages.fitting` lets no other task ask for it."""
+        learner = self.learner()
+        assert isinstance(learner, Classifier)
+        return learner
 
     def learner_folder(self, name: str) -> str:
         """Where a learner's initial weights are, `same` being the learner of distillation."""
@@ -169,7 +177,9 @@ class Bench:
         if method == "validated":
             return Validated(self.encoder, self.selector("typical"), self.splits.dev)
         if method == "el2n":
-            return EL2N(self._young_learners)
+            return Ranked(self._hardness, hardest) if self.task.writes else EL2N(self._young_learners)
+        if method == "perplexity":
+            return Ranked(self._surprise, middling)
         if method == "gradient_matching":
             return GradientMatching(SideBySide(self._learners_of_all_ages))
         return BY_POINTS[method](self.encoder)
@@ -181,7 +191,7 @@ class Bench:
         at_once = rows_at_once(self.place)
         return Ageing(self.splits.train, wanted.ages, wanted.age_steps, schedule, trial.batch, seed, at_once)
 
-    def aged(self, learner: Classifier, ageing: Ageing, lives: int) -> Cached:
+    def aged(self, learner: AnyLearner, ageing: Ageing, lives: int) -> Cached:
         """A bank of a learner's lives: from the user's cache, or trained now and kept there."""
         bank = Cached(ageing, lives, bank=Snapshots(self.lives_folder(learner, ageing), learner.pristine))
         with bar("age the learner", lives * ageing.ages) as advance:
@@ -189,7 +199,7 @@ class Bench:
         memory.give_back()
         return bank
 
-    def lives_folder(self, learner: Classifier, ageing: Ageing) -> Path:
+    def lives_folder(self, learner: AnyLearner, ageing: Ageing) -> Path:
         """Where what depends on this way of growing up, and on nothing else, may be found again."""
         grown = {name: value for name, value in vars(ageing).items() if name not in ("train", "at_once")}
         content = [
@@ -210,6 +220,15 @@ class Bench:
         ageing = replace(grown, ages=2, age_steps=(grown.ages - 1) * grown.age_steps)  # the ages between are not asked
         return at_ages(learner, self.aged(learner, ageing, JUDGES), (f"{life}.1" for life in range(JUDGES)))
 
+    def _hardness(self, rows: Dataset) -> np.ndarray:
+        """Mean length of the error of a target's tokens over young learners: [n]."""
+        return np.mean([young.restored().errors(rows).numpy() for young in self._young_learners], axis=0)
+
+    def _surprise(self, rows: Dataset) -> np.ndarray:
+        """Mean nll of a target's token over young learners: [n]."""
+        told = [[float(each.mean()) for each in young.restored().token_losses(rows)] for young in self._young_learners]
+        return np.mean(told, axis=0)
+
     @cached_property
     def _learners_of_all_ages(self) -> list[AtAge]:
         learner, ageing = self.learner(), self.ageing(derive(self.recipe.seed, "ages"))
@@ -221,6 +240,25 @@ class Bench:
             # As a plain list: the array of a pool that is asked about once need not be kept.
             return lambda rows: self.chooser.log_probabilities(self.encoder.encode(rows.examples))
         return lambda rows: self._taught_learner.probabilities(rows).double().clamp_min(LEAST).log().cpu().numpy()
+
+    def tokens(self, rows: Dataset) -> list[int]:
+        """Tokens of each row as the learner of distillation reads it, where the target is text: [n]."""
+        return self._counter.lengths(rows.examples)
+
+    @cached_property
+    def _counter(self) -> LanguageLearner:
+        learner = self.learner()
+        assert isinstance(learner, LanguageLearner)  # `stages.fitting` lets no other task ask
+        return learner
+
+    @cached_property
+    def judge(self) -> LanguageLearner:
+        """The language model that had no part in writing: the one that the recipe names, as it is, or the learner,
+        trained on all train rows. For what is asked of it between its own trainings."""
+        name = self.recipe.generation.judge
+        judge = self.learner(name) if name else self._taught_learner.restored()
+        assert isinstance(judge, LanguageLearner)
+        return judge
 
     @cached_property
     def _taught_learner(self) -> AtAge:
@@ -245,41 +283,9 @@ class Bench:
         return fit_probe(self.encoder.encode(self.splits.train), np.array(self.splits.train.labels))
 
 
-def open_encoder(folder: str, task: Task, place: Place, lasting: Collection[str] = ()) -> CachedEncoder:
-    """Its points of large `lasting` datasets are kept in the user's cache, apart for all that changes their digits."""
-    content = key([identity(folder), task.max_tokens, place.bf16])
-    kept = cache_folder() / "points" / VERSION / content
-    return CachedEncoder(FeatureEncoder.open(folder, place, task.max_tokens), kept, lasting)
-
-
 def peak_rate(given: float, model: str, scratch: float, pretrained: float) -> float:
     """The learning rate asked for, or where that is 0 the one that suits the kind of model."""
     return given or (scratch if is_scratch(model) else pretrained)
-
-
-def read_splits(recipe: Recipe) -> tuple[Splits, Survey | None]:
-    """Load, anonymize, carve, plant canaries; the recipe's data_seed decides the carving, its max_tokens overrides the
-    task's.
-
-    Stand-ins make equal what differed only in a secret, so they come first: equal texts are carved to one side.
-    """
-    data, survey = recipe.data, None
-    limits = Limits(data.dev_rows, data.test_rows, data.train_rows, drop_empty=data.drop_empty, user=data.user)
-    train, scored = read(data.source, text=data.text, label=data.label or None, test=data.test or None, limits=limits)
-    if cleaning.wanted(recipe):
-        parts = {"train": train} | ({} if scored is None else {"test": scored})
-        cleaned, survey = cleaning.clean(recipe, parts)
-        train, scored = cleaned["train"], cleaned.get("test")
-    found = divide(train, scored, limits, recipe.data_seed)
-    if recipe.models.max_tokens:
-        task = replace(found.task, max_tokens=recipe.models.max_tokens)
-        found = Splits(*(Dataset(task, part.examples) for part in (found.train, found.dev, found.test)))
-    return planting.plant(recipe, found), survey
-
-
-def fingerprints(splits: Splits) -> dict[str, str]:
-    """What identifies the data of a run."""
-    return {name: getattr(splits, name).fingerprint for name in ("train", "dev", "test")}
 
 
 def rows_at_once(place: Place) -> int:

@@ -45,7 +45,7 @@ def from_scores(runs: Sequence[Run]) -> tuple[Field, ...]:
 def _recorded(name: str, run: Run) -> Entrant:
     rows = jsonl.read(run.folder / SCORES)
     _require_whole(run, rows)
-    found = bars([score_of(row) for row in rows], run.recipe.seed)
+    found = bars([score_of(row) for row in rows], run.recipe.seed, rows[0]["metric"])
     return Entrant(name, rows[0]["task"], rows[0]["metric"], run.recipe.per_class, found, rows[0]["data"])
 
 

@@ -132,9 +132,10 @@ class Distilled:
 
         Without `texts` the prompt ends after the demonstrations.
         """
-        if texts and len(texts) != len(self.task.fields):
+        asked_for = self.task.fields[: -1 if self.task.writes else None]
+        if texts and len(texts) != len(asked_for):
             raise DataError(
-                f"A query needs {len(self.task.fields)} texts ({', '.join(self.task.fields)}), not {len(texts)}.",
+                f"A query needs {len(asked_for)} texts ({', '.join(asked_for)}), not {len(texts)}.",
                 "Pass one text for each field.",
             )
         by_class = [self.data.of(label).examples[:shots] for label in self.task.conditions]

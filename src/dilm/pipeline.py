@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from dilm import cleaning, federated, generators, journal, planting, private, quotas, sealed
+from dilm import cleaning, federated, generators, journal, planting, private, quotas, reading, sealed
 from dilm.build import Bench
 from dilm.data.corpus import corpus_key
 from dilm.errors import RunError
@@ -49,11 +49,11 @@ STAGES = (
     Stage("pretrain", pretrain.run, lambda r: [_made_from(r), _models(r), pretrain.learns(r)], ("load",)),
     Stage("embed", embed.run, lambda r: _embedding(r), ("pretrain",), lambda r: not embed.wanted(r)),
     Stage("fit", fit.run, lambda r: _fitting(r), ("pretrain",)),
-    Stage("match", match.run, lambda r: [counted(r)["match"], *_trials(r)], ("fit",)),
+    Stage("match", match.run, lambda r: [counted(r)["match"], *_trials(r), *reading.terms(r)], ("fit",)),
     Stage("generate", generate.run, lambda r: [r.generate, r.per_class, r.select.sets, asks_untuned(r)], ("match",)),
     Stage("select", select.run, lambda r: _choosing(r), ("generate",)),
     Stage("audit", audit.run, lambda r: _attacks(r), ("select",), lambda r: True),
-    Stage("evaluate", evaluate.run, lambda r: [r.evaluate, _asked(r)], ("select", "embed")),
+    Stage("evaluate", evaluate.run, lambda r: [r.evaluate, _asked(r), *reading.answers(r)], ("select", "embed")),
     Stage("report", report.run, lambda r: [_reader(r)], ("evaluate", "audit")),
 )
 NAMES = tuple(stage.name for stage in STAGES)
@@ -195,7 +195,8 @@ def _fitting(recipe: Recipe) -> list[Any]:
 def _rows(recipe: Recipe) -> list[Any]:
     """What decides the rows of all splits."""
     asked = [counted(recipe)["data"], recipe.seed, recipe.models.max_tokens]
-    return [*asked, *cleaning.content(recipe), *planting.content(recipe), *federated.content(recipe)]
+    told = [*cleaning.content(recipe), *planting.content(recipe), *federated.content(recipe)]
+    return [*asked, *told, *reading.clusters(recipe)]
 
 
 def _attacks(recipe: Recipe) -> list[Any]:
@@ -227,6 +228,8 @@ def _choosing(recipe: Recipe) -> list[Any]:
     parts: list[Any] = [counted(recipe)["select"], trial.baselines]
     if choosing.races(recipe):
         parts += [recipe.race, trial.lr, trial.warmup, trial.weight_decay, trial.clip, trial.batch]
+    if choosing.asks_judge(wanted):
+        parts += reading.judged(recipe)
     if choosing.asks_learner(wanted):
         parts += [trial.full_steps, trial.full_lr, trial.full_warmup, trial.weight_decay, trial.clip, trial.batch]
     return parts

@@ -63,7 +63,7 @@ class Generator(Protocol):
 
 
 class Learner(Protocol):
-    """A classifier that can be put back to its initial state and trained again."""
+    """What can be put back to its initial state and trained again."""
 
     def reset(self, seed: int) -> None:
         """Restore every weight; draw the head anew from `seed`."""
@@ -110,8 +110,36 @@ class Learner(Protocol):
         """Gradient of each example's loss in the matched parameters, in eval mode: n examples -> [n, P]."""
         ...
 
+
+class Chooser(Learner, Protocol):
+    """A learner of a task with classes."""
+
     def predict(self, examples: Sequence[Example]) -> list[int]:
         """Most likely class of each example."""
+        ...
+
+
+class Writer(Learner, Protocol):
+    """A learner of a task whose target is text."""
+
+    def token_losses(self, examples: Sequence[Example]) -> list[Tensor]:
+        """The nll of every token of each target given its input: n examples -> n times [its tokens]."""
+        ...
+
+    def unasked_losses(self, examples: Sequence[Example]) -> list[Tensor]:
+        """The same of the targets alone."""
+        ...
+
+    def guessed(self, examples: Sequence[Example]) -> list[Tensor]:
+        """Whether each token is the likeliest, given the real ones before it: n times bool [its tokens]."""
+        ...
+
+    def write(self, examples: Sequence[Example]) -> list[str]:
+        """An answer to each input."""
+        ...
+
+    def lengths(self, examples: Sequence[Example]) -> list[int]:
+        """Tokens of each example, input and target together."""
         ...
 
 

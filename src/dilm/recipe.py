@@ -11,6 +11,7 @@ from dataclasses import field
 from pydantic.dataclasses import dataclass
 
 from dilm.recipe_federation import Federation
+from dilm.recipe_generation import Generation
 from dilm.recipe_generators import Adapters, Instruct
 from dilm.recipe_privacy import Anonymize, Audit, Privacy
 from dilm.recipe_prompt import DOOR as _DOOR
@@ -31,7 +32,9 @@ class Data:
     text: tuple[str, ...] = ()
     """Text columns in reading order; empty: the task's page, or the only text column."""
     label: str = ""
-    """Label column; empty: the task's page, or the only column named like one."""
+    """Label column; empty: the task's page, or the only column named like one. With a target: of conditions."""
+    target: str = ""
+    """Column of the text that learners are to write; empty: a task of classes, or what its page says."""
     test: str = ""
     """Path of a test file that is only ever scored; empty: the source's own, or carved from train."""
     train_rows: int = 0
@@ -240,8 +243,8 @@ class Evaluate:
     language model reads the set as demonstrations: `prompt:NAME`, or `served:URL#MODEL` behind a server."""
     baselines: tuple[str, ...] = ("random", "kmeans_nearest", "herding", "typical", "untuned", "full")
     """Selectors over real rows, `nearest` (the real rows nearest to ours), `untuned` (the generator before matching,
-    same selection), `untuned_random` (without selection), `full` (all real rows),
-    `tdd` (embeddings that only the learner of distillation can read) and `tdd_text` (their nearest tokens)."""
+    same selection), `untuned_random` (without selection), `full` (all real rows), NAME`@tokens` (of a text to write: as
+    many tokens as ours), `tdd` (embeddings that only the learner can read), `tdd_text` (their nearest tokens)."""
     seeds: int = 1
     """Trainings for each set. Paper: 5. Language models that read it have `prompt.orders` instead."""
     robust: bool = False
@@ -287,6 +290,7 @@ class Recipe:
     fit: Fit = field(default_factory=Fit)
     match: Match = field(default_factory=Match)
     generate: Generate = field(default_factory=Generate)
+    generation: Generation = field(default_factory=Generation)
     embed: Embed = field(default_factory=Embed)
     select: Select = field(default_factory=Select)
     race: Race = field(default_factory=Race)

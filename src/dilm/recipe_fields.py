@@ -24,6 +24,8 @@ LATER = (
     "match.kl",
     "match.dropout",
     "match.patience",
+    "data.target",
+    "generation",
     "match.lm_lambda",
     "match.centred",
     "select.filters",

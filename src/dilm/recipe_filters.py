@@ -33,6 +33,8 @@ KNOWN: dict[str, _Number | None] = {
     "words": _Number("a whole number, at least 1", lambda value: value >= 1 and value.is_integer(), "words:10"),
     "repetition": _Number("from 0 to 1", lambda value: 0 <= value <= 1, "repetition:0.2"),
     "pairs": None,
+    "fluency": _Number("above 0 and at most 1", lambda value: 0 < value <= 1, "fluency:0.8"),
+    "answer": None,
 }
 ASK_A_TEACHER = ("agree", "margin", "sure")
 

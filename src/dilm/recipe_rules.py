@@ -12,6 +12,7 @@ from dilm.errors import RecipeError, did_you_mean
 from dilm.recipe import Recipe
 from dilm.recipe_fields import flatten
 from dilm.recipe_filters import filtering
+from dilm.recipe_generation import with_tokens
 from dilm.recipe_generator_rules import check_generators
 from dilm.recipe_learners import learning
 from dilm.recipe_privacy import OFF
@@ -30,6 +31,7 @@ SELECTORS = (
     "validated",
     "likeliest",
     "raced",
+    "perplexity",
 )
 SIZES = ("tiny", "mini", "small", "base")
 CHOICES: dict[str, tuple[str, ...]] = {
@@ -49,7 +51,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "select.teacher": ("probe", "learner"),
     "select.pool": ("synthetic", "both"),
     "race.drawn_by": SELECTORS[:10],  # those that ask no generator; a race of races would be one
-    "evaluate.baselines": (*SELECTORS, "nearest", "untuned", "untuned_random", "full", "tdd", "tdd_text"),
+    "evaluate.baselines": (*with_tokens(SELECTORS), "nearest", "untuned", "untuned_random", "full", "tdd", "tdd_text"),
     "embed.start": ("texts", "tokens"),
     "embed.labels": ("soft", "hard"),
     "embed.trains": ("all", "head"),
@@ -92,7 +94,7 @@ RANGES = (
         pretrain.steps fit.steps fit.lr fit.weight_decay match.steps match.lr match.weight_decay match.lm_lambda
         match.kl match.patience match.teacher_sets match.renew_every match.check_every generate.top_k
         evaluate.weight_decay prompt.top_logprobs audit.canaries adapters.rank adapters.alpha instruct.demonstrations
-        runtime.threads runtime.workers""",
+        runtime.threads runtime.workers generation.coherence generation.diversity generation.answers""",
         "0 or more",
         lambda value: value >= 0,
     ),
@@ -121,8 +123,8 @@ RANGES = (
         lambda value: 0 < value <= 1,
     ),
     Range("data.seed", "0 or more, or -1 for the run's", lambda value: value >= -1),
-    # One set is no race, and of one training nobody can tell what was luck.
-    Range("race.candidates race.seeds", "at least 2", lambda value: value >= 2),
+    # One set is no race, of one training nobody can tell what was luck, and of one condition whether a text fits it.
+    Range("race.candidates race.seeds generation.conditions", "at least 2", lambda value: value >= 2),
     # Every byte is a token of its own, so that no text is unknown.
     Range("pretrain.vocabulary", "at least 300", lambda value: value >= 300),
     # Less would not hold one query beside what is left to a chat template.

@@ -14,7 +14,8 @@ class Select:
     method: str = "typical"
     """random, kmeans_nearest (the paper's k-centers), farthest_first, herding, moderate, facility_location,
     gradient_matching, el2n, likeliest, validated (the set that quick learners make most of, on dev rows), raced (the
-    set that the learner itself makes most of there, see `race`), or typical: k-means nearest among the long texts of
+    set that the learner itself makes most of there, see `race`), perplexity (where the target is text: rows at the
+    median of a young learner's loss), or typical: k-means nearest among the long texts of
     whose class a linear probe, trained on real rows' features, is surest."""
     long: float = 0.5
     """typical: share of the longest texts of a class that stay in the choice."""
@@ -29,7 +30,9 @@ class Select:
     """What a text must pass before the choice, one filter after the other: `agree` (the teacher finds its label
     likeliest), `margin:0.5` (by that much of the probability), `sure:0.3` (that share of each class, the surest),
     `words:10` (at least), `repetition:0.2` (at most that share of its pairs of words repeats), `pairs` (two fields
-    that are not equal and share a word of content). Real rows too, where the same method is a baseline."""
+    that are not equal and share a word of content); where the target is text, `fluency:0.8` (that share of each
+    condition whose targets the independent model finds likeliest) and `answer` (its number parses and its calculations
+    hold, or it says every slot). Real rows too, where the same method is a baseline."""
     teacher: str = "probe"
     """Who is asked by agree, margin and sure: a linear `probe` on the encoder's features of all train rows, or the
     `learner`, fine-tuned on them for evaluate.full_steps."""

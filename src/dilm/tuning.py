@@ -18,6 +18,7 @@ from filelock import FileLock
 
 from dilm import pipeline, recipe_book, runs, studies
 from dilm.errors import DilmError, PrivacyError, RecipeError, ResourceError, RunError
+from dilm.reading import is_generation
 from dilm.recipe import UNCHANGING, Recipe
 from dilm.recipe_fields import counted
 from dilm.recipe_learners import learning
@@ -170,6 +171,11 @@ def _require_searchable(wanted: Search) -> None:
     if reading := [name for name in wanted.recipe.evaluate.learners if learning(name).reads]:
         raise RecipeError(
             f"A search scores learners that are trained, and {reading[0]!r} reads.", "Take it out of evaluate.learners."
+        )
+    if is_generation(wanted.recipe):
+        raise RecipeError(
+            "A search scores learners that choose classes, and the target of this task is text.",
+            "Compare finished runs with `dilm compare`.",
         )
     if wanted.trials < 1 or not 0 <= wanted.prune < 100:
         raise RecipeError(

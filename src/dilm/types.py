@@ -12,6 +12,9 @@ from typing import Any, overload
 
 from dilm.errors import DataError
 
+GENERATION = "generation"
+"""The kind of tasks whose target is text; their classes are conditions: clusters of the rows, or a column."""
+
 
 @dataclass(frozen=True)
 class Task:
@@ -21,12 +24,34 @@ class Task:
     fields: tuple[str, ...]
     labels: tuple[str, ...]
     metric: str = "accuracy"
-    """`accuracy`, `macro_f1` or `accuracy_f1` (mean of accuracy and F1 of class 1: QQP in the paper)."""
+    """`accuracy`, `macro_f1` or `accuracy_f1` (mean of accuracy and F1 of class 1: QQP in the paper); `perplexity` of a
+    token of the target, where that is text."""
     kind: str = "classification"
+    """`classification` or `generation`."""
     prompt: str = ""
     """Few-shot template with `{field}` for each field and `{label}`; empty means one line per field."""
     max_tokens: int = 64
     """Longest text, in generator tokens over all fields, that the generator may write."""
+    target: str = ""
+    """Of a task whose `kind` is `generation`: the field, always the last, that learners write given the others."""
+    answer: str = ""
+    """How a written target is checked besides: `number` (it ends in one), `slots` (`name[value]` of the input); empty:
+    not at all."""
+
+    @property
+    def writes(self) -> bool:
+        """Whether learners write a text instead of choosing a class."""
+        return self.kind == GENERATION
+
+    def question(self, texts: Sequence[str]) -> str:
+        """What a learner of a generation task reads before it writes: the template up to its target, filled.
+
+        >>> Task("t", ("ask", "say"), ("all",), kind="generation", target="say").question(("Who?", "I."))
+        'ask: Who?\\nsay:'
+        """
+        template = self.prompt or "\n".join(f"{name}: {{{name}}}" for name in self.fields)
+        before = template.partition(f"{{{self.target}}}")[0].rstrip()
+        return before.format_map(dict(zip(self.fields[:-1], texts, strict=False)))
 
     @property
     def conditions(self) -> range:
@@ -207,9 +232,11 @@ class Score:
     seed: int
     """Which training of the learner."""
     value: float
-    """In the task's metric, 0 to 1."""
-    accuracy: float
-    macro_f1: float
+    """In the task's metric: 0 to 1, or a perplexity, of which less is better."""
+    accuracy: float | None
+    """Of tokens, where the target is text; None where nobody guessed."""
+    macro_f1: float | None
+    """None where there are no classes."""
     rows: int
     """Training rows."""
     seconds: float
@@ -217,3 +244,5 @@ class Score:
     tokens: int = 0
     """Tokens that the learner read in both; 0 where nobody counted, as behind a server."""
     split: str = "test"
+    measures: Mapping[str, float] = field(default_factory=dict, hash=False)
+    """What else was measured on what a learner wrote, by name; nothing where it chose a class."""

@@ -31,10 +31,14 @@ def test_a_page_is_complete_and_its_prompt_shows_each_field_once(name: str) -> N
     page = read_task(name)
     holes = [hole for _, hole, _, _ in string.Formatter().parse(page.prompt) if hole]
     assert page.name == name
-    assert holes == [*page.fields, "label"]
-    assert len(set(page.labels)) == len(page.labels) >= 2
-    assert set(page.splits) == {"train", "test"}
-    assert page.metric in {"accuracy", "macro_f1", "accuracy_f1"}
+    if page.target:
+        assert holes == list(page.fields) and page.fields[-1] == page.target and page.metric == "perplexity"
+        assert page.kind == "generation" and page.answer in {"", "number", "slots"} and "train" in page.splits
+    else:
+        assert holes == [*page.fields, "label"]
+        assert len(set(page.labels)) == len(page.labels) >= 2
+        assert set(page.splits) == {"train", "test"} and page.kind == "classification"
+        assert page.metric in {"accuracy", "macro_f1", "accuracy_f1"}
     assert 16 <= page.max_tokens <= 512 and page.cite
     assert bool(hub.ID.fullmatch(page.hub.id)) != (name in sources.WRITERS)
 

@@ -81,9 +81,13 @@ def test_a_prompt_is_the_one_that_a_distilled_set_makes(train: Dataset):
 @pytest.mark.parametrize("name", task_names())
 def test_every_known_task_is_asked_up_to_its_label(name: str):
     page = read_task(name)
-    task = Task(name, page.fields, page.labels, prompt=page.prompt)
+    task = Task(name, page.fields, page.labels, kind=page.kind, prompt=page.prompt, target=page.target)
     texts = tuple(f"some {field}" for field in page.fields)
     asked = query(task, texts)
+    if task.writes:
+        assert asked == asked.rstrip() and all(text in asked for text in texts[:-1]) and texts[-1] not in asked
+        assert f"{asked} {texts[-1]}" == demonstration(task, Example(texts, 0))
+        return
     assert asked == asked.rstrip() and all(text in asked for text in texts)
     for label, answer in enumerate(answers(task)):
         assert asked + answer == demonstration(task, Example(texts, label))

@@ -61,7 +61,8 @@ def test_bundled_recipe_is_valid_and_introduces_itself(name: str):
 
 
 def test_bundled_names():
-    assert recipe_book.names() == ["default", "paper-mnli", "paper-qqp", "paper-sst2", "private", "private-toy", "toy"]
+    papers = ["paper-mnli", "paper-qqp", "paper-sst2"]
+    assert recipe_book.names() == ["default", "generation", *papers, "private", "private-toy", "toy", "toy-generation"]
     assert recipe_book.read("default") == Recipe()
 
 

@@ -30,6 +30,7 @@ def recipe_for(
     *,
     text: str | Sequence[str] = (),
     label: str | None = None,
+    target: str | None = None,
     test: str | Path | None = None,
     per_class: int | None = None,
     generator: str | None = None,
@@ -42,18 +43,20 @@ def recipe_for(
     seed: int | None = None,
     device: str | None = None,
 ) -> Recipe:
-    """A recipe (bundled name or YAML file; default `toy` for the toy task, else `default`) with what was said here.
+    """A recipe (bundled name or YAML file; default `toy` for the toy task, `generation` where the target is text, else
+    `default`) with what was said here.
 
     `anonymize` names an operator; True is that of the recipe, or `replace` where it has none. With `epsilon` above 0,
     or data holders, the default recipes touch real rows by mechanisms only; `delta` is a number or `auto`.
     """
     source = str(source)
     closed = bool(epsilon) or bool((settings or {}).get("federation.clients"))
-    base = recipe_book.read(recipe or _base(source, closed))
+    base = recipe_book.read(recipe or _base(source, closed, writes=_writes(source, target, label)))
     said = {
         "data.source": source,
         "data.text": (text,) if isinstance(text, str) else tuple(text),
         "data.label": label,
+        "data.target": target,
         "data.test": test and str(test),
         "anonymize.operator": _operator(base, anonymize),
         "dp.epsilon": epsilon,
@@ -70,7 +73,16 @@ def recipe_for(
     return made
 
 
-def _base(source: str, private: bool) -> str:
+def _writes(source: str, target: str | None, label: str | None) -> bool:
+    """Whether the target is text."""
+    from dilm.data.tasks import read_task, task_names
+
+    return bool(target) or (not label and source in task_names() and bool(read_task(source).target))
+
+
+def _base(source: str, private: bool, writes: bool) -> str:
+    if writes:
+        return "toy-generation" if source == "toy_generation" else "generation"
     if source in ("toy", "toy_pairs"):
         return "private-toy" if private else "toy"
     return "private" if private else "default"

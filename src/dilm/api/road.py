@@ -19,8 +19,8 @@ def distill(
 ) -> Distilled:
     """Distil a labelled text dataset: load, fit, match, generate, select, audit, evaluate, report.
 
-    `options` are those of `recipe_for`: text, label, test, per_class, generator, learner, recipe, anonymize, epsilon,
-    delta, settings, seed, device.
+    `options` are those of `recipe_for`: text, label, target, test, per_class, generator, learner, recipe, anonymize,
+    epsilon, delta, settings, seed, device.
     """
     return distill_run(open_run(recipe_for(source, **options), out, resume))
 

@@ -61,6 +61,9 @@ def described(
     source: Annotated[str, typer.Argument(help="A file (CSV, TSV, JSONL, Parquet), folder, hub id or task name.")],
     text: Annotated[list[str] | None, typer.Option(help="Text column; repeat it or write a,b for pairs.")] = None,
     label: Annotated[str | None, typer.Option(help="Label column.")] = None,
+    target: Annotated[
+        str | None, typer.Option(help="Column of the text that learners are to write, in place of a label.")
+    ] = None,
     test: Annotated[Path | None, typer.Option(help="A test file, which is only ever scored.")] = None,
     per_class: Annotated[int | None, typer.Option(help="Examples of each class in the distilled set.")] = None,
     generator: Annotated[str | None, typer.Option(help="Hub id, folder, or scratch:tiny|mini|small|base.")] = None,
@@ -85,6 +88,7 @@ def described(
         source,
         text=columns(text),
         label=label,
+        target=target,
         anonymize=anonymize or None,
         epsilon=epsilon,
         delta=delta,

@@ -14,6 +14,7 @@ from itertools import chain
 import numpy as np
 
 from dilm.errors import RecipeError
+from dilm.numerics.answers import consistent, realised
 from dilm.numerics.words import Words, joined, ngrams, words
 from dilm.types import Dataset, Example, Task
 
@@ -55,13 +56,52 @@ class Surest:
 
     def __call__(self, pool: Dataset) -> np.ndarray:
         """Places behind the last that passes: [n]."""
-        doubts = -self.teacher(pool)[np.arange(len(pool)), pool.labels]
-        faults = np.zeros(len(pool))
-        for label in pool.task.conditions:
-            rows = np.array(pool.where(label), dtype=np.int64)
-            places = np.argsort(np.argsort(doubts[rows], kind="stable"))
-            faults[rows] = places + 1 - np.ceil(self.share * len(rows) - ROUNDING)
-        return faults
+        return _behind(-self.teacher(pool)[np.arange(len(pool)), pool.labels], pool, self.share)
+
+
+@dataclass(frozen=True)
+class Fluent:
+    """The share of each class whose targets a language model, which did not write them, finds likeliest."""
+
+    nll: Callable[[Dataset], np.ndarray]
+    """Of a target's token: rows [n] -> [n]."""
+    share: float
+
+    def __call__(self, pool: Dataset) -> np.ndarray:
+        """Places behind the last that passes: [n]."""
+        return _behind(self.nll(pool), pool, self.share)
+
+
+@dataclass(frozen=True)
+class Answering:
+    """Rows whose target is consistent as far as that can be checked: a number at its end and no wrong calculation, or
+    every slot of its input said. Raises RecipeError where a task's targets cannot be checked."""
+
+    def __call__(self, pool: Dataset) -> np.ndarray:
+        """1 for a row that is not, or the share of slots that it leaves out: [n]."""
+        require_answers(pool.task)
+        if pool.task.answer == "number":
+            return np.array([float(not consistent(row.texts[-1])) for row in pool])
+        return np.array([1 - realised(joined(row.texts[:-1]), row.texts[-1]) for row in pool])
+
+
+def require_answers(task: Task) -> None:
+    """Raise RecipeError where nothing says how a task's targets are checked."""
+    if task.answer not in ("number", "slots"):
+        raise RecipeError(
+            f"The filter `answer` checks targets, and nothing says how those of {task.name} are checked.",
+            "Take it out of select.filters.",
+        )
+
+
+def _behind(doubts: np.ndarray, pool: Dataset, share: float) -> np.ndarray:
+    """Of each class, places behind the last that is within the share of least doubt: [n] -> [n]."""
+    faults = np.zeros(len(pool))
+    for label in pool.task.conditions:
+        rows = np.array(pool.where(label), dtype=np.int64)
+        places = np.argsort(np.argsort(doubts[rows], kind="stable"))
+        faults[rows] = places + 1 - np.ceil(share * len(rows) - ROUNDING)
+    return faults
 
 
 @dataclass(frozen=True)

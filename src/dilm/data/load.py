@@ -10,6 +10,7 @@ from dilm.data.columns import Roles, choose, class_names, is_labelled, to_datase
 from dilm.data.sources import Source, find, read_file
 from dilm.data.splits import carve
 from dilm.data.tables import Table
+from dilm.data.targets import Wanted, read_targets
 from dilm.errors import DataError
 from dilm.runtime.seeding import derive
 from dilm.types import Dataset, Splits, Task
@@ -62,15 +63,21 @@ def read(
     *,
     text: str | Sequence[str] = (),
     label: str | None = None,
+    target: str = "",
     test: str | Path | None = None,
     limits: Limits = DEFAULTS,
 ) -> tuple[Dataset, Dataset | None]:
     """The rows of the train split, and those to be scored where there are any, before anything is carved.
 
+    With a `target` column the task is to write it, and its rows have one condition until they are clustered.
     `max_tokens` of the task is 0 where nobody named it.
     """
     found = find(source)
-    roles = _roles(found, (text,) if isinstance(text, str) and text else tuple(text), label or None)
+    named = (text,) if isinstance(text, str) and text else tuple(text)
+    if target or (found.page and found.page.target and not label):
+        drops = limits.drop_empty or bool(found.page and found.page.drop_empty)
+        return read_targets(found, Wanted(named, target, label or ""), test, drops)
+    roles = _roles(found, named, label or None)
     table = found.tables["train"]
     train = to_dataset(table, replace(roles, user=limits.user), _task(found, roles), limits.drop_empty)
     _check_classes(train, table.name, limits.min_rows)

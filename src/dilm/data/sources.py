@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from dilm.data import hub, toy, toy_pairs
+from dilm.data import hub, toy, toy_pairs, toy_slots
 from dilm.data.tables import READERS, Table, concatenate, read_table, readable
 from dilm.data.tasks import TaskPage, read_task, task_names
 from dilm.errors import DataError, did_you_mean, nearest
@@ -18,7 +18,7 @@ from dilm.types import Example
 SPLIT_NAMES = {"train": r"train(ing)?", "validation": r"validation|valid|val|dev", "test": r"test"}
 """Split -> what its file may be called; numbered parts may follow."""
 
-WRITERS = {"toy": toy.sentences, "toy_pairs": toy_pairs.pairs}
+WRITERS = {"toy": toy.sentences, "toy_pairs": toy_pairs.pairs, "toy_generation": toy_slots.places}
 """Tasks that need no file: who writes their rows."""
 EMBEDDED_ROWS = {"train": 6_000, "test": 1_000}
 
@@ -96,7 +96,18 @@ def _task_tables(page: TaskPage) -> dict[str, Table]:
         tables, splits = _fetched(page), {**page.splits, **page.hub.splits}
     if missing := set(splits.values()) - set(tables):
         raise DataError(f"Task {page.name} has no split {', '.join(missing)} here.", f"Found: {', '.join(tables)}.")
+    if page.target:
+        return {part: _merged(tables[split], page.merge) for part, split in splits.items()}
     return {part: replace(tables[split], class_names={page.label: page.labels}) for part, split in splits.items()}
+
+
+def _merged(table: Table, merge: Mapping[str, tuple[str, ...]]) -> Table:
+    """A table with columns joined into one, where a page asks for it; an empty cell is left out, none is a fault."""
+    columns = dict(table.columns)
+    for name, parts in merge.items():
+        cells = zip(*(table.columns.get(part, [None] * len(table)) for part in parts), strict=True)
+        columns[name] = [" ".join(str(cell) for cell in several if cell) for several in cells]
+    return replace(table, columns=columns)
 
 
 def _local(page: TaskPage) -> Path | None:
@@ -109,7 +120,7 @@ def _local(page: TaskPage) -> Path | None:
 def _written(page: TaskPage) -> dict[str, Table]:
     """Rows of an embedded task, always the same ones; no text is in both splits."""
     rows = _write(page.name)
-    columns: dict[str, list[object]] = {page.label: [row.label for row in rows]}
+    columns: dict[str, list[object]] = {page.label: [row.label for row in rows]} if page.label else {}
     columns |= {field: [row.texts[place] for row in rows] for place, field in enumerate(page.fields)}
     cut = EMBEDDED_ROWS["train"]
     return {

@@ -39,6 +39,15 @@ class TaskPage:
     cite: str
     hub: Hub = field(default_factory=Hub)
     """Empty for a task that dilm writes itself."""
+    kind: str = "classification"
+    """`generation`: the last field, `target`, is what learners write; `label` may then be empty."""
+    target: str = ""
+    answer: str = ""
+    """How a target is checked, see `Task.answer`."""
+    merge: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Field -> columns of the source that are joined to it, those that are not empty."""
+    drop_empty: bool = False
+    """Whether rows with an empty cell, of which the published data has some, are left out."""
 
 
 def task_names() -> tuple[str, ...]:
@@ -64,6 +73,8 @@ def _page(name: str) -> TaskPage:
 
     text = (resources.files("dilm.data") / "tasks" / f"{name}.yaml").read_text(encoding="utf-8")
     entries: dict[str, Any] = yaml.safe_load(text)
+    entries = {"label": "", "labels": (), **entries}
     entries |= {name: tuple(entries[name]) for name in ("fields", "labels")}
+    entries["merge"] = {name: tuple(columns) for name, columns in entries.get("merge", {}).items()}
     entries["hub"] = Hub(**entries.get("hub", {}))
     return TaskPage(**entries)

@@ -23,15 +23,18 @@ class AtAge:
     bank: Shelf[Mapping[str, Any]]
     state: str
 
+    def restored(self) -> Any:
+        """The learner, in this state."""
+        self.learner.restore(self.bank[self.state])
+        return self.learner
+
     def probabilities(self, examples: Sequence[Example]) -> Tensor:
         """Of every class: n examples -> [n, C]."""
-        self.learner.restore(self.bank[self.state])
-        return self.learner.probabilities(examples)
+        return self.restored().probabilities(examples)
 
     def gradients(self, examples: Sequence[Example]) -> Tensor:
         """Gradient of each example's loss in the matched parameters: n examples -> [n, P]."""
-        self.learner.restore(self.bank[self.state])
-        return self.learner.gradients(examples)
+        return self.restored().gradients(examples)
 
 
 @dataclass(frozen=True)

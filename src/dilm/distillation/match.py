@@ -28,6 +28,9 @@ In eval mode; whose gradient it is, the learner's head or more of it, is the roa
 Fluency = Callable[[Generator, int, int], Iterator[Tensor]]
 """(generator, condition, step) -> losses beside the mismatch, each of its own graph, whose sum is meant."""
 
+Term = Callable[[Sequence[Example], Tensor], Tensor]
+"""(n proposals of a condition, weights [n]) -> what is added to their mismatch, differentiable in the weights."""
+
 View = Callable[[Any, int], Callable[[Tensor], Tensor]]
 """(learner, step) -> gradient [P] -> what of it is compared [Q], linear and the same for real and synthetic ones."""
 
@@ -46,6 +49,8 @@ class Matching:
     """What else is asked of the generator."""
     view: View | None = None
     """What of the gradients is compared; None: all."""
+    terms: tuple[Term, ...] = ()
+    """What else is asked of the proposals."""
 
 
 def match(generator: Generator, matching: Matching, update: Updater, steps: range, seed: int) -> Iterator[float]:
@@ -70,9 +75,10 @@ def _descend(generator: Generator, matching: Matching, update: Updater, step: in
             seed_torch(seed, "match", step, condition)  # dropout: the same in whichever process
             examples = matching.proposals(condition, step)
             nll, parts = generator.nll_in_parts(examples)
-            mismatch = _mismatch(matching, condition, step, examples, nll)
+            weights = likelihood_weights(nll, matching.temperature)  # [n], the differentiable road
+            mismatch = _mismatch(matching, condition, step, examples, weights)
             seen[condition] = float(mismatch.detach())
-            yield from parts(mismatch)
+            yield from parts(sum((term(examples, weights) for term in matching.terms), mismatch))
             if matching.fluency:
                 yield from matching.fluency(generator, condition, step)
 
@@ -88,12 +94,12 @@ def _descend(generator: Generator, matching: Matching, update: Updater, step: in
 def condition_mismatch(generator: Generator, matching: Matching, condition: int, step: int) -> Tensor:
     """1 - cosine between the real and the weighted synthetic gradient of one condition: a scalar with a graph."""
     examples = matching.proposals(condition, step)
-    return _mismatch(matching, condition, step, examples, generator.nll(examples))
+    weights = likelihood_weights(generator.nll(examples), matching.temperature)
+    return _mismatch(matching, condition, step, examples, weights)
 
 
-def _mismatch(matching: Matching, condition: int, step: int, examples: Sequence[Example], nll: Tensor) -> Tensor:
-    """Of these proposals of a condition, given the nll of each [n]."""
-    weights = likelihood_weights(nll, matching.temperature)  # [n], the differentiable road
+def _mismatch(matching: Matching, condition: int, step: int, examples: Sequence[Example], weights: Tensor) -> Tensor:
+    """Of these proposals of a condition, given the weight of each [n]."""
     synthetic = matching.road(matching.learner, examples, weights)  # [P]
     real = matching.target(matching.learner, condition, step)
     if matching.view:

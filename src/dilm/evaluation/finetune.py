@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from dilm.protocols import Learner
+from dilm.protocols import Chooser, Learner
 from dilm.runtime.batches import rows_of_step
 from dilm.runtime.optimize import AdamW, Schedule
 from dilm.runtime.seeding import derive, seed_torch
@@ -39,7 +39,7 @@ def finetune(
 class Finetuned:
     """A learner with the way it is trained: a `Student`."""
 
-    learner: Learner
+    learner: Chooser
     schedule: Schedule
     batch: int
 

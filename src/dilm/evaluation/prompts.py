@@ -16,12 +16,16 @@ HOLE = "{label}"
 
 
 def demonstration(task: Task, example: Example) -> str:
-    """One example with its class name, in the task's template; text from data is never read as a template."""
+    """One example with its class name, or its target, in the task's template; text from data is never read as one."""
+    if task.writes:
+        return f"{task.question(example.texts)} {example.texts[-1]}"
     return _filled(task, _template(task), example.texts, task.labels[example.label])
 
 
 def query(task: Task, texts: tuple[str, ...]) -> str:
-    """The texts in the template up to where the label belongs, without space at the end."""
+    """The texts in the template up to where the label or target belongs, without space at the end."""
+    if task.writes:
+        return task.question(texts)
     return _filled(task, _before(task).rstrip(), texts, "").rstrip()
 
 

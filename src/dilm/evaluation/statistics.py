@@ -37,7 +37,7 @@ Key = TypeVar("Key", bound=Hashable)
 
 @dataclass(frozen=True)
 class Summary:
-    """What the trials of one method, learner and size say together. Values as in `Score.value`, 0 to 1."""
+    """What the trials of one method, learner and size say together. Values as in `Score.value`."""
 
     method: str
     learner: str
@@ -77,10 +77,10 @@ class Difference:
     level: float = LEVEL
 
 
-def summarise(scores: Iterable[Score], rng: np.random.Generator) -> list[Summary]:
-    """One summary for each method, learner and size, sorted by these."""
+def summarise(scores: Iterable[Score], rng: np.random.Generator, most: float = 1.0) -> list[Summary]:
+    """One summary for each method, learner and size, sorted by these; no score is above `most`."""
     weights = _Weights(rng)
-    return [_summary(trials, weights) for trials in _by_arm(scores).values()]
+    return [_summary(trials, weights, most) for trials in _by_arm(scores).values()]
 
 
 def paired(scores: Iterable[Score], method: str, baseline: str, rng: np.random.Generator) -> Difference:
@@ -119,7 +119,7 @@ class _Weights:
         return self.known[unit]
 
 
-def _summary(trials: Sequence[Score], weights: _Weights) -> Summary:
+def _summary(trials: Sequence[Score], weights: _Weights, most: float) -> Summary:
     first, mean, sets = trials[0], _mean(trials), _by_set(trials)
     low, high = _interval(_stretched(_replicates(trials, weights), mean, _units(trials)))
     sd_sets, sd_seeds = _deviations([np.array([score.value for score in rows]) for rows in sets])
@@ -129,7 +129,7 @@ def _summary(trials: Sequence[Score], weights: _Weights) -> Summary:
         per_class=first.per_class,
         mean=mean,
         low=None if low is None else max(low, 0.0),
-        high=None if high is None else min(high, 1.0),
+        high=None if high is None else min(high, most),
         sd_sets=sd_sets,
         sd_seeds=sd_seeds,
         sets=len(sets),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property, partial
@@ -19,7 +18,7 @@ from dilm.models.heads import find_head, read_head
 from dilm.models.hub import first_layers, open_model, open_tokenizer
 from dilm.models.lean import can_be_cut, only_rows
 from dilm.models.pieces import tokens_at_once, tokens_read_at_once
-from dilm.models.weights import Pristine, copied, put_back, tensors
+from dilm.models.weights import Pristine, content_key, copied, put_back
 from dilm.numerics.gradients import at_least_float32, head_gradients
 from dilm.runtime import memory
 from dilm.runtime.device import Place
@@ -206,12 +205,7 @@ class Classifier:
 
     @cached_property
     def _identity(self) -> str:
-        digest = hashlib.sha256(type(self.model).__name__.encode())
-        for name, tensor in tensors(self.pristine.model).items():
-            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-            if name not in self.pristine.fresh:
-                digest.update(tensor.detach().flatten().view(torch.uint8).numpy().data)
-        return digest.hexdigest()
+        return content_key(self.model, self.pristine)
 
     def inputs(self, examples: Sequence[Example]) -> Batch:
         """What the model is given to read n examples: input names to [n, T]."""

@@ -18,8 +18,8 @@ from transformers.pytorch_utils import Conv1D
 
 from dilm.errors import ModelError
 from dilm.models.attending import plain_attention
-from dilm.models.classifier import Classifier
 from dilm.models.encodings import PROBES
+from dilm.models.learners import AnyLearner
 from dilm.numerics.gradients import linear_in, weighted_gradient
 from dilm.runtime.seeding import torch_stream
 from dilm.types import Example
@@ -30,7 +30,7 @@ RANK = 8
 
 @dataclass(frozen=True)
 class Part:
-    """Weights of a classifier by name; of those in `down` the last axis is seen through a projection [r, axis].
+    """Weights of a learner by name; of those in `down` the last axis is seen through a projection [r, axis].
 
     Of a linear layer that axis is its inputs, and the projected gradient is that of an adapter's up-projection, which
     starts at zero, behind this down-projection (Hu et al., LoRA, 2022).
@@ -39,7 +39,7 @@ class Part:
     names: tuple[str, ...]
     down: Mapping[str, Tensor] = field(default_factory=dict)
 
-    def gradient(self, learner: Classifier, examples: Sequence[Example], weights: Tensor) -> Tensor:
+    def gradient(self, learner: AnyLearner, examples: Sequence[Example], weights: Tensor) -> Tensor:
         """Of the weighted loss, in eval mode: n examples, [n] -> [P], differentiable in the weights.
 
         Its derivative is a forward-mode pass along the direction that comes back.
@@ -50,12 +50,12 @@ class Part:
             lambda direction: self._slopes(learner, examples, direction),
         )
 
-    def mean(self, learner: Classifier, examples: Sequence[Example]) -> Tensor:
+    def mean(self, learner: AnyLearner, examples: Sequence[Example]) -> Tensor:
         """Mean gradient of the examples, without a graph: -> [P]."""
         weights = torch.full((len(examples),), 1 / len(examples), device=learner.place.device)
         return self._summed(learner, examples, weights)
 
-    def plainly(self, learner: Classifier, examples: Sequence[Example], weights: Tensor) -> Tensor:
+    def plainly(self, learner: AnyLearner, examples: Sequence[Example], weights: Tensor) -> Tensor:
         """As `gradient`, by a backward pass that keeps its own graph: the road of the published code, as a check."""
         learner.eval()
         with plain_attention(learner.model):
@@ -66,7 +66,7 @@ class Part:
         pieces = [piece.view_as(parameter) for piece, parameter in zip(flat.split(sizes), wanted.values(), strict=True)]
         return self._flat(pieces)
 
-    def _summed(self, learner: Classifier, examples: Sequence[Example], weights: Tensor) -> Tensor:
+    def _summed(self, learner: AnyLearner, examples: Sequence[Example], weights: Tensor) -> Tensor:
         """[P], without a graph."""
         total = torch.zeros((), device=weights.device)
         fixed = {name: parameter.detach() for name, parameter in learner.model.named_parameters()}
@@ -78,7 +78,7 @@ class Part:
             total = total + self._flat(pieces)
         return total
 
-    def _slopes(self, learner: Classifier, examples: Sequence[Example], direction: Tensor) -> Tensor:
+    def _slopes(self, learner: AnyLearner, examples: Sequence[Example], direction: Tensor) -> Tensor:
         """<direction, gradient of each example>: n examples, [P] -> [n]."""
         found = direction.new_empty(len(examples))
         fixed = {name: parameter.detach() for name, parameter in learner.model.named_parameters()}
@@ -89,7 +89,7 @@ class Part:
             found[positions] = told[1].to(found.dtype)
         return found
 
-    def _parameters(self, learner: Classifier) -> dict[str, nn.Parameter]:
+    def _parameters(self, learner: AnyLearner) -> dict[str, nn.Parameter]:
         every = dict(learner.model.named_parameters())
         return {name: every[name] for name in self.names}
 
@@ -101,7 +101,7 @@ class Part:
         ]
         return torch.cat([piece.flatten() for piece in seen])
 
-    def _lifted(self, learner: Classifier, direction: Tensor) -> dict[str, Tensor]:
+    def _lifted(self, learner: AnyLearner, direction: Tensor) -> dict[str, Tensor]:
         """The transpose of `_flat`: [P] -> a direction for each weight."""
         shapes = {name: parameter.shape for name, parameter in self._parameters(learner).items()}
         seen = {n: (*s[:-1], len(self.down[n])) if n in self.down else tuple(s) for n, s in shapes.items()}
@@ -110,7 +110,7 @@ class Part:
         return {n: piece @ self.down[n].to(piece) if n in self.down else piece for n, piece in lifted.items()}
 
 
-def find_part(learner: Classifier, wanted: str) -> Part:
+def find_part(learner: AnyLearner, wanted: str) -> Part:
     """By name: `head`, `last:N` (N blocks and what follows them), `all`, `lora:R` (adapters in all blocks, and what
     follows these).
 
@@ -124,15 +124,19 @@ def find_part(learner: Classifier, wanted: str) -> Part:
         return Part(_reached(learner))
     blocks = _blocks(learner)
     if kind == "last":
-        return Part(_behind(learner, blocks, int(number)))
+        return Part(_without_vocabulary(learner, _behind(learner, blocks, int(number))))
     down = dict(_projections(blocks, names, int(number or RANK)))
-    return Part((*down, *_behind(learner, blocks, 0)), down)
+    return Part((*down, *_without_vocabulary(learner, _behind(learner, blocks, 0))), down)
 
 
-def _blocks(learner: Classifier) -> nn.ModuleList:
+def _blocks(learner: AnyLearner) -> nn.ModuleList:
     """The model's layers, one after the other."""
-    count = getattr(learner.model.config, "num_hidden_layers", None)
-    for module in learner.model.modules():
+    config = learner.model.config
+    count = getattr(config, "num_hidden_layers", None)
+    whole: Any = learner.model
+    if learner.task.writes and config.is_encoder_decoder:  # what follows an encoder's last layers is the whole decoder
+        whole, count = whole.get_decoder(), getattr(config, "num_decoder_layers", None) or config.decoder_layers
+    for module in whole.modules():
         if isinstance(module, nn.ModuleList) and len(module) == count:
             return module
     raise ModelError(
@@ -141,7 +145,7 @@ def _blocks(learner: Classifier) -> nn.ModuleList:
     )
 
 
-def _behind(learner: Classifier, blocks: nn.ModuleList, last: int) -> tuple[str, ...]:
+def _behind(learner: AnyLearner, blocks: nn.ModuleList, last: int) -> tuple[str, ...]:
     """Names of the weights that still have a gradient when nothing flows back before the `last` blocks."""
     if last > len(blocks):
         raise ModelError(
@@ -152,7 +156,18 @@ def _behind(learner: Classifier, blocks: nn.ModuleList, last: int) -> tuple[str,
         return _reached(learner)
 
 
-def _reached(learner: Classifier) -> tuple[str, ...]:
+def _without_vocabulary(learner: AnyLearner, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names but for the weights that a language model's tokens are read and written with: they are most of a small
+    model, and `head` sees them by a projection."""
+    if not learner.task.writes:
+        return names
+    layers = (learner.model.get_input_embeddings(), learner.model.get_output_embeddings())
+    left_out = {id(layer.weight) for layer in layers if layer is not None}
+    named = dict(learner.model.named_parameters())
+    return tuple(name for name in names if id(named[name]) not in left_out)
+
+
+def _reached(learner: AnyLearner) -> tuple[str, ...]:
     """Names of the weights that have a gradient: some models carry others, for other tasks."""
     named = dict(learner.model.named_parameters())
     learner.eval()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Mapping
 from copy import deepcopy
 
@@ -50,3 +51,13 @@ class Pristine:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(derive(seed, "head"))
             self.model.initialize_weights()
+
+
+def content_key(model: PreTrainedModel, pristine: Pristine) -> str:
+    """SHA-256 of what `reset` brings back; of the tensors that it draws anew, the names and shapes alone."""
+    digest = hashlib.sha256(type(model).__name__.encode())
+    for name, tensor in tensors(pristine.model).items():
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        if name not in pristine.fresh:
+            digest.update(tensor.detach().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()

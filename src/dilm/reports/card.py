@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from dilm.reports import audit, personal, table, wording
 from dilm.reports.findings import Findings, blocks
 from dilm.reports.page import TEMPLATES, cut
+from dilm.reports.scales import scale
 from dilm.reports.table import escape
 from dilm.reports.verdict import verdict
 
@@ -40,6 +41,7 @@ def render(findings: Findings, file: str = "distilled.jsonl") -> str:
             rows=findings.rows("train"),
             audit_header=audit.HEADER,
             audit_reading=audit.READING,
+            reading=scale(findings.task.metric).note,
             personal={
                 "sentences": personal.sentences(findings),
                 "columns": personal.columns(findings),
@@ -59,7 +61,7 @@ def front_matter(findings: Findings, file: str) -> str:
             "pretty_name": f"{findings.task.name}, distilled to {findings.per_class} per class",
             "license": "other",
             "license_name": "unknown",
-            "task_categories": ["text-classification"],
+            "task_categories": ["text-generation" if findings.task.writes else "text-classification"],
             "tags": ["dataset-distillation", "synthetic", "dilm"],
             "size_categories": [size_category(len(findings.distilled))],
             "annotations_creators": ["machine-generated"],

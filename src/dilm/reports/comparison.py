@@ -13,6 +13,7 @@ from typing import Any
 
 from dilm.reports import methods, wording
 from dilm.reports.findings import Bar, Cost, Findings, Gap
+from dilm.reports.scales import Scale, scale
 
 OWN = ("ours", "ablation", "variant")
 """Kinds of methods that are a run's own; so are the real rows that are nearest to its texts."""
@@ -81,6 +82,11 @@ class Field:
     cells: tuple[Cell, ...]
 
     @property
+    def scale(self) -> Scale:
+        """How its numbers are read."""
+        return scale(self.entrants[0].metric)
+
+    @property
     def learners(self) -> tuple[str, ...]:
         """In the order of their first appearance."""
         return tuple(dict.fromkeys(cell.learner for cell in self.cells))
@@ -96,7 +102,7 @@ class Field:
         order = {"ours": 0, "ablation": 1, "variant": 3, "ceiling": 4}
         best: dict[str, tuple[int, float, str]] = {}
         for cell in self.cells:
-            place = (order.get(cell.kind, 2), -cell.bar.mean, cell.method)
+            place = (order.get(cell.kind, 2), cell.bar.scale.better(0.0, cell.bar.mean), cell.method)
             best[cell.method] = min(best.get(cell.method, place), place)
         return tuple(sorted(best, key=lambda method: best[method]))
 
@@ -122,7 +128,7 @@ def fields(entrants: Iterable[Entrant]) -> tuple[Field, ...]:
     return tuple(
         Field(
             title=name if names.count(name) == 1 else f"{name}, data {data[:8]}",
-            metric=wording.metric(group[0].metric),
+            metric=scale(group[0].metric).title,
             entrants=tuple(group),
             cells=_cells(group),
         )
@@ -157,12 +163,13 @@ class Difference:
     per_class: int
     """Of the run; also where it is compared with full data."""
     gap: Gap
+    metric: str = "accuracy"
 
 
 def differences(field: Field) -> tuple[Difference, ...]:
     """Of every run, to each method that it measured in the same trials: its own sets and its own baselines."""
     return tuple(
-        Difference(run.name, methods.among_runs(bar.method), bar.kind, bar.learner, run.per_class, bar.gap)
+        Difference(run.name, methods.among_runs(bar.method), bar.kind, bar.learner, run.per_class, bar.gap, bar.metric)
         for run in field.entrants
         for bar in run.bars
         if bar.gap
@@ -191,7 +198,7 @@ def _said_gap(found: Difference | None) -> str:
     if found is None:
         return NOTHING
     chance = "" if found.gap.p is None else f", p {wording.chance(found.gap.p)}"
-    return wording.gap(found.gap.mean, found.gap.low, found.gap.high) + chance
+    return scale(found.metric).gap(found.gap.mean, found.gap.low, found.gap.high) + chance
 
 
 def plain(compared: Iterable[Field]) -> dict[str, Any]:
@@ -224,10 +231,9 @@ def _plain_cell(cell: Cell) -> dict[str, Any]:
 def _said(cell: Cell | None) -> str:
     if cell is None:
         return NOTHING
-    if cell.bar.interval is None:
-        return f"{100 * cell.bar.mean:.1f}"
-    low, high = (100 * end for end in cell.bar.interval)
-    return f"{100 * cell.bar.mean:.1f} ({low:.1f} to {high:.1f})"
+    read = cell.bar.scale
+    mean = read.number(cell.bar.mean)
+    return f"{mean} ({' to '.join(map(read.number, cell.bar.interval))})" if cell.bar.interval else mean
 
 
 def _are_named(group: Sequence[Entrant]) -> bool:

@@ -46,14 +46,14 @@ def by_cost(field: Field) -> str:
             _draw_cost(axes, cell)
         baselines = [cell for cell in field.cells if cell.kind == "baseline" and cell.learner == learner]
         if baselines:
-            best = max(baselines, key=lambda cell: cell.bar.mean)
-            axes.axhline(100 * best.bar.mean, color=OTHER, linestyle=(0, (4, 3)), linewidth=1.1)
-            place = (0.99, 100 * best.bar.mean)
+            best = max(baselines, key=lambda cell: field.scale.better(cell.bar.mean, 0.0))
+            axes.axhline(field.scale.factor * best.bar.mean, color=OTHER, linestyle=(0, (4, 3)), linewidth=1.1)
+            place = (0.99, field.scale.factor * best.bar.mean)
             axes.text(*place, short(best.method), transform=axes.get_yaxis_transform(), ha="right", va="bottom")
         _logarithmic(axes)
         axes.margins(x=0.25, y=0.2)
         axes.set_xlabel("seconds to make the set")
-        axes.set_ylabel(f"{field.metric} (%)")
+        axes.set_ylabel(field.scale.axis)
         axes.grid(axis="y")
         return inline(figure, "by-cost", f"{field.metric} of each run against the time that its set cost")
 
@@ -64,7 +64,7 @@ def transfer(field: Field) -> str:
         return ""
     size = max(field.sizes, default=0)
     grid = [[field.find(method, learner, size) for learner in field.learners] for method in field.methods]
-    values = [[100 * cell.bar.mean if cell else float("nan") for cell in line] for line in grid]
+    values = [[field.scale.factor * cell.bar.mean if cell else float("nan") for cell in line] for line in grid]
     with style("transfer"):
         figure = canvas(0.32 * len(field.methods) + 1.3)
         axes = figure.subplots()
@@ -72,7 +72,8 @@ def transfer(field: Field) -> str:
         low, span = min(known), (max(known) - min(known)) or 1.0
         for row, line in enumerate(values):
             for column, value in enumerate(line):
-                _draw_square(axes, column, row, value, (value - low) / span)
+                share = (value - low) / span
+                _draw_square(axes, column, row, value, share if field.scale.sign > 0 else 1 - share)
         axes.set_xlim(-0.5, len(field.learners) - 0.5)
         axes.set_ylim(len(field.methods) - 0.5, -0.5)
         axes.set_xticks(range(len(field.learners)), [short(learner, 16) for learner in field.learners], rotation=20)
@@ -91,7 +92,8 @@ def _named(field: Field) -> list[str]:
         cells = [cell for method in field.methods if (cell := field.find(method, learner, size))]
         named |= {cell.method for cell in cells if cell.kind in ("ours", "ceiling")}
         baselines = sorted(
-            (cell for cell in cells if cell.kind not in (*OWN, "ceiling")), key=lambda cell: -cell.bar.mean
+            (cell for cell in cells if cell.kind not in (*OWN, "ceiling")),
+            key=lambda cell: field.scale.better(0.0, cell.bar.mean),
         )
         named |= {cell.method for cell in baselines[:BEST]}
     return [method for method in field.methods if method in named]
@@ -101,7 +103,7 @@ def _draw_sizes(axes: Axes, field: Field, learner: str, named: list[str]) -> Non
     """Named methods with marks and intervals, ours above all others; the rest as thin lines."""
     for method in field.methods:
         cells = [(size, cell) for size in field.sizes if (cell := field.find(method, learner, size))]
-        sizes, means = [size for size, _ in cells], [100 * cell.bar.mean for _, cell in cells]
+        sizes, means = [size for size, _ in cells], [field.scale.factor * cell.bar.mean for _, cell in cells]
         if method not in named:
             axes.plot(sizes, means, "-", color=OTHER, alpha=0.3, linewidth=0.7)
             continue
@@ -112,18 +114,21 @@ def _draw_sizes(axes: Axes, field: Field, learner: str, named: list[str]) -> Non
         axes.plot(sizes, means, form, color=colour, markersize=4, linewidth=1.2, label=short(method), zorder=above)
         for size, cell in cells if kind != "ceiling" else ():
             low, high = cell.bar.interval or (cell.bar.mean, cell.bar.mean)
-            axes.plot([size, size], [100 * low, 100 * high], color=colour, alpha=0.35, linewidth=3)
+            axes.plot(
+                [size, size], [field.scale.factor * end for end in (low, high)], color=colour, alpha=0.35, linewidth=3
+            )
     _logarithmic(axes)
     axes.set_xticks(field.sizes)
-    axes.set_ylabel(f"{field.metric} (%)")
+    axes.set_ylabel(field.scale.axis)
     axes.set_title(short(learner, 34), loc="right")
     axes.grid(axis="y")
 
 
 def _draw_cost(axes: Axes, cell: Cell) -> None:
-    value, seconds = 100 * cell.bar.mean, cell.seconds or 0.0
+    factor = cell.bar.scale.factor
+    value, seconds = factor * cell.bar.mean, cell.seconds or 0.0
     if cell.bar.interval:
-        axes.plot([seconds, seconds], [100 * end for end in cell.bar.interval], color=OURS, alpha=0.4, linewidth=4)
+        axes.plot([seconds, seconds], [factor * end for end in cell.bar.interval], color=OURS, alpha=0.4, linewidth=4)
     axes.plot([seconds], [value], "o", color=OURS, markersize=6)
     name = f"{short(cell.method)}, {cell.per_class}"
     axes.annotate(name, (seconds, value), xytext=(6, 4), textcoords="offset points", color=OURS)

@@ -60,7 +60,7 @@ def markdown(compared: Sequence[Field]) -> str:
     """A table for each task and learner, runs' own sets in bold, and one of the differences to them."""
     parts = []
     for field in compared:
-        parts.append(f"## {escape(field.title)}\n\n{field.metric} in percent, 95 % intervals in brackets.")
+        parts.append(f"## {escape(field.title)}\n\n{field.metric}{field.scale.said}, 95 % intervals in brackets.")
         parts.extend(part for learner in field.learners for part in _markdown(field, learner))
     return "\n\n".join(parts) + "\n"
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dilm.reports import wording
 from dilm.reports.drawing import CEILING, OTHER, OURS, canvas, inline, legend, short, style
 from dilm.reports.findings import Bar, Block, Curve, Findings, blocks
+from dilm.reports.scales import scale
 from dilm.types import Score
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def accuracy_bars(findings: Findings) -> str:
         figure = canvas(0.31 * sum(heights) + 0.5)
         panels = figure.subplots(len(found), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": heights})
         panels[-1, 0].set_xlim(*_range(findings))
-        panels[-1, 0].set_xlabel(f"{wording.metric(findings.task.metric)} (%)")
+        panels[-1, 0].set_xlabel(scale(findings.task.metric).axis)
         for block, axes in zip(found, panels[:, 0], strict=True):
             _draw_block(axes, findings, block)
         return inline(figure, "accuracy", f"Mean {wording.metric(findings.task.metric)} of each method with intervals")
@@ -102,24 +103,26 @@ def _draw_block(axes: Axes, findings: Findings, block: Block) -> None:
 
 def _draw_bar(axes: Axes, row: int, bar: Bar, findings: Findings) -> None:
     colour = OURS if bar.kind == "ours" else OTHER
-    trials = [100 * score.value for score in findings.scores if _belongs(score, bar)]
+    factor = bar.scale.factor
+    trials = [factor * score.value for score in findings.scores if _belongs(score, bar)]
     axes.plot(*_ticks(trials, row), color=colour, alpha=0.45, linewidth=0.7)
     if bar.interval:
-        ends = [100 * end for end in bar.interval]
+        ends = [factor * end for end in bar.interval]
         axes.plot(ends, [row, row], color=colour, alpha=0.4, linewidth=6, solid_capstyle="round")
-    axes.plot([100 * bar.mean], [row], "o", color=colour, markersize=6.5, gid=f"bar-{findings.bars.index(bar)}")
+    axes.plot([factor * bar.mean], [row], "o", color=colour, markersize=6.5, gid=f"bar-{findings.bars.index(bar)}")
     beside: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center", "color": colour}
-    axes.text(1.015, row, f"{100 * bar.mean:.1f}", fontweight=_weight(bar), **beside)
+    axes.text(1.015, row, bar.scale.number(bar.mean), fontweight=_weight(bar), **beside)
 
 
 def _draw_ceiling(axes: Axes, bar: Bar) -> None:
     if bar.interval:
-        axes.axvspan(*(100 * end for end in bar.interval), color=CEILING, alpha=0.15, linewidth=0)
-    axes.axvline(100 * bar.mean, color=CEILING, linestyle=(0, (4, 3)), linewidth=1.3)
-    to_the_right = 100 * bar.mean < sum(axes.get_xlim()) / 2
+        axes.axvspan(*(bar.scale.factor * end for end in bar.interval), color=CEILING, alpha=0.15, linewidth=0)
+    place = bar.scale.factor * bar.mean
+    axes.axvline(place, color=CEILING, linestyle=(0, (4, 3)), linewidth=1.3)
+    to_the_right = place < sum(axes.get_xlim()) / 2
     axes.annotate(
-        f"full data {100 * bar.mean:.1f}",
-        (100 * bar.mean, 1),
+        f"full data {bar.scale.number(bar.mean)}",
+        (place, 1),
         xycoords=("data", "axes fraction"),
         xytext=(4 if to_the_right else -4, -3),
         textcoords="offset points",
@@ -146,12 +149,13 @@ def _ticks(values: list[float], row: int) -> tuple[list[float], list[float]]:
 
 
 def _range(findings: Findings) -> tuple[float, float]:
-    """Everything that is drawn, with air around it, within 0 to 100."""
+    """Everything that is drawn, with air around it; shares within 0 to 100."""
+    read = scale(findings.task.metric)
     values = [value for bar in findings.bars for value in (bar.mean, *(bar.interval or ()))]
     values += [score.value for score in findings.scores]
-    known = [100 * value for value in values if math.isfinite(value)] or [0.0, 100.0]
-    air = max(2.0, 0.06 * (max(known) - min(known)))
-    return max(0.0, min(known) - air), min(100.0, max(known) + air)
+    known = [read.factor * value for value in values if math.isfinite(value)] or [0.0, 100.0]
+    air = max(2.0 if read.unit else 0.0, 0.06 * (max(known) - min(known))) or 1.0
+    return max(0.0, min(known) - air), min(100.0 if read.unit else math.inf, max(known) + air)
 
 
 def _points(curve: Curve, name: str) -> list[tuple[float, float]]:

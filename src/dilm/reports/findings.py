@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from dilm.numerics.metrics import recovery
 from dilm.reports import methods
 from dilm.reports.audit import Audit
+from dilm.reports.scales import Scale, scale
 from dilm.types import Dataset, Provenance, Score, Task
 
 Curve = tuple[Mapping[str, float], ...]
@@ -51,7 +52,7 @@ class Differing(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Ours less another method, compared seed by seed: the mean difference and its 95 % interval, 0 to 1."""
+    """How much better ours is than another method, seed by seed: the mean difference and its 95 % interval."""
 
     mean: float
     low: float
@@ -69,7 +70,7 @@ class Bar:
     per_class: int
     """0 for full data."""
     mean: float
-    """In the task's metric, 0 to 1."""
+    """In the task's metric."""
     low: float | None
     high: float | None
     sets: int
@@ -79,6 +80,12 @@ class Bar:
     """The method's part in the comparison, see `methods.Kind`."""
     gap: Gap | None = None
     """How far ours is ahead of it; None for ours, and where too little was repeated to tell."""
+    metric: str = "accuracy"
+
+    @property
+    def scale(self) -> Scale:
+        """How its numbers are read."""
+        return scale(self.metric)
 
     @property
     def title(self) -> str:
@@ -91,7 +98,7 @@ class Bar:
         return None if self.low is None or self.high is None else (self.low, self.high)
 
 
-def bar(summary: Summarised, ahead: Differing | None = None) -> Bar:
+def bar(summary: Summarised, ahead: Differing | None = None, metric: str = "accuracy") -> Bar:
     """The bar of a summary, and how far ours is `ahead` of it; its kind follows from the name of its method."""
     return Bar(
         method=summary.method,
@@ -104,6 +111,7 @@ def bar(summary: Summarised, ahead: Differing | None = None) -> Bar:
         seeds=summary.seeds,
         kind=methods.describe(summary.method).kind,
         gap=_gap(ahead),
+        metric=metric,
     )
 
 
@@ -209,7 +217,7 @@ class Beside:
 
     ahead_of_random: float | None
     of_full: float | None
-    """Its mean as a share of full data's."""
+    """Its mean as a share of full data's; the other way round where less is better."""
     recovery: float | None
     """Share of the gap between random rows and full data that it closes; None where there is no gap."""
 
@@ -238,10 +246,11 @@ def beside(bar: Bar, block: Block) -> Beside:
     random, full = block.find(methods.RANDOM), block.find(methods.CEILING)
     below = random if random and bar not in (random, full) else None
     above = full if full and bar != full else None
+    read = bar.scale
     return Beside(
-        ahead_of_random=bar.mean - below.mean if below else None,
-        of_full=bar.mean / above.mean if above and above.mean else None,
-        recovery=recovery(bar.mean, below.mean, above.mean) if below and above else None,
+        ahead_of_random=read.better(bar.mean, below.mean) if below else None,
+        of_full=read.share(bar.mean, above.mean) if above else None,
+        recovery=recovery(*(read.sign * each.mean for each in (bar, below, above))) if below and above else None,
     )
 
 
@@ -265,4 +274,4 @@ def _ordered(findings: Findings, learner: str, size: int) -> tuple[Bar, ...]:
     places = {"ours": 0, "variant": 2, "ceiling": 3}
     same = [bar for bar in findings.bars if bar.learner == learner]
     found = [bar for bar in same if bar.per_class == size or bar.kind == "ceiling"]
-    return tuple(sorted(found, key=lambda bar: (places.get(bar.kind, 1), -bar.mean, bar.method)))
+    return tuple(sorted(found, key=lambda bar: (places.get(bar.kind, 1), bar.scale.better(0.0, bar.mean), bar.method)))

@@ -9,6 +9,9 @@ Kind = Literal["ours", "ablation", "variant", "baseline", "rival", "ceiling"]
 """`ablation` is ours with a part removed, `variant` a method's sets trained on in another way, `rival` a set that a
 user named, `ceiling` what all the data gives."""
 
+TOKENS = "@tokens"
+"""After a method's name: its sets have as many tokens as ours, not as many rows."""
+AS_MANY_TOKENS = "As many tokens of each condition as ours, instead of as many rows."
 OURS, CEILING, RANDOM, NEAREST = "dilm", "full", "random", "nearest"
 THIS_RUN = " (this run)"
 """In the titles of a run's own sets, where one run is told of; left out where several stand side by side."""
@@ -67,6 +70,11 @@ KNOWN = {
         "The set of real rows with which the learner does best on dev rows, in many trainings.",
     ),
     "el2n": Method("EL2N", "baseline", "The real rows that briefly trained models get most wrong."),
+    "perplexity": Method(
+        "Middling perplexity",
+        "baseline",
+        "The real rows whose targets briefly trained models find neither easy nor hard.",
+    ),
     "likeliest": Method("Likeliest rows", "baseline", "The real rows that the generator finds most likely."),
     "tdd": Method(
         "Embeddings (TDD)",
@@ -94,6 +102,9 @@ def describe(name: str) -> Method:
     >>> describe("random+soft").title
     'Random real rows, soft labels'
     """
+    if name.endswith(TOKENS) and name.removesuffix(TOKENS) in KNOWN:
+        same = KNOWN[name.removesuffix(TOKENS)]
+        return Method(f"{same.title}, equal tokens", same.kind, f"{same.meaning} {AS_MANY_TOKENS}")
     base, plus, variant = name.partition("+")
     if plus and base in KNOWN and variant in VARIANTS:
         words, meaning = VARIANTS[variant]

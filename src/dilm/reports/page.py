@@ -12,8 +12,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dilm.reports import audit, figures, methods, personal, robustness, table, wording
+from dilm.reports import answers, audit, figures, methods, personal, robustness, table, wording
 from dilm.reports.findings import Findings, blocks
+from dilm.reports.scales import scale
 from dilm.reports.verdict import verdict
 from dilm.types import Example
 
@@ -61,6 +62,8 @@ def render(findings: Findings) -> str:
             groups=groups(findings),
             header=table.header(findings),
             ahead=table.AHEAD,
+            reading=scale(findings.task.metric).note,
+            answers=answers.tables(findings),
             blocks=[(table.title(findings, block), table.rows(block)) for block in blocks(findings)],
             glossary=glossary(findings),
             robust=robustness.sentences(findings),
@@ -89,9 +92,11 @@ def tiles(findings: Findings) -> tuple[tuple[str, str], ...]:
     first = next((block for block in blocks(findings) if block.find(methods.OURS)), None)
     ours, full = (first.find(methods.OURS), first.find(methods.CEILING)) if first else (None, None)
     if ours:
-        found.append((wording.percent(ours.mean), wording.metric(findings.task.metric)))
-    if ours and full and full.mean:
+        found.append((ours.scale.value(ours.mean), ours.scale.title))
+    if ours and full and full.mean and ours.scale.sign > 0:
         found.append((wording.percent(ours.mean / full.mean), "of what all training rows give"))
+    if ours and full and ours.scale.sign < 0:
+        found.append((full.scale.value(full.mean), "where all training rows are learnt from"))
     if findings.costs:
         found.append((wording.duration(sum(cost.seconds for cost in findings.costs)), "of computing, all stages"))
     return tuple(found)

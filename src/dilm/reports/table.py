@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dilm.reports import robustness, wording
+from dilm.reports import answers, robustness, wording
 from dilm.reports.findings import Bar, Block, Findings, beside, blocks
+from dilm.reports.scales import scale
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -35,7 +36,7 @@ def header(findings: Findings) -> tuple[str, ...]:
     """Names of the columns."""
     return (
         "method",
-        wording.metric(findings.task.metric),
+        scale(findings.task.metric).title,
         "95 % interval",
         "sets × seeds",
         "vs random",
@@ -100,8 +101,9 @@ def markdown(findings: Findings) -> str:
         )
         for block in blocks(findings)
     ]
+    written = [markdown_table(f"{escape(name)}:", names, rows) for name, names, rows in answers.tables(findings)]
     scores = "\n".join(f"- {escape(line)}" for line in robustness.sentences(findings))
-    return "\n\n".join([*tables, *([scores] if scores else [])]) or NO_TRIALS
+    return "\n\n".join([*tables, *written, *([scores] if scores else [])]) or NO_TRIALS
 
 
 def markdown_table(caption: str, names: Sequence[str], lines: Iterable[tuple[str, Sequence[str]]]) -> str:
@@ -124,17 +126,18 @@ def escape(value: object) -> str:
 
 
 def _cells(bar: Bar, block: Block) -> tuple[str, ...]:
-    low_high = f"{100 * bar.interval[0]:.1f} to {100 * bar.interval[1]:.1f}" if bar.interval else NOTHING
+    read = bar.scale
+    low_high = " to ".join(map(read.number, bar.interval)) if bar.interval else NOTHING
     stands = beside(bar, block)
     return (
         bar.title,
-        wording.percent(bar.mean),
+        read.value(bar.mean),
         low_high,
         f"{bar.sets} × {bar.seeds}",
-        _said(stands.ahead_of_random, wording.points),
+        _said(stands.ahead_of_random, read.ahead),
         _said(stands.of_full, wording.percent),
         _said(stands.recovery, wording.percent),
-        wording.gap(bar.gap.mean, bar.gap.low, bar.gap.high) if bar.gap else NOTHING,
+        read.gap(bar.gap.mean, bar.gap.low, bar.gap.high) if bar.gap else NOTHING,
         _said(bar.gap.p if bar.gap else None, wording.chance),
     )
 

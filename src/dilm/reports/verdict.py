@@ -12,6 +12,7 @@ from typing import Literal
 
 from dilm.reports import methods, wording
 from dilm.reports.findings import Bar, Block, Findings, blocks
+from dilm.reports.scales import Scale
 
 Standing = Literal["above", "level", "below", "unclear"]
 Tone = Literal["good", "even", "bad", "open"]
@@ -74,9 +75,10 @@ def compare(ours: Bar, other: Bar) -> Standing:
         return "above" if other.gap.low > 0 else "below" if other.gap.high < 0 else "level"
     if ours.interval is None or other.interval is None:
         return "unclear"
-    if ours.interval[0] > other.interval[1]:
-        return "above"
-    return "below" if ours.interval[1] < other.interval[0] else "level"
+    above, below = ours.interval[0] > other.interval[1], ours.interval[1] < other.interval[0]
+    if above or below:
+        return "above" if above == (ours.scale.sign > 0) else "below"
+    return "level"
 
 
 def judgement(ours: Bar, other: Bar) -> str:
@@ -84,15 +86,18 @@ def judgement(ours: Bar, other: Bar) -> str:
     standing = compare(ours, other)
     if other.gap is None:
         return JUDGEMENTS[standing]
-    return f"{OPENINGS[standing]}: {wording.gap(other.gap.mean, other.gap.low, other.gap.high)} points, seed by seed."
+    points = " points" if other.scale.unit else ""
+    return (
+        f"{OPENINGS[standing]}: {other.scale.gap(other.gap.mean, other.gap.low, other.gap.high)}{points}, seed by seed."
+    )
 
 
 def measure(bar: Bar) -> str:
     """A mean with its interval, in words."""
+    mean = bar.scale.value(bar.mean)
     if bar.interval is None:
-        return f"{wording.percent(bar.mean)}, one trial"
-    low, high = bar.interval
-    return f"{wording.percent(bar.mean)}, 95 % interval {100 * low:.1f} to {100 * high:.1f}"
+        return f"{mean}, one trial"
+    return f"{mean}, 95 % interval {' to '.join(map(bar.scale.number, bar.interval))}"
 
 
 def _badge(block: Block) -> tuple[Tone, str]:
@@ -111,15 +116,20 @@ def _headline(findings: Findings, block: Block) -> str:
     ours = block.find(methods.OURS)
     assert ours is not None
     examples = wording.count(len(findings.distilled), "example")
-    metric = wording.metric(findings.task.metric)
+    read = ours.scale
+    reached = _reached(read, ours.mean)
     if ours.interval is None:
-        return f"One model trained on these {examples} reached {wording.percent(ours.mean)} {metric}."
-    low, high = ours.interval
+        return f"One model trained on these {examples} reached {reached}."
+    low, high = map(read.number, ours.interval)
     which = f"these {examples}" if ours.sets == 1 else f"{examples} like these"
-    return (
-        f"Models trained on {which} reach {wording.percent(ours.mean)} {metric} "
-        f"(95 % interval {100 * low:.1f} to {100 * high:.1f})."
-    )
+    return f"Models trained on {which} reach {reached} (95 % interval {low} to {high})."
+
+
+def _reached(read: Scale, mean: float) -> str:
+    """A mean and what it is of."""
+    if read.unit:
+        return f"{read.value(mean)} {read.title}"
+    return f"a {read.title} of {read.value(mean)}, of which less is better"
 
 
 def _comparisons(findings: Findings, block: Block) -> tuple[str, ...]:
@@ -139,6 +149,8 @@ def _kept(findings: Findings, ours: Bar, full: Bar) -> str:
     name = f"All {wording.count(rows)} training rows" if rows else full.title
     share = f", with {wording.ratio(small, rows)} of the rows" if rows else ""
     kept = f" These examples keep {wording.percent(ours.mean / full.mean)} of that{share}." if full.mean else ""
+    if ours.scale.sign < 0:
+        kept = f" That of these examples is {ours.mean / full.mean:.2f} times as much{share}."
     return f"{name}: {measure(full)}.{kept}"
 
 

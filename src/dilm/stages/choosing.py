@@ -9,7 +9,7 @@ from typing import Any
 from dilm.build import Bench
 from dilm.coresets.distinct import Distinct
 from dilm.coresets.filtered import Filtered, Tally
-from dilm.coresets.filters import Agreeing, Filter, LongEnough, Surest, TellingPairs, Unrepetitive, require_pairs
+from dilm.coresets.filters import Agreeing, Answering, Filter, Fluent, LongEnough, Surest, TellingPairs, Unrepetitive
 from dilm.coresets.raced import Race, Raced
 from dilm.evaluation.trials import Trial
 from dilm.models.mixture import AnyGenerator
@@ -21,6 +21,7 @@ from dilm.recipe_selection import Select
 from dilm.runtime.progress import bar
 from dilm.runtime.seeding import python_stream
 from dilm.schedules import trial_schedule
+from dilm.stages.grading import nll_of
 from dilm.stages.jobs import Job, run_all
 from dilm.stages.students import enrol
 from dilm.types import Dataset, Task
@@ -47,10 +48,9 @@ def asks_learner(wanted: Select) -> bool:
     return wanted.teacher == "learner" and asks_teacher(wanted.filters)
 
 
-def require_fitting(filters: Sequence[str], task: Task) -> None:
-    """Raise RecipeError where a filter cannot be asked about this task: early, not when all texts are written."""
-    if any(filtering(text).name == "pairs" for text in filters):
-        require_pairs(task)
+def asks_judge(wanted: Select) -> bool:
+    """Whether a filter asks the independent language model."""
+    return any(filtering(text).name == "fluency" for text in wanted.filters)
 
 
 def selector(
@@ -94,6 +94,8 @@ def _filter(bench: Bench, text: str) -> Filter:
         "words": LongEnough(int(wanted.number)),
         "repetition": Unrepetitive(wanted.number),
         "pairs": TellingPairs(),
+        "fluency": Fluent(lambda rows: nll_of(bench.judge, rows), wanted.number),
+        "answer": Answering(),
     }
     return made[wanted.name]
 

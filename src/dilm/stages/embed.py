@@ -33,7 +33,7 @@ def run(bench: Bench) -> dict[str, Any]:
     if not wanted(bench.recipe):
         return {"curve": []}
     settings, seed = bench.recipe.embed, derive(bench.recipe.seed, "embed")
-    learner, train = bench.learner(), bench.splits.train
+    learner, train = bench.classifier(), bench.splits.train
     unrolling = Unrolling(
         settings.unroll, settings.per_step, settings.trains, settings.attention, settings.attention_weight
     )

@@ -13,6 +13,7 @@ from dilm.data import jsonl
 from dilm.data.own_sets import read_sets
 from dilm.errors import RecipeError
 from dilm.evaluation.in_context import CONTENT_FREE, PromptTrial
+from dilm.evaluation.text_generation import TextPromptTrial, TextTrial
 from dilm.evaluation.trials import Arm, Trial, arms, once_each
 from dilm.runtime.hashing import key
 from dilm.runtime.optimize import Schedule
@@ -93,11 +94,21 @@ def _projected_rows(bench: Bench) -> Dataset:
 
 
 def _job(bench: Bench, who: Enrolled, schedule: Schedule, per_class: int, arm: Arm) -> Job:
+    if bench.task.writes:
+        return _text_job(bench, who, schedule, _question(bench, who, per_class, arm))
     if not who.reads:
         return Job(_trial(bench, who, schedule if who.draws else None, per_class, arm), who, bench.recipe.runtime)
     free = CONTENT_FREE if bench.recipe.evaluate.calibrate else ()
     prompted = PromptTrial(**_question(bench, who, per_class, arm), identity=who.identity, content_free=free)
     return Job(prompted, who, bench.recipe.runtime, server=bench.recipe.server)
+
+
+def _text_job(bench: Bench, who: Enrolled, schedule: Schedule, asked: dict[str, Any]) -> Job:
+    """Of a task whose target is text: a training, or a prompting."""
+    asked |= {"identity": who.identity, "answers": bench.recipe.generation.answers}
+    if who.reads:
+        return Job(TextPromptTrial(**asked), who, bench.recipe.runtime)
+    return Job(TextTrial(**asked, schedule=schedule, batch=bench.recipe.evaluate.batch), who, bench.recipe.runtime)
 
 
 def _trial(bench: Bench, who: Enrolled, schedule: Schedule | None, per_class: int, arm: Arm) -> Trial:

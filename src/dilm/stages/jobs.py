@@ -6,24 +6,28 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 from dilm.build import Bench
 from dilm.data import jsonl
 from dilm.evaluation.in_context import PromptTrial, run_prompt_trial
+from dilm.evaluation.text_generation import TextPromptTrial, TextTrial, run_text_prompt, run_text_trial
 from dilm.evaluation.trials import Trial, run_trial
 from dilm.recipe import Runtime, Server
 from dilm.runs import cache_folder
 from dilm.runtime import cluster, workers
-from dilm.stages.students import Enrolled, embedded_student, enrolled, renew_budgets, scorer, student
+from dilm.stages.students import Enrolled, embedded_student, enrolled, renew_budgets, scorer, student, writing_student
 from dilm.types import Score
 from dilm.version import VERSION
+
+AnyTrial: TypeAlias = Trial | PromptTrial | TextTrial | TextPromptTrial
 
 
 @dataclass(frozen=True)
 class Job:
     """A trial, and what a process needs to run it."""
 
-    trial: Trial | PromptTrial
+    trial: AnyTrial
     who: Enrolled
     runtime: Runtime
     embeddings: str = ""
@@ -49,6 +53,11 @@ def measure(job: Job) -> Score:
 
 def _run(job: Job) -> Score:
     trial = job.trial
+    if isinstance(trial, TextTrial):
+        taught = writing_student(job.who, trial.test.task, trial.schedule, trial.batch, job.runtime)
+        return run_text_trial(trial, taught)
+    if isinstance(trial, TextPromptTrial):
+        return run_text_prompt(trial, scorer(job.who, job.runtime, job.server))
     if isinstance(trial, PromptTrial):
         return run_prompt_trial(trial, scorer(job.who, job.runtime, job.server))
     if job.embeddings:

@@ -11,7 +11,7 @@ from typing import Any
 from dilm import cleaning, federated
 from dilm.build import Bench, fingerprints
 from dilm.runs import write_text
-from dilm.stages.choosing import require_fitting
+from dilm.stages.fitting import require_fitting
 
 FINDINGS = "findings.json"
 """In the stage's folder: every finding's split, row, field and kind."""
@@ -20,7 +20,7 @@ FINDINGS = "findings.json"
 def run(bench: Bench) -> dict[str, Any]:
     """Facts: rows of each split, classes, fingerprints that later stages and a resumed run check against."""
     splits = bench.splits.all()
-    require_fitting(bench.recipe.select.filters, splits.task)
+    require_fitting(bench.recipe, splits.task)
     return {
         "task": splits.task.name,
         "fields": list(splits.task.fields),

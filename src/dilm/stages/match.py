@@ -20,16 +20,17 @@ from dilm.distillation.generate import write_pool
 from dilm.distillation.match import GradientRoad, Matching, closed_form, match
 from dilm.distillation.proposals import Refreshed, cluster_by
 from dilm.distillation.targets import Age, Mean, RandomRows, Representatives, mean_gradient
+from dilm.distillation.terms import Weighed, expected, pointwise_information, spread
 from dilm.distillation.trajectory import Cached, Fresh
 from dilm.errors import RecipeError
 from dilm.evaluation.finetune import finetune
 from dilm.generators import most_learned
 from dilm.models.classifier import Classifier
 from dilm.models.dropout import set_dropout
+from dilm.models.learners import AnyLearner
 from dilm.models.mixture import AnyGenerator
 from dilm.models.parts import find_part
 from dilm.models.snapshots import Vectors
-from dilm.numerics.metrics import score
 from dilm.protocols import Proposals, Selector, Target
 from dilm.recipe_generator_rules import learns
 from dilm.runtime.hashing import key
@@ -37,6 +38,7 @@ from dilm.runtime.optimize import AdamW, Schedule
 from dilm.runtime.progress import bar
 from dilm.runtime.seeding import derive, numpy_stream, python_stream, torch_stream
 from dilm.stages import federated_match
+from dilm.stages.grading import grade
 from dilm.stages.private_match import grown_without_real_rows, released_target
 from dilm.stages.training import Training
 from dilm.types import Dataset, Selection
@@ -78,13 +80,14 @@ def _untrained(bench: Bench, generator: AnyGenerator) -> dict[str, Any]:
 class Examiner:
     """Who is taught by what the generator would deliver, and how that is selected."""
 
-    learner: Classifier
+    learner: AnyLearner
     select: Selector
 
 
 def _train(bench: Bench, generator: AnyGenerator, training: Training) -> None:
     wanted, seed = bench.recipe.match, derive(bench.recipe.seed, "match")
-    matching = _matching(bench, generator, seed)
+    terms = _terms(bench)
+    matching = replace(_matching(bench, generator, seed), terms=terms)
     examiner = Examiner(bench.learner(), _check_selector(bench)) if wanted.check_every else None
     if examiner and training.best is None:
         _measure(bench, generator, examiner, training)
@@ -95,7 +98,8 @@ def _train(bench: Bench, generator: AnyGenerator, training: Training) -> None:
             for similarity in match(generator, matching, training.update, chunk, seed):
                 similarities.append(similarity)
                 advance(1, similarity=similarity)
-            training.rows.append({"step": training.step, "similarity": fmean(similarities)})
+            told = {term.name: training.update.mean(term.told()) for term in terms}
+            training.rows.append({"step": training.step, "similarity": fmean(similarities), **told})
             if examiner and (training.step % wanted.check_every == 0 or training.step == wanted.steps):
                 _measure(bench, generator, examiner, training)
             training.checkpoint()
@@ -112,7 +116,7 @@ def _matching(bench: Bench, generator: AnyGenerator, seed: int) -> Matching:
     clustering = cluster_by(bench.encoder, wanted.clusters)
     road, mean = _roads(bench, learner)
     if bench.recipe.closed:
-        assert isinstance(trajectory, Cached)
+        assert isinstance(trajectory, Cached) and isinstance(learner, Classifier)
         ask = federated_match.released_target if federated.wanted(bench.recipe) else released_target
         target: Target = ask(bench, learner, trajectory)
     else:
@@ -140,7 +144,19 @@ def _fluency(bench: Bench, proposals: Proposals, seed: int) -> Together | None:
     return Together(parts) if parts else None
 
 
-def _centred(learner: Classifier, target: Target) -> Centred:
+def _terms(bench: Bench) -> tuple[Weighed, ...]:
+    """What a generation task's proposals are asked for besides their gradient."""
+    wanted, found = bench.recipe.generation, []
+    if wanted.coherence and bench.task.writes:
+        judge = bench.judge
+        found.append(Weighed("coherence", wanted.coherence, expected(lambda rows: pointwise_information(judge, rows))))
+    if wanted.diversity and bench.task.writes:
+        found.append(Weighed("diversity", wanted.diversity, spread))
+    return tuple(found)
+
+
+def _centred(learner: AnyLearner, target: Target) -> Centred:
+    assert isinstance(learner, Classifier)  # of others `stages.fitting` refuses it
     if learner.head.bias is None:
         raise RecipeError(
             f"match.centred needs a last layer with a bias, and that of {learner.name} has none.",
@@ -149,7 +165,7 @@ def _centred(learner: Classifier, target: Target) -> Centred:
     return Centred(target, learner.task.conditions, len(learner.task.labels))
 
 
-def _trajectory(bench: Bench, learner: Classifier, seed: int) -> tuple[Cached | Fresh, Path | None]:
+def _trajectory(bench: Bench, learner: AnyLearner, seed: int) -> tuple[Cached | Fresh, Path | None]:
     """The learner's ages, and where what follows from them is kept: lives do not depend on the run's seed."""
     wanted = bench.recipe.match
     if wanted.trajectory == "fresh":
@@ -161,7 +177,7 @@ def _trajectory(bench: Bench, learner: Classifier, seed: int) -> tuple[Cached | 
     return replace(bank, seed=seed, renew_every=wanted.renew_every), bench.lives_folder(learner, ageing)
 
 
-def _roads(bench: Bench, learner: Classifier) -> tuple[GradientRoad, Mean]:
+def _roads(bench: Bench, learner: AnyLearner) -> tuple[GradientRoad, Mean]:
     """How the gradients of synthetic and of real rows are had, in the weights that are matched."""
     wanted = bench.recipe.match
     part = find_part(learner, wanted.gradient)
@@ -214,7 +230,7 @@ def _measure(bench: Bench, generator: AnyGenerator, examiner: Examiner, training
         pool, _ = write_pool(generator, wanted_texts, 4, torch_stream(seed, "pool", number), lambda _: None)
         chosen = examiner.select(pool, wanted.check_per_class, numpy_stream(seed, "select", number)).apply(pool)
         finetune(learner, chosen, schedule, bench.recipe.evaluate.batch, derive(seed, number))
-        scores.append(score(dev.task.metric, learner.predict(dev), dev.labels, len(dev.task.labels)))
+        scores.append(grade(learner, dev))
     dev_score = bench.crew.mean(scores)
     training.rows.append({"step": training.step, "dev_score": dev_score})
     training.measured(dev_score)

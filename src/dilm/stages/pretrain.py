@@ -10,6 +10,7 @@ from dilm.build import Bench, is_scratch
 from dilm.data.corpus import read_corpus
 from dilm.generators import named, role
 from dilm.models import scratch
+from dilm.models.warmed import warm_up_causal
 from dilm.recipe import Recipe
 from dilm.recipe_learners import learning
 from dilm.runtime.seeding import derive
@@ -55,11 +56,16 @@ def _generator(bench: Bench, texts: list[str], name: str, role: str) -> None:
 
 
 def _learner(bench: Bench, texts: list[str], folder: Path) -> list[dict[str, float]]:
-    """A small BERT that has read the unlabelled texts."""
+    """A small BERT that has read the unlabelled texts; where the target is text a small GPT-2 that has, one by one."""
     wanted, seed = bench.recipe.pretrain, derive(bench.recipe.seed, "learner")
-    tokenizer = scratch.train_tokenizer(texts, wanted.vocabulary, kind="masked")
-    model = scratch.small_bert(tokenizer, scratch.named_size(wanted.learner_size), seed)
-    plan = scratch.WarmUp(wanted.steps, wanted.batch, wanted.lr)
-    curve = scratch.warm_up(model, tokenizer, texts, plan, seed, bench.place)
+    size, plan = scratch.named_size(wanted.learner_size), scratch.WarmUp(wanted.steps, wanted.batch, wanted.lr)
+    kind, make, warm = (
+        ("causal", scratch.small_gpt2, warm_up_causal)
+        if bench.task.writes
+        else ("masked", scratch.small_bert, scratch.warm_up)
+    )
+    tokenizer = scratch.train_tokenizer(texts, wanted.vocabulary, kind=kind)
+    model: Any = make(tokenizer, size, seed)
+    curve = warm(model, tokenizer, texts, plan, seed, bench.place) if plan.steps else []
     scratch.save(model, tokenizer, folder)
     return curve

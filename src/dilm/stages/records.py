@@ -49,7 +49,10 @@ def measured_on(bench: Bench) -> dict[str, str]:
 
 def row_of(trial: str, score: Score, on: Mapping[str, str]) -> dict[str, Any]:
     """One row: the trial's key, its score, and what it was measured on."""
-    return {"trial": trial, **asdict(score), **on}
+    told = asdict(score)
+    if not score.measures:
+        del told["measures"]  # classes are chosen, not written
+    return {"trial": trial, **told, **on}
 
 
 def settle(bench: Bench, trials: Sequence[Mapping[str, Any]]) -> None:

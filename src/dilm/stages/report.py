@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from dilm.reports.audit import Audit
 from dilm.reports.findings import Bar, Block, Cost, Findings, Measure, Personal, bar, beside, blocks
 from dilm.reports.methods import OURS
 from dilm.reports.robustness import robustness
+from dilm.reports.scales import scale
 from dilm.runs import write_text
 from dilm.runtime.hashing import key
 from dilm.runtime.seeding import numpy_stream
@@ -41,6 +43,7 @@ FOLDERS = {
     "anonymize": ("ner", "patterns"),
     "pretrain": ("corpus",),
     "report": ("language_model",),
+    "generation": ("judge",),
 }
 """Settings that may be folders of this machine."""
 LISTS = (("evaluate", "learners"), ("models", "mixture"))
@@ -89,7 +92,7 @@ def findings(bench: Bench) -> Findings:
         per_class=recipe.per_class,
         provenance=_provenance(bench, manifests),
         scores=tuple(scored),
-        bars=bars(scored, recipe.seed),
+        bars=bars(scored, recipe.seed, bench.task.metric),
         curves={name: tuple(manifests[name].get("curve", ())) for name in ("fit", "match") if name in manifests},
         rejected=manifests.get("generate", {}).get("verdicts"),
         recipe=_without_folders(asdict(recipe)),
@@ -105,13 +108,14 @@ def findings(bench: Bench) -> Findings:
     )
 
 
-def bars(scored: Sequence[Score], seed: int) -> tuple[Bar, ...]:
+def bars(scored: Sequence[Score], seed: int, metric: str = "accuracy") -> tuple[Bar, ...]:
     """A bar for each method, learner and size, with its difference to ours where both were measured.
 
     Learners stand in the order of the recipe: the verdict is on its first, not on the one that flatters most.
     """
     order = list(dict.fromkeys(score.learner for score in scored))
-    summaries = summarise(scored, numpy_stream(seed, "statistics"))
+    less = scale(metric).sign < 0
+    summaries = summarise(scored, numpy_stream(seed, "statistics"), math.inf if less else 1.0)
     summaries.sort(key=lambda each: order.index(each.learner))
     ours = {(each.learner, each.per_class) for each in summaries if each.method == OURS}
     learners = {learner for learner, _ in ours}
@@ -121,9 +125,16 @@ def bars(scored: Sequence[Score], seed: int) -> tuple[Bar, ...]:
         if each.method == OURS or not met:
             return None
         same = [score for score in scored if score.learner == each.learner]
-        return paired(same, OURS, each.method, numpy_stream(seed, "differences", each.learner, each.method))
+        found = paired(same, OURS, each.method, numpy_stream(seed, "differences", each.learner, each.method))
+        return _turned(found) if less else found
 
-    return tuple(bar(each, ahead(each)) for each in summaries)
+    return tuple(bar(each, ahead(each), metric) for each in summaries)
+
+
+def _turned(found: Difference) -> Difference:
+    """A difference of which less is better, as one of which more is."""
+    low, high = (None if end is None else -end for end in (found.high, found.low))
+    return replace(found, mean=-found.mean, low=low, high=high)
 
 
 def plain(found: Findings) -> dict[str, Any]:

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from dilm.build import Bench
+from dilm.coresets.equal_tokens import EqualTokens
 from dilm.coresets.nearest_rows import NearestRows
 from dilm.data.jsonl import read_dataset, write_dataset
+from dilm.recipe_generation import TOKENS
 from dilm.recipe_rules import SELECTORS
 from dilm.runs import write_text
 from dilm.runtime.meter import spent
@@ -45,7 +47,7 @@ def run(bench: Bench) -> dict[str, Any]:
     """
     recipe, baselines = bench.recipe, bench.recipe.evaluate.baselines
     written = {name: name for name in pools(bench)} | ({UNSELECTED: "untuned"} if UNSELECTED in baselines else {})
-    coresets = [name for name in baselines if name in (*SELECTORS, NEAREST)]
+    coresets = [name for name in baselines if name.removesuffix(TOKENS) in (*SELECTORS, NEAREST)]
     told = {name: Told() for name in (*written, *coresets)}
     real, positions = {}, {}
     begin, own = spent(), 0.0
@@ -55,7 +57,7 @@ def run(bench: Bench) -> dict[str, Any]:
             advance(recipe.select.sets)
             own = (spent() - begin).seconds if name == "dilm" else own
         for name in coresets:
-            found = _nearest(bench) if name == NEAREST else _from_real_rows(bench, name, told[name])
+            found = _of_real_rows(bench, name, told[name])
             positions[name] = [selection.positions for selection in found]
             advance(1)
     write_text(bench.folder("select") / "real-rows.json", json.dumps(positions))
@@ -93,6 +95,24 @@ def _with_real_rows(bench: Bench, texts: Dataset, number: int) -> Stock:
     train, rng = bench.splits.train, python_stream(bench.recipe.seed, "real rows", number)
     real = [row for label, count in enumerate(texts.counts) for row in train.of(label).sample(count, rng)]
     return Stock(Dataset(texts.task, (*real, *texts)), len(real))
+
+
+def _of_real_rows(bench: Bench, name: str, told: Told) -> list[Selection]:
+    """The selections of a baseline."""
+    if name.endswith(TOKENS):
+        return _with_equal_tokens(bench, name.removesuffix(TOKENS), told)
+    return _nearest(bench) if name == NEAREST else _from_real_rows(bench, name, told)
+
+
+def _with_equal_tokens(bench: Bench, name: str, told: Told) -> list[Selection]:
+    """One selection for each of our sets, of each condition as many tokens as that has."""
+    recipe, found = bench.recipe, []
+    for number, texts in enumerate(synthetic_sets(bench)["dilm"]):
+        budget = [sum(bench.tokens(texts.of(condition))) for condition in texts.task.conditions]
+        select = EqualTokens(selector(bench, name, told), bench.tokens, budget)
+        rng = numpy_stream(recipe.seed, "coreset", f"{name}{TOKENS}", number)
+        found.append(select(bench.splits.train, recipe.per_class, rng))
+    return found
 
 
 def _from_real_rows(bench: Bench, name: str, told: Told) -> list[Selection]:

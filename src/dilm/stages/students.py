@@ -11,10 +11,13 @@ from pathlib import Path
 from dilm.build import Bench, is_scratch, open_encoder
 from dilm.distillation.embedded import DistilledEmbeddings
 from dilm.evaluation.finetune import Finetuned
+from dilm.evaluation.text_generation import Taught
 from dilm.models.classifier import Classifier
 from dilm.models.connection import Manners
 from dilm.models.endpoint import Endpoint, EndpointScorer
 from dilm.models.hub import identity
+from dilm.models.language import LanguageLearner
+from dilm.models.learners import AnyLearner, open_learner
 from dilm.models.linear import FrozenFeatures, WordCounts
 from dilm.models.scorer import CausalScorer
 from dilm.protocols import Scorer, Student
@@ -124,14 +127,21 @@ def student(who: Enrolled, task: Task, schedule: Schedule | None, batch: int, ru
         return WordCounts()
     if who.way.way == "frozen":
         return _frozen(who.folder, who.identity, task, runtime)
-    assert schedule is not None
-    return Finetuned(_classifier(who, task, runtime), schedule, batch)
+    learner = _learner(who, task, runtime)
+    assert schedule is not None and isinstance(learner, Classifier)
+    return Finetuned(learner, schedule, batch)
+
+
+def writing_student(who: Enrolled, task: Task, schedule: Schedule, batch: int, runtime: Runtime) -> Taught:
+    """The same of a task whose target is text."""
+    learner = _learner(who, task, runtime)
+    assert isinstance(learner, LanguageLearner)
+    return Taught(learner, schedule, batch)
 
 
 @lru_cache(maxsize=1)
-def _classifier(who: Enrolled, task: Task, runtime: Runtime) -> Classifier:
-    place = choose(runtime.device, runtime.precision)
-    return Classifier.open(who.folder, task, place, task.max_tokens, who.way.layers)
+def _learner(who: Enrolled, task: Task, runtime: Runtime) -> AnyLearner:
+    return open_learner(who.folder, task, choose(runtime.device, runtime.precision), who.way.layers)
 
 
 @lru_cache(maxsize=1)
@@ -158,4 +168,6 @@ class Embedded:
 
 def embedded_student(who: Enrolled, task: Task, file: Path, runtime: Runtime) -> Embedded:
     """The learner of distillation with the embeddings that were learnt for it."""
-    return Embedded(_classifier(who, task, runtime), DistilledEmbeddings.load(file))
+    learner = _learner(who, task, runtime)
+    assert isinstance(learner, Classifier)
+    return Embedded(learner, DistilledEmbeddings.load(file))

@@ -1,0 +1,59 @@
+"""A causal language model that has read unlabelled texts: what a learner of a generation task is without a hub."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from dilm.models.causal import only_positions
+from dilm.models.decoders import start_and_end
+from dilm.models.scratch import WARM_UP_TOKENS, WarmUp
+from dilm.runtime import meter
+from dilm.runtime.batches import rows_of_step
+from dilm.runtime.device import Place
+from dilm.runtime.optimize import AdamW, Schedule
+from dilm.runtime.progress import bar
+from dilm.runtime.seeding import derive, seed_torch
+
+
+def warm_up_causal(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    wanted: WarmUp,
+    seed: int,
+    place: Place,
+) -> list[dict[str, float]]:
+    """Train `model` in place to foretell single texts, so that no answer is seen beside its question; its curve."""
+    start, end = start_and_end(tokenizer)
+    read = tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+    rows = [[start, *tokens[:WARM_UP_TOKENS], end] for tokens in read]  # type: ignore[union-attr]
+    model.to(place.device).train()  # type: ignore[arg-type]
+    update = AdamW(model.parameters(), Schedule(wanted.steps, wanted.lr))
+    curve: list[dict[str, float]] = []
+    forked = [place.device] if place.device.type == "cuda" else []
+    with torch.random.fork_rng(forked), bar("warm up", wanted.steps) as advance:
+        for step in range(wanted.steps):
+            chosen = [rows[row] for row in rows_of_step(len(rows), step, wanted.batch, derive(seed, "warm_up"))]
+            seed_torch(seed, "dropout", step)
+            loss = update([_mean_nll(model, chosen, end, place)], 1)
+            curve.append({"step": step, "loss": loss, "rate": update.schedule.rate(step)})
+            advance(loss=loss)
+    model.eval()
+    return curve
+
+
+def _mean_nll(model: PreTrainedModel, rows: list[list[int]], filler: int, place: Place) -> Tensor:
+    """Of all tokens of a batch, padded on the right."""
+    meter.count(sum(map(len, rows)))
+    width = max(map(len, rows))
+    tokens = torch.tensor([row + [filler] * (width - len(row)) for row in rows], device=place.device)
+    lengths = torch.tensor([len(row) for row in rows], device=place.device)
+    mask = torch.arange(width, device=place.device) < lengths[:, None]
+    real = mask[:, 1:]
+    with place.autocast(), only_positions(model, nn.functional.pad(real, (0, 1))):
+        logits = model(input_ids=tokens, attention_mask=mask.long()).logits
+    return nn.functional.cross_entropy(logits.float(), tokens[:, 1:][real])

@@ -1,0 +1,114 @@
+"""From a recipe to the rows that it names: read, anonymized, carved, clustered where their target is text.
+
+And what stage keys say of tasks whose target is text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Any
+
+from dilm import cleaning, planting
+from dilm.data.conditions import by_clusters, word_points
+from dilm.data.load import Limits, divide, read
+from dilm.data.targets import EVERYTHING
+from dilm.data.tasks import read_task, task_names
+from dilm.generators import is_scratch
+from dilm.models.encoder import CachedEncoder, FeatureEncoder
+from dilm.models.hub import identity
+from dilm.privacy.survey import Survey
+from dilm.recipe import Recipe
+from dilm.recipe_generation import Generation
+from dilm.runs import cache_folder
+from dilm.runtime.device import Place, choose
+from dilm.runtime.hashing import key
+from dilm.runtime.seeding import derive
+from dilm.types import GENERATION, Dataset, Splits, Task
+from dilm.version import VERSION
+
+
+def read_splits(recipe: Recipe) -> tuple[Splits, Survey | None]:
+    """Load, anonymize, carve, plant canaries; the recipe's data_seed decides the carving, its max_tokens overrides the
+    task's.
+
+    Stand-ins make equal what differed only in a secret, so they come first: equal texts are carved to one side.
+    """
+    data, survey = recipe.data, None
+    limits = Limits(data.dev_rows, data.test_rows, data.train_rows, drop_empty=data.drop_empty, user=data.user)
+    said = {"text": data.text, "label": data.label or None, "target": data.target, "test": data.test or None}
+    train, scored = read(data.source, **said, limits=limits)
+    if cleaning.wanted(recipe):
+        parts = {"train": train} | ({} if scored is None else {"test": scored})
+        cleaned, survey = cleaning.clean(recipe, parts)
+        train, scored = cleaned["train"], cleaned.get("test")
+    found = conditioned(recipe, divide(train, scored, limits, recipe.data_seed))
+    if recipe.models.max_tokens:
+        task = replace(found.task, max_tokens=recipe.models.max_tokens)
+        found = Splits(*(Dataset(task, part.examples) for part in (found.train, found.dev, found.test)))
+    return planting.plant(recipe, found), survey
+
+
+def conditioned(recipe: Recipe, splits: Splits) -> Splits:
+    """The splits of a generation task, clustered where no column names conditions; of others as they are."""
+    if splits.task.labels != (EVERYTHING,) or not splits.task.writes:
+        return splits
+    seed = derive(recipe.data_seed, "conditions")
+    name = clusters_by(recipe)
+    if not name:
+        return by_clusters(splits, word_points(splits.train, seed), recipe.generation.conditions, seed)
+    place = choose(recipe.runtime.device, recipe.runtime.precision)
+    encoder = open_encoder(name, splits.task, place, fingerprints(splits).values())
+    return by_clusters(splits, encoder.encode, recipe.generation.conditions, seed)
+
+
+def clusters_by(recipe: Recipe) -> str:
+    """The pretrained model whose features rows are clustered by; empty: they are clustered by their words."""
+    return "" if is_scratch(recipe.models.encoder) or not is_generation(recipe) else recipe.models.encoder
+
+
+def is_generation(recipe: Recipe) -> bool:
+    """Whether the target is text, as far as it can be known before the rows are read."""
+    known = recipe.data.source in task_names() and not recipe.data.label
+    return bool(recipe.data.target) or (known and read_task(recipe.data.source).kind == GENERATION)
+
+
+def fingerprints(splits: Splits) -> dict[str, str]:
+    """What identifies the data of a run."""
+    return {name: getattr(splits, name).fingerprint for name in ("train", "dev", "test")}
+
+
+def open_encoder(folder: str, task: Task, place: Place, lasting: Collection[str] = ()) -> CachedEncoder:
+    """Its points of large `lasting` datasets are kept in the user's cache, apart for all that changes their digits."""
+    content = key([identity(folder), task.max_tokens, place.bf16])
+    kept = cache_folder() / "points" / VERSION / content
+    return CachedEncoder(FeatureEncoder.open(folder, place, task.max_tokens), kept, lasting)
+
+
+def clusters(recipe: Recipe) -> list[Any]:
+    """How the rows of a generation task are clustered, where that is not as by default, on words."""
+    wanted, model = recipe.generation.conditions, clusters_by(recipe)
+    asked = {"conditions": wanted} if wanted != Generation().conditions else {}
+    return [asked | ({"by": identity(model)} if model else {})] if asked or model else []
+
+
+def terms(recipe: Recipe) -> list[Any]:
+    """The objective's terms of a generation task, and who judges; nothing where none is asked for."""
+    wanted = recipe.generation
+    if not (wanted.coherence or wanted.diversity):
+        return []
+    return [wanted.coherence, wanted.diversity, *judged(recipe)]
+
+
+def answers(recipe: Recipe) -> list[Any]:
+    """How many answers are written, where that is not as by default."""
+    wanted = recipe.generation.answers
+    return [{"answers": wanted}] if wanted != Generation().answers else []
+
+
+def judged(recipe: Recipe) -> list[Any]:
+    """Who the independent language model is: by its content, or how the learner is taught for that."""
+    judge, trial = recipe.generation.judge, recipe.evaluate
+    if judge:
+        return [identity(judge)]
+    return [trial.full_steps, trial.full_lr, trial.full_warmup, trial.weight_decay, trial.clip, trial.batch]

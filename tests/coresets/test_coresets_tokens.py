@@ -1,0 +1,61 @@
+"""Subsets of equal tokens, and rows by a number of each."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dilm.coresets.equal_tokens import EqualTokens
+from dilm.coresets.filters import Answering, Fluent
+from dilm.coresets.random import Random
+from dilm.coresets.ranked import Ranked, hardest, middling
+from dilm.types import Dataset, Example, Task
+
+TASK = Task("t", ("ask", "say"), ("one", "two"), kind="generation", target="say", answer="number")
+
+
+def pool_of(lengths: list[int]) -> Dataset:
+    return Dataset(TASK, [Example((f"{at}", "x" * length), at % 2) for at, length in enumerate(lengths)])
+
+
+def tokens(rows: Dataset) -> list[int]:
+    return [len(row.texts[1]) for row in rows]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    lengths=st.lists(st.integers(1, 30), min_size=8, max_size=40),
+    budget=st.tuples(st.integers(1, 80), st.integers(1, 80)),
+    seed=st.integers(0, 99),
+)
+def test_tokens_are_those_of_the_budget_but_for_less_than_one_row(
+    lengths: list[int], budget: tuple[int, int], seed: int
+):
+    pool = pool_of(lengths)
+    chosen = EqualTokens(Random(), tokens, budget)(pool, 2, np.random.default_rng(seed)).apply(pool)
+    for label, most in enumerate(budget):
+        spent, whole = sum(tokens(chosen.of(label))), sum(tokens(pool.of(label)))
+        assert spent <= most or len(chosen.of(label)) == 1
+        enough = min(whole, most) - max(tokens(pool.of(label)))
+        asked = min(pool.counts)  # of the larger class no more rows than the smaller one has can be drawn
+        assert spent >= enough or len(pool.of(label)) > asked
+
+
+def test_rows_are_ranked_class_by_class():
+    pool = pool_of([5, 1, 9, 2, 7, 3])
+    of = {"hard": Ranked(lambda rows: np.array(tokens(rows)), hardest)}
+    of["middle"] = Ranked(lambda rows: np.array(tokens(rows)), middling)
+    chosen = {name: select(pool, 1, np.random.default_rng(0)).positions for name, select in of.items()}
+    assert chosen == {"hard": (2, 5), "middle": (4, 3)}
+
+
+def test_fluent_rows_are_the_likeliest_share_of_each_class():
+    pool = pool_of([5, 1, 9, 2, 7, 3])
+    faults = Fluent(lambda rows: np.array(tokens(rows), dtype=float), 0.4)(pool)
+    assert (faults <= 0).tolist() == [True, True, False, True, True, False]
+
+
+def test_answers_pass_where_they_are_consistent():
+    rows = Dataset(TASK, [Example(("q", text), 0) for text in ("#### 3", "three", "<<1+1=3>> #### 3")])
+    assert Answering()(rows).tolist() == [0.0, 1.0, 1.0]

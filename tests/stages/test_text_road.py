@@ -1,0 +1,155 @@
+"""The whole road of a task whose target is text, from a CSV file to a report; and what it refuses."""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_runs import SETTINGS, rows_of
+
+from dilm import api, journal, pipeline
+from dilm.data.jsonl import read_dataset
+from dilm.distilled import Distilled
+from dilm.errors import DilmError, PrivacyError, RecipeError
+
+SHORT: dict[str, Any] = {
+    "data.dev_rows": 10,
+    "data.test_rows": 12,
+    "models.max_tokens": 32,
+    "pretrain.steps": 2,
+    "generation.conditions": 2,
+    "generation.answers": 2,
+    "generation.coherence": 0.5,
+    "generation.diversity": 0.5,
+    "fit.steps": 80,
+    "fit.contrast": 0.0,
+    "match.steps": 2,
+    "match.refresh_every": 1,
+    "match.synthetic": 4,
+    "match.check_every": 2,
+    "match.check_select": "random",
+    "match.check_steps": 2,
+    "match.check_rows": 8,
+    "match.gradient": "last:1",
+    "match.lm_lambda": 0.1,
+    "generate.attempts": 60,
+    "select.method": "kmeans_nearest",
+    "select.filters": ("fluency:0.9",),
+    "evaluate.seeds": 1,
+    "evaluate.steps": 3,
+    "evaluate.full_steps": 3,
+    "evaluate.baselines": ("random", "random@tokens", "perplexity", "el2n", "full"),
+}
+SAID: dict[str, Any] = {"text": "ask", "target": "say", "per_class": 2, "generator": "scratch:tiny", "seed": 4}
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    rng, file = random.Random(0), tmp_path_factory.mktemp("answers") / "answers.csv"
+    with file.open("w", newline="", encoding="utf-8") as handle:
+        table = csv.writer(handle)
+        table.writerow(["ask", "say"])
+        for at in range(90):
+            colour, thing = (
+                rng.choice(("red", "blue", "pale")),
+                rng.choice(("fox", "owl") if at % 2 else ("tea", "rice")),
+            )
+            table.writerow([f"{thing} {colour} {at}", f"a {colour} {thing}" if at % 2 else f"some {thing} , {colour}"])
+    return file
+
+
+@pytest.fixture(scope="module")
+def made(answers: Path, tmp_path_factory: pytest.TempPathFactory) -> Distilled:
+    """The product of the whole road. Only to be read."""
+    return api.distill(answers, out=tmp_path_factory.mktemp("runs") / "texts", settings=SETTINGS | SHORT, **SAID)
+
+
+def test_the_product_has_inputs_and_targets_of_every_condition(made: Distilled):
+    assert made.task.writes and made.task.fields == ("ask", "say") and made.data.counts == (2, 2)
+    assert all(all(row.texts) for row in made)
+    assert set(pipeline.states(api.existing_run(made.run)).values()) == {"done"}
+    assert Distilled.load(made.run / "distilled").task == made.task
+
+
+def test_scores_are_perplexities_and_say_what_was_written(made: Distilled):
+    rows = rows_of(made.run)
+    assert {row["method"] for row in rows} == {"dilm", "random", "random@tokens", "perplexity", "el2n", "full"}
+    for row in rows:
+        assert row["metric"] == "perplexity" and row["value"] > 1 and row["macro_f1"] is None
+        assert 0 <= row["accuracy"] <= 1 and {"bleu", "chrf", "distinct_2", "set_tokens"} <= set(row["measures"])
+    sizes = {row["measures"]["set_tokens"] for row in rows if row["method"] == "full"}
+    assert sizes and min(sizes) > max(row["measures"]["set_tokens"] for row in rows if row["method"] == "dilm")
+
+
+def test_equal_tokens_are_equal_but_for_less_than_a_row(made: Distilled):
+    bench = api.begun.bench_of(api.existing_run(made.run), journal.OWN_CODE)
+    train = bench.splits.train
+    positions = json.loads((made.run / "select" / "real-rows.json").read_text("utf-8"))["random@tokens"]
+    for number, rows in enumerate(positions):
+        ours = read_dataset(made.run / "select" / f"dilm-{number}.jsonl", made.task)
+        for condition in made.task.conditions:
+            spent = sum(bench.tokens(train.take(rows).of(condition)))
+            gap = sum(bench.tokens(ours.of(condition))) - spent
+            assert gap < max(bench.tokens(train)) and (gap >= 0 or len(train.take(rows).of(condition)) == 1)
+
+
+def test_every_term_of_the_objective_is_told(made: Distilled):
+    curve = api.existing_run(made.run).stage("match").manifest["curve"]
+    told = [row for row in curve if "similarity" in row]
+    assert told and all(0 <= row["diversity"] <= 1 and "coherence" in row for row in told)
+    assert all(0 < row["dev_score"] < 1 for row in curve if "dev_score" in row)
+
+
+def test_page_table_and_card_read_well(made: Distilled):
+    table = (made.run / "results.md").read_text("utf-8")
+    assert "perplexity" in table and "accuracy of tokens" in table and "equal tokens" in table
+    assert "less is better" in (made.run / "report.html").read_text("utf-8")
+    assert "text-generation" in made.card and "Conditions:" in made.card
+    plan = {row["stage"]: row for row in api.plan(api.existing_run(made.run))}
+    assert plan["evaluate"]["seconds"] > 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "problem"),
+    [
+        ({"evaluate.learners": ("tfidf",)}, RecipeError, "cannot write a text"),
+        ({"evaluate.baselines": ("tdd_text",)}, RecipeError, "needs classes"),
+        ({"select.method": "validated"}, RecipeError, "needs classes"),
+        ({"match.gradient": "head", "match.centred": True}, RecipeError, "match.centred"),
+        ({"select.filters": ("answer",)}, RecipeError, "how those of answers are checked"),
+        ({"dp.epsilon": 8.0}, PrivacyError, "classes only"),
+    ],
+)
+def test_what_needs_classes_is_refused_when_rows_are_read(
+    answers: Path, tmp_path: Path, settings: dict[str, Any], error: type[DilmError], problem: str
+):
+    base = {"recipe": "private", "settings": {"models.max_tokens": 32, "pretrain.corpus": "toy"}}
+    asked = base if "dp.epsilon" in settings else {"settings": SETTINGS | SHORT}
+    recipe = api.recipe_for(answers, **{**SAID, **asked, "settings": asked["settings"] | settings})
+    with pytest.raises(error, match=problem):
+        api.run_stage(api.open_run(recipe, tmp_path / "run"), "load")
+
+
+def test_what_needs_a_target_is_refused_where_there_are_classes(source: Path, tmp_path: Path):
+    recipe = api.recipe_for(source, text="review", label="stars", settings={"evaluate.baselines": ("random@tokens",)})
+    with pytest.raises(RecipeError, match="has classes"):
+        api.run_stage(api.open_run(recipe, tmp_path / "run"), "load")
+
+
+def test_the_product_is_a_prompt_that_ends_where_a_target_belongs(made: Distilled):
+    prompt = made.prompt("fox red 3")
+    assert prompt.endswith("ask: fox red 3\nsay:") and all(row.texts[-1] in prompt for row in made)
+    with pytest.raises(DilmError, match="1 texts"):
+        made.prompt("one", "two")
+
+
+def test_a_search_is_refused_before_it_begins(answers: Path, tmp_path: Path):
+    from dilm.tuning import Search, search
+
+    recipe = api.recipe_for(answers, **SAID, settings=SETTINGS | SHORT)
+    with pytest.raises(RecipeError, match="choose classes"):
+        search(Search(recipe, None, tmp_path / "study", 2))  # type: ignore[arg-type]
