@@ -123,7 +123,6 @@ RANGES = (
         lambda value: 0 < value <= 1,
     ),
     Range("data.seed", "0 or more, or -1 for the run's", lambda value: value >= -1),
-    # One set is no race, of one training nobody can tell what was luck, and of one condition whether a text fits it.
     Range("race.candidates race.seeds generation.conditions", "at least 2", lambda value: value >= 2),
     # Every byte is a token of its own, so that no text is unknown.
     Range("pretrain.vocabulary", "at least 300", lambda value: value >= 300),
