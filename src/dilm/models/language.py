@@ -14,8 +14,7 @@ from transformers import AutoModelForSeq2SeqLM, PreTrainedModel, PreTrainedToken
 
 from dilm.models.answers import Answers, Batch, Row
 from dilm.models.attending import plain_attention
-from dilm.models.causal import only_positions
-from dilm.models.decoders import open_causal_model
+from dilm.models.decoders import only_positions, open_causal_model
 from dilm.models.hub import open_config, open_model, open_tokenizer
 from dilm.models.pieces import pieces, tokens_at_once
 from dilm.models.weights import Pristine, content_key, copied, put_back

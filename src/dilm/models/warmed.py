@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from dilm.models.causal import only_positions
-from dilm.models.decoders import start_and_end
+from dilm.models.decoders import only_positions, start_and_end
 from dilm.models.scratch import WARM_UP_TOKENS, WarmUp
 from dilm.runtime import meter
 from dilm.runtime.batches import rows_of_step
