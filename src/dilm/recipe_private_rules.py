@@ -172,8 +172,13 @@ def _check_federation(recipe: Recipe) -> None:
         )
     if recipe.data.user:
         raise RecipeError(
-            "data.user names whose the rows are, and the rows are with their holders.",
-            "Leave it out; a holder with several rows of one user can keep one of each.",
+            "data.user names a column of the server's own rows: whose the holders' rows are is not known here.",
+            "Leave it out, and let holders join with one row of each user.",
+        )
+    if recipe.adapters.rank:
+        raise RecipeError(
+            "adapters.rank asks for adapters, and holders are sent generators that are trained as a whole.",
+            "Set it to 0, and dp.trains to body.",
         )
     if recipe.audit.canaries:
         raise RecipeError("audit.canaries puts rows among the holders' rows, which are not here.", "Set it to 0.")
