@@ -175,11 +175,12 @@ def _check_federation(recipe: Recipe) -> None:
             "data.user names a column of the server's own rows: whose the holders' rows are is not known here.",
             "Leave it out, and let holders join with one row of each user.",
         )
-    if recipe.adapters.rank:
-        raise RecipeError(
-            "adapters.rank asks for adapters, and holders are sent generators that are trained as a whole.",
-            "Set it to 0, and dp.trains to body.",
-        )
+    for name, wished in (("adapters.rank", recipe.adapters.rank), ("instruct.ask", recipe.instruct.ask)):
+        if wished:
+            raise RecipeError(
+                f"{name} changes how a generator is opened, and holders are sent those that are trained as a whole.",
+                f"Leave {name} out.",
+            )
     if recipe.audit.canaries:
         raise RecipeError("audit.canaries puts rows among the holders' rows, which are not here.", "Set it to 0.")
     if recipe.dp.noise == "secure" and wanted.noise == "distributed":

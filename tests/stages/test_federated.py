@@ -319,6 +319,10 @@ def test_a_wrong_address_is_one_paragraph_and_exit_2(words: list[str], folder: P
         ({"federation.clients": 3, "federation.noise": "none"}, "does not know 'none'"),
         ({"federation.clients": 3, "audit.canaries": 4}, "not here"),
         ({"federation.clients": 3, "adapters.rank": 4}, "trained as a whole"),
+        (
+            {"federation.clients": 3, "instruct.ask": "A {label}", "instruct.demonstrations": 0},
+            "trained as a whole",
+        ),
         ({"federation.clients": 3, "data.user": "who"}, "is not known here"),
     ],
 )
