@@ -172,9 +172,15 @@ def _check_federation(recipe: Recipe) -> None:
         )
     if recipe.data.user:
         raise RecipeError(
-            "data.user names whose the rows are, and the rows are with their holders.",
-            "Leave it out; a holder with several rows of one user can keep one of each.",
+            "data.user names a column of the server's own rows: whose the holders' rows are is not known here.",
+            "Leave it out, and let holders join with one row of each user.",
         )
+    for name, wished in (("adapters.rank", recipe.adapters.rank), ("instruct.ask", recipe.instruct.ask)):
+        if wished:
+            raise RecipeError(
+                f"{name} changes how a generator is opened, and holders are sent those that are trained as a whole.",
+                f"Leave {name} out.",
+            )
     if recipe.audit.canaries:
         raise RecipeError("audit.canaries puts rows among the holders' rows, which are not here.", "Set it to 0.")
     if recipe.dp.noise == "secure" and wanted.noise == "distributed":

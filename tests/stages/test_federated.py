@@ -318,7 +318,12 @@ def test_a_wrong_address_is_one_paragraph_and_exit_2(words: list[str], folder: P
         ({"federation.clients": 3, "match.teacher_sets": 2}, r"With federation\.clients every touch"),
         ({"federation.clients": 3, "federation.noise": "none"}, "does not know 'none'"),
         ({"federation.clients": 3, "audit.canaries": 4}, "not here"),
-        ({"federation.clients": 3, "data.user": "who"}, "with their holders"),
+        ({"federation.clients": 3, "adapters.rank": 4}, "trained as a whole"),
+        (
+            {"federation.clients": 3, "instruct.ask": "A {label}", "instruct.demonstrations": 0},
+            "trained as a whole",
+        ),
+        ({"federation.clients": 3, "data.user": "who"}, "is not known here"),
     ],
 )
 def test_recipes_that_cannot_be_meant_are_refused(said: dict[str, Any], settings: dict[str, Any], said_then: str):
