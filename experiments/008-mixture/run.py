@@ -104,7 +104,7 @@ def facts(run: Run) -> dict[str, str]:
     measured = {
         row["name"]: row["value"] for row in json.loads((run.folder / "report" / "text.json").read_text("utf-8"))
     }
-    return {"tokens": str(spent)} | {name: measured.get(name, "-") for name in MEASURES}
+    return {"tokens": str(spent)} | {name: measured.get(name) or "-" for name in MEASURES}
 
 
 def scored(run: Run, arm: str, seed: int) -> Iterator[Score]:
