@@ -147,7 +147,7 @@ def test_the_road_of_every_kind(kind: str, source, bases, tmp_path: Path):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_resumes(kind: str, source, bases, tmp_path: Path, monkeypatch):
-    recipe = recipe_of(kind, source, bases)
+    recipe = recipe_of(kind, source, bases, **{"match.steps": 4})
     whole = travel(recipe, tmp_path / "whole")
     pool = products(whole)
     for stage in ("fit", "match"):
