@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -91,6 +92,7 @@ def walk(given: argparse.Namespace, members: int, seed: int) -> Run:
     settings = SETTINGS | (QUICK if given.quick else {})
     settings |= {"models.mixture": (settings["models.generator"],) * (members - 1), "match.steps": steps // members}
     folder = given.out / f"{Path(given.source).name}-{members}-seed{seed}"
+    os.environ["DILM_CACHE"] = str(given.out / "cache" / folder.name)  # else the first arm pays what all of them use
     size = 2 if given.quick else PER_CLASS
     recipe = api.recipe_for(given.source, per_class=size, seed=seed, settings=settings)
     run = api.open_run(recipe, folder, resume=folder.exists())
@@ -104,7 +106,7 @@ def facts(run: Run) -> dict[str, str]:
     measured = {
         row["name"]: row["value"] for row in json.loads((run.folder / "report" / "text.json").read_text("utf-8"))
     }
-    return {"tokens": str(spent)} | {name: measured.get(name, "-") for name in MEASURES}
+    return {"tokens": str(spent)} | {name: measured.get(name) or "-" for name in MEASURES}
 
 
 def scored(run: Run, arm: str, seed: int) -> Iterator[Score]:

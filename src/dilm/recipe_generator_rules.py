@@ -20,7 +20,7 @@ def learns(recipe: Recipe) -> bool:
 def _check_steps(recipe: Recipe) -> None:
     if not recipe.fit.steps and not recipe.instruct.ask:
         raise RecipeError(
-            "fit.steps is 0, so that the generator would not know what the tokens of its classes mean.",
+            "fit.steps should be at least 1, found 0: a generator would not know what the tokens of its classes mean.",
             "Set fit.steps above 0, or tell a chat model in words what to write (instruct.ask).",
         )
     if recipe.adapters.rank and not learns(recipe):

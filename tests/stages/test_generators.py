@@ -147,7 +147,7 @@ def test_the_road_of_every_kind(kind: str, source, bases, tmp_path: Path):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_resumes(kind: str, source, bases, tmp_path: Path, monkeypatch):
-    recipe = recipe_of(kind, source, bases)
+    recipe = recipe_of(kind, source, bases, **{"match.steps": 4})
     whole = travel(recipe, tmp_path / "whole")
     pool = products(whole)
     for stage in ("fit", "match"):
@@ -229,7 +229,7 @@ def test_privacy_refuses_what_touches_real_rows(source, settings: dict[str, Any]
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({"fit.steps": 0}, "fit.steps is 0"),
+        ({"fit.steps": 0}, "would not know what the tokens of its classes mean"),
         ({"adapters.base": "4bit"}, "cannot be trained"),
         ({"adapters.rank": 2, "adapters.targets": ""}, "adapters.targets is empty"),
         (ASK | {"adapters.rank": 2, "fit.steps": 0, "match.steps": 0}, "nothing is trained"),
