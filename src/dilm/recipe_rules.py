@@ -46,6 +46,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "match.trajectory": ("cached", "fresh"),
     "match.check_select": SELECTORS[:7],  # those that train no learner and ask no generator
     "select.method": SELECTORS,
+    "corpus.unit": ("text", "sentence"),
     "select.teacher": ("probe", "learner"),
     "select.pool": ("synthetic", "both"),
     "race.drawn_by": SELECTORS[:10],  # those that ask no generator; a race of races would be one
@@ -83,7 +84,8 @@ RANGES = (
         generate.oversample generate.batch generate.attempts select.sets
         embed.steps embed.batch embed.unroll embed.per_step embed.check_every
         evaluate.seeds evaluate.steps evaluate.batch evaluate.full_steps prompt.orders race.steps race.rows
-        audit.rows audit.span server.budget server.parallel server.tries""",
+        audit.rows audit.span corpus.steps corpus.batch corpus.check_every server.budget server.parallel
+        server.tries""",
         "at least 1",
         lambda value: value >= 1,
     ),
@@ -92,7 +94,7 @@ RANGES = (
         pretrain.steps fit.steps fit.lr fit.weight_decay match.steps match.lr match.weight_decay match.lm_lambda
         match.kl match.patience match.teacher_sets match.renew_every match.check_every generate.top_k
         evaluate.weight_decay prompt.top_logprobs audit.canaries adapters.rank adapters.alpha instruct.demonstrations
-        runtime.threads runtime.workers""",
+        corpus.rows corpus.lr corpus.weight_decay runtime.threads runtime.workers""",
         "0 or more",
         lambda value: value >= 0,
     ),
@@ -104,14 +106,14 @@ RANGES = (
     ),
     Range(
         """dp.clip dp.target_clip
-        pretrain.lr fit.clip match.clip match.temperature generate.temperature evaluate.lr evaluate.clip
+        pretrain.lr corpus.clip fit.clip match.clip match.temperature generate.temperature evaluate.lr evaluate.clip
         evaluate.full_lr embed.lr embed.rate embed.attention_weight server.timeout""",
         "above 0",
         lambda value: value > 0,
     ),
     Range(
         """anonymize.threshold fit.contrast fit.warmup match.warmup embed.warmup evaluate.warmup evaluate.full_warmup
-        audit.delta""",
+        audit.delta corpus.warmup""",
         "from 0 to 1",
         lambda value: 0 <= value <= 1,
     ),
@@ -292,6 +294,11 @@ def _check_server(recipe: Recipe) -> None:
 
 def _check_anonymize(recipe: Recipe) -> None:
     wanted = recipe.anonymize
+    if wanted.operator != OFF and recipe.corpus.source and not recipe.corpus.public:
+        raise RecipeError(
+            "anonymize.operator replaces personal data in the rows, and nobody looked at corpus.source.",
+            "Write a clean file with `dilm anonymize` first, and name that with corpus.public=true.",
+        )
     if wanted.operator != OFF and not (wanted.languages or wanted.ner or wanted.patterns):
         raise RecipeError(
             "anonymize.operator asks for anonymization, but no detector is left to run.",
