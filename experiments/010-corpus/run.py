@@ -3,7 +3,7 @@
     .venv/bin/python experiments/010-corpus/run.py --out runs/corpus
 
 Needs `make experiments` and DILM_DATA. For each seed three generators: `none` is fitted as it is, `corpus` reads
-sentences of IMDb's unlabelled reviews before, and `longer` is fitted for as many steps more as that took, so that reading
+sentences of IMDb's unlabelled reviews before, and `longer` is fitted for as many steps more, so that reading
 is compared with the same work. Nothing is matched. Test rows, several learners. Runs continue where they were stopped.
 `--quick` walks the same way in minutes and measures nothing.
 """
