@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dilm.errors import RecipeError
 from dilm.recipe import Recipe
+from dilm.recipe_privacy import OFF
 
 
 def check_generators(recipe: Recipe) -> None:
@@ -49,3 +50,8 @@ def _check_corpus(recipe: Recipe) -> None:
     if recipe.corpus.source and any(others.values()):
         named = next(name for name, asked in others.items() if asked)
         raise RecipeError(f"corpus.source is not read with {named}.", "Leave one of them out.")
+    if recipe.anonymize.operator != OFF and recipe.corpus.source and not recipe.corpus.public:
+        raise RecipeError(
+            "anonymize.operator replaces personal data in the rows, and nobody looked at corpus.source.",
+            "Write a clean file with `dilm anonymize` first, and name that with corpus.public=true.",
+        )

@@ -294,11 +294,6 @@ def _check_server(recipe: Recipe) -> None:
 
 def _check_anonymize(recipe: Recipe) -> None:
     wanted = recipe.anonymize
-    if wanted.operator != OFF and recipe.corpus.source and not recipe.corpus.public:
-        raise RecipeError(
-            "anonymize.operator replaces personal data in the rows, and nobody looked at corpus.source.",
-            "Write a clean file with `dilm anonymize` first, and name that with corpus.public=true.",
-        )
     if wanted.operator != OFF and not (wanted.languages or wanted.ner or wanted.patterns):
         raise RecipeError(
             "anonymize.operator asks for anonymization, but no detector is left to run.",

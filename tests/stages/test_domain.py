@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from private_runs import write_data
 from safetensors.torch import load_file
 
 from dilm import api, pipeline, recipe_book, runs
 from dilm.data.unlabelled import read_unlabelled
 from dilm.distillation import domain as reading
-from dilm.distillation.domain import corpus_nll, read_on
+from dilm.distillation.domain import Reading, corpus_nll, read_on
 from dilm.distillation.fit import held_out_nll
 from dilm.errors import DataError, PrivacyError, RecipeError
 from dilm.models.causal import CausalGenerator
+from dilm.models.unlabelled import classes_as_start, unlabelled_nll
 from dilm.recipe import Recipe
 from dilm.runtime.optimize import AdamW, Schedule
 from dilm.stages import domain
@@ -66,15 +69,15 @@ def test_a_text_without_a_class_costs_what_a_class_like_the_start_would_say(new_
     """And reading makes such texts likelier, of every class alike."""
     generator: CausalGenerator = new_generator()
     generator.eval()
-    texts = [example.texts[0] for example in train]
-    generator.classes_as_start()
-    torch.testing.assert_close(generator.unlabelled_nll(texts), generator.nll(train.examples))
+    texts, cost = [example.texts[0] for example in train], partial(unlabelled_nll, generator)
+    classes_as_start(generator)
+    torch.testing.assert_close(cost(texts), generator.nll(train.examples))
     update = AdamW(generator.parameters(), Schedule(40, 1e-2))
-    before = corpus_nll(generator, texts)
-    list(read_on(generator, texts, 12, update, range(40), seed=0))
-    assert corpus_nll(generator, texts) < before / 2
-    generator.classes_as_start()
-    assert held_out_nll(generator, train) == pytest.approx(corpus_nll(generator, texts), rel=1e-4)
+    before = corpus_nll(generator, cost, texts)
+    list(read_on(generator, Reading(texts, 12, cost, 0), update, range(40)))
+    assert corpus_nll(generator, cost, texts) < before / 2
+    classes_as_start(generator)
+    assert held_out_nll(generator, train) == pytest.approx(corpus_nll(generator, cost, texts), rel=1e-4)
 
 
 SHORT = {"corpus.steps": 8, "corpus.check_every": 4, "corpus.batch": 8, "fit.steps": 4, "fit.check_every": 2}
@@ -150,6 +153,19 @@ def test_privacy_wants_the_corpus_declared_public(corpus: Path):
         api.recipe_for("toy", anonymize=True, settings=settings)
 
 
-def test_a_generator_that_needs_a_class_is_told():
-    with pytest.raises(RecipeError, match=r"corpus\.source needs"):
-        reading.unlabelled_cost(object())  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    "beside", [{"models.mixture": ("gpt2",)}, {"instruct.ask": "Write {label}."}], ids=["mixture", "instruct"]
+)
+def test_generators_that_read_no_corpus_are_told_at_the_door(beside: dict[str, Any]):
+    with pytest.raises(RecipeError, match=r"corpus\.source is not read with"):
+        recipe_book.check(recipe_book.override(Recipe(), beside | {"corpus.source": "reviews.txt"}))
+
+
+def test_under_differential_privacy_a_public_corpus_is_read_first(tmp_path: Path):
+    said = write_data(tmp_path / "data")
+    settings = said.pop("settings") | SHORT | {"corpus.source": str(tmp_path / "data" / "public.txt")}
+    run = api.open_run(api.recipe_for(**said, settings=settings | {"corpus.public": True}), tmp_path / "run")
+    for name in ("load", "pretrain", "fit"):
+        facts = api.run_stage(run, name)
+    assert facts["corpus"]["public"] and facts["corpus"]["steps"] == 8 and facts["privacy"]["epsilon"] > 0
+    assert not (tmp_path / "run" / "fit" / domain.FOLDER).exists()

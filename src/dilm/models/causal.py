@@ -127,23 +127,8 @@ class CausalGenerator:
         Texts of like length run together, and only real tokens reach the vocabulary layer: the same numbers as one
         padded batch, without the work on padding.
         """
-        sums, places = self._sums([self._tokens(example) for example in examples])
+        sums, places = self.sums([self._tokens(example) for example in examples])
         return text_nll(torch.cat(sums)[places], self.lengths(examples), self.likelihood)
-
-    def unlabelled_nll(self, texts: Sequence[str]) -> Tensor:
-        """Mean nll per token of each text after the start token, of no class: n texts -> [n], differentiable."""
-        found = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
-        rows = [[self.start, *[*body, self.end][: self.sampling.max_tokens + 1]] for body in found]
-        sums, places = self._sums(rows)
-        return torch.cat(sums)[places] / torch.tensor([len(row) - 1 for row in rows], device=self.model.device)
-
-    def classes_as_start(self) -> None:
-        """Let every condition begin as the start token is by now."""
-        table: Tensor = inner(self.model).get_input_embeddings().weight  # type: ignore[assignment]
-        for condition in self.conditions:
-            with torch.no_grad():
-                rows, place = adapters.row_of(inner(self.model), condition)
-                rows[place] = table[self.start].to(rows.dtype)
 
     def nll_in_parts(self, examples: Sequence[Example]) -> tuple[Tensor, Parts]:
         """As `nll`, [n], and what takes a loss of it apart: one scalar for each piece of texts that ran together.
@@ -151,7 +136,7 @@ class CausalGenerator:
         The gradients of these, one after the other, add up to that of the loss. But autograd holds only one piece's
         beside the sum, where it would gather a buffer of all weights in one backward pass through all pieces.
         """
-        sums, places = self._sums([self._tokens(example) for example in examples])
+        sums, places = self.sums([self._tokens(example) for example in examples])
         whole = torch.cat(sums).detach().requires_grad_()
 
         def parts(loss: Tensor) -> Iterator[Tensor]:
@@ -161,7 +146,7 @@ class CausalGenerator:
 
         return text_nll(whole[places], self.lengths(examples), self.likelihood), parts
 
-    def _sums(self, rows: list[list[int]]) -> tuple[list[Tensor], Tensor]:
+    def sums(self, rows: list[list[int]]) -> tuple[list[Tensor], Tensor]:
         """Each row's sum of token nlls, piece by piece, and where in them each row's is: token rows -> [n]."""
         meter.count(sum(map(len, rows)))
         together = self._together(self._widths(rows))

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from dilm.build import Bench, peak_rate
 from dilm.data.unlabelled import content_key, read_unlabelled
-from dilm.distillation.domain import corpus_nll, read_on
+from dilm.distillation.domain import Reading, corpus_nll, read_on
 from dilm.generators import most_learned
 from dilm.models.causal import CausalGenerator
 from dilm.models.dropout import set_dropout
 from dilm.models.mixture import AnyGenerator
+from dilm.models.unlabelled import classes_as_start, unlabelled_nll
 from dilm.recipe import Recipe
 from dilm.recipe_fields import counted
 from dilm.runtime.optimize import AdamW, Schedule
@@ -38,6 +40,7 @@ def pretrained(bench: Bench, generator: AnyGenerator) -> tuple[dict[str, Any], T
     wanted, recipe = bench.recipe.corpus, bench.recipe
     if not wanted.source:
         return {}, None
+    assert isinstance(generator, CausalGenerator)  # mixtures are refused
     texts = read_unlabelled(wanted.source, wanted.column, wanted.unit)
     python_stream(recipe.data_seed, FOLDER).shuffle(texts)
     texts = texts[: wanted.rows or len(texts)]
@@ -50,32 +53,33 @@ def pretrained(bench: Bench, generator: AnyGenerator) -> tuple[dict[str, Any], T
     bench.crew.told(lambda: folder.mkdir(exist_ok=True))
     training = Training(folder, generator.model, AdamW(generator.parameters(), schedule, bench.crew))
     training.resume()
-    _train(bench, generator, training, train, held_out)
-    assert isinstance(generator, CausalGenerator)  # mixtures are refused
-    generator.classes_as_start()
+    cost = partial(unlabelled_nll, generator)
+    reading = Reading(train, wanted.batch, cost, derive(recipe.seed, FOLDER))
+    _train(bench, generator, training, reading, held_out)
+    classes_as_start(generator)
     source = Path(wanted.source).name if Path(wanted.source).expanduser().is_file() else wanted.source
     told = {"source": source, "sha256": content_key(wanted.source), "unit": wanted.unit, "public": wanted.public}
     facts = told | {"rows": len(train), "held_out": len(held_out), "steps": training.step, "curve": training.rows}
     return {"corpus": facts}, training
 
 
-def _train(bench: Bench, generator: AnyGenerator, training: Training, texts: list[str], held_out: list[str]) -> None:
-    wanted, seed = bench.recipe.corpus, derive(bench.recipe.seed, FOLDER)
+def _train(bench: Bench, generator: CausalGenerator, training: Training, reading: Reading, held_out: list[str]) -> None:
+    wanted = bench.recipe.corpus
+
+    def measure(**more: float) -> None:
+        nll = bench.crew.told(lambda: corpus_nll(generator, reading.cost, held_out))
+        training.rows.append({"step": training.step, "held_out_nll": nll, **more})
+
     with bar("read the corpus", wanted.steps, training.step) as advance:
         if not training.rows:
-            _measure(bench, generator, training, held_out)
+            measure()
         while training.step < wanted.steps:
             chunk, losses = range(training.step, min(training.step + wanted.check_every, wanted.steps)), []
-            for loss in read_on(generator, texts, wanted.batch, training.update, chunk, seed):
+            for loss in read_on(generator, reading, training.update, chunk):
                 losses.append(loss)
                 advance(1, nll=loss)
-            _measure(bench, generator, training, held_out, train_nll=fmean(losses))
+            measure(train_nll=fmean(losses))
             training.checkpoint()
-
-
-def _measure(bench: Bench, generator: AnyGenerator, training: Training, texts: list[str], **more: float) -> None:
-    nll = bench.crew.told(lambda: corpus_nll(generator, texts))
-    training.rows.append({"step": training.step, "held_out_nll": nll, **more})
 
 
 def cleaned(training: Training | None) -> None:
