@@ -47,9 +47,8 @@ class CausalGenerator:
         self.before = [len(each) for each in prompts.before] if prompts else []
         self.shown = {tuple(texts) for texts in prompts.shown} if prompts else set()
         self.tokenizer = tokenizer
-        longest = (
-            longest_input(inner(model)) - max(self.before, default=0) - 2
-        )  # beside the condition and the end token
+        beside = max(self.before, default=0) + 2  # the condition and the end token
+        longest = longest_input(inner(model)) - beside
         self.task = replace(task, max_tokens=min(task.max_tokens, longest))
         self.place = place
         self.sampling = Sampling(max_tokens=self.task.max_tokens)
@@ -93,11 +92,7 @@ class CausalGenerator:
 
     def freeze_vocabulary(self) -> None:
         """Leave out of training what is read and said of single tokens."""
-        model = inner(self.model)
-        marks = list(adapters.marks_of(model).parameters()) if adapters.is_adapted(model) else []
-        tables = [model.get_input_embeddings().weight, model.get_output_embeddings().weight]  # type: ignore[union-attr]
-        for parameter in (*tables, *marks):
-            parameter.requires_grad_(False)  # type: ignore[union-attr]
+        adapters.freeze_vocabulary(inner(self.model))
 
     def parameters(self) -> Iterator[nn.Parameter]:
         return self.model.parameters()
