@@ -81,11 +81,10 @@ RANGES = (
         """per_class data.dev_rows data.test_rows pretrain.batch fit.batch fit.check_every fit.patience
         match.synthetic match.real match.refresh_every match.clusters match.ages match.age_steps match.trajectories
         match.check_sets match.check_per_class match.check_oversample match.check_steps match.check_rows
-        generate.oversample generate.batch generate.attempts select.sets
+        generate.oversample generate.batch generate.attempts select.sets corpus.steps corpus.batch corpus.check_every
         embed.steps embed.batch embed.unroll embed.per_step embed.check_every
         evaluate.seeds evaluate.steps evaluate.batch evaluate.full_steps prompt.orders race.steps race.rows
-        audit.rows audit.span corpus.steps corpus.batch corpus.check_every server.budget server.parallel
-        server.tries""",
+        audit.rows audit.span server.budget server.parallel server.tries""",
         "at least 1",
         lambda value: value >= 1,
     ),

@@ -220,13 +220,10 @@ class CausalGenerator:
         return token_nll.new_zeros(len(rows)).index_add(0, owner, token_nll)
 
     def predictions(self, examples: Sequence[Example]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """What is expected at every token, piece by piece of texts that run together, each of its own graph.
-
-        Yields logits [tokens, V], the tokens that stand there [tokens] and whose example's they are [tokens].
-        """
+        """Logits for every token [tokens, V], these tokens and whose example's they are, piece by piece of its graph."""
         rows = [self._tokens(example) for example in examples]
         meter.count(sum(map(len, rows)))
-        for piece in self._together([len(row) for row in rows]):
+        for piece in self._together(self._widths(rows)):
             with memory.guard(f"what is expected in {len(piece)} texts", LESS_AT_ONCE):
                 logits, targets, owner = self._expected([rows[row] for row in piece])
             yield logits, targets, torch.tensor(piece, device=self.model.device)[owner]
