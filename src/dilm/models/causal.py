@@ -220,7 +220,7 @@ class CausalGenerator:
         return token_nll.new_zeros(len(rows)).index_add(0, owner, token_nll)
 
     def predictions(self, examples: Sequence[Example]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Logits for every token [tokens, V], these tokens and whose example's they are, piece by piece of its graph."""
+        """Logits for every token [tokens, V], these tokens and whose example's they are, by pieces of own graphs."""
         rows = [self._tokens(example) for example in examples]
         meter.count(sum(map(len, rows)))
         for piece in self._together(self._widths(rows)):
