@@ -27,7 +27,7 @@ from dilm.runs import Run, make_cache, open_to_others
 from dilm.runtime.hashing import key
 from dilm.runtime.memory import begin_peak, give_back, peak_mb
 from dilm.runtime.meter import spent
-from dilm.stages import audit, choosing, embed, evaluate, fit, generate, load, match, pretrain, report, select
+from dilm.stages import audit, choosing, domain, embed, evaluate, fit, generate, load, match, pretrain, report, select
 from dilm.stages.generate import asks_untuned
 from dilm.version import VERSION
 
@@ -188,8 +188,9 @@ def _state(run: Run, name: str, wanted: str) -> str:
 
 
 def _fitting(recipe: Recipe) -> list[Any]:
-    """How the generator learns, and what it is."""
-    return [counted(recipe)["fit"], *(private.content(recipe) or _clips(recipe)), *generators.content(recipe)]
+    """How the generator learns, what it is, and what it read before."""
+    models = [*(private.content(recipe) or _clips(recipe)), *generators.content(recipe)]
+    return [counted(recipe)["fit"], *models, *domain.content(recipe)]
 
 
 def _rows(recipe: Recipe) -> list[Any]:

@@ -19,6 +19,7 @@ LATER = (
     "data.seed",
     "data.user",
     "models.mixture",
+    "corpus",
     "fit.dropout",
     "fit.label_smoothing",
     "match.kl",

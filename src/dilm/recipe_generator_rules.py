@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dilm.errors import RecipeError
 from dilm.recipe import Recipe
+from dilm.recipe_privacy import OFF
 
 
 def check_generators(recipe: Recipe) -> None:
     """Raise RecipeError where what is asked of the generators cannot be meant."""
     _check_adapters(recipe)
     _check_steps(recipe)
+    _check_corpus(recipe)
 
 
 def learns(recipe: Recipe) -> bool:
@@ -36,3 +38,20 @@ def _check_adapters(recipe: Recipe) -> None:
         )
     if wanted.rank and not wanted.targets:
         raise RecipeError("adapters.targets is empty, so nothing would get an adapter.", "Write `all-linear`.")
+
+
+def _check_corpus(recipe: Recipe) -> None:
+    """Unlabelled text is read by one generator, that has tokens for its classes and is trained."""
+    others = {
+        "models.mixture": bool(recipe.models.mixture),
+        "instruct.ask": bool(recipe.instruct.ask),
+        "fit.steps=0": not recipe.fit.steps,
+    }
+    if recipe.corpus.source and any(others.values()):
+        named = next(name for name, asked in others.items() if asked)
+        raise RecipeError(f"corpus.source is not read with {named}.", "Leave one of them out.")
+    if recipe.anonymize.operator != OFF and recipe.corpus.source and not recipe.corpus.public:
+        raise RecipeError(
+            "anonymize.operator replaces personal data in the rows, and nobody looked at corpus.source.",
+            "Write a clean file with `dilm anonymize` first, and name that with corpus.public=true.",
+        )

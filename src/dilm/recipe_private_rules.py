@@ -54,6 +54,11 @@ REFUSED = {
         lambda recipe: _makes_models(recipe) and not recipe.pretrain.corpus,
         "name public models (models.generator, models.learner), or public text in pretrain.corpus",
     ),
+    "corpus": Touch(
+        "the generator reads the corpus without any mechanism",
+        lambda recipe: bool(recipe.corpus.source) and not recipe.corpus.public,
+        "set corpus.public=true where anybody may know what stands in it, or leave corpus.source out",
+    ),
     "length": Touch(
         "the longest text is estimated from the rows",
         lambda recipe: not recipe.models.max_tokens and recipe.data.source not in task_names(),

@@ -48,6 +48,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "match.trajectory": ("cached", "fresh"),
     "match.check_select": SELECTORS[:7],  # those that train no learner and ask no generator
     "select.method": SELECTORS,
+    "corpus.unit": ("text", "sentence"),
     "select.teacher": ("probe", "learner"),
     "select.pool": ("synthetic", "both"),
     "race.drawn_by": SELECTORS[:10],  # those that ask no generator; a race of races would be one
@@ -82,7 +83,7 @@ RANGES = (
         """per_class data.dev_rows data.test_rows pretrain.batch fit.batch fit.check_every fit.patience
         match.synthetic match.real match.refresh_every match.clusters match.ages match.age_steps match.trajectories
         match.check_sets match.check_per_class match.check_oversample match.check_steps match.check_rows
-        generate.oversample generate.batch generate.attempts select.sets
+        generate.oversample generate.batch generate.attempts select.sets corpus.steps corpus.batch corpus.check_every
         embed.steps embed.batch embed.unroll embed.per_step embed.check_every
         evaluate.seeds evaluate.steps evaluate.batch evaluate.full_steps prompt.orders race.steps race.rows
         audit.rows audit.span server.budget server.parallel server.tries""",
@@ -94,7 +95,8 @@ RANGES = (
         pretrain.steps fit.steps fit.lr fit.weight_decay match.steps match.lr match.weight_decay match.lm_lambda
         match.kl match.patience match.teacher_sets match.renew_every match.check_every generate.top_k
         evaluate.weight_decay prompt.top_logprobs audit.canaries adapters.rank adapters.alpha instruct.demonstrations
-        runtime.threads runtime.workers generation.coherence generation.diversity generation.answers""",
+        corpus.rows corpus.lr corpus.weight_decay generation.coherence generation.diversity generation.answers
+        runtime.threads runtime.workers""",
         "0 or more",
         lambda value: value >= 0,
     ),
@@ -106,14 +108,14 @@ RANGES = (
     ),
     Range(
         """dp.clip dp.target_clip
-        pretrain.lr fit.clip match.clip match.temperature generate.temperature evaluate.lr evaluate.clip
+        pretrain.lr corpus.clip fit.clip match.clip match.temperature generate.temperature evaluate.lr evaluate.clip
         evaluate.full_lr embed.lr embed.rate embed.attention_weight server.timeout""",
         "above 0",
         lambda value: value > 0,
     ),
     Range(
         """anonymize.threshold fit.contrast fit.warmup match.warmup embed.warmup evaluate.warmup evaluate.full_warmup
-        audit.delta""",
+        audit.delta corpus.warmup""",
         "from 0 to 1",
         lambda value: 0 <= value <= 1,
     ),

@@ -216,6 +216,8 @@ class Provenance:
     """Which of the examples, counted from 0, are rows of the training data, word for word."""
     prompted_by: tuple[int, ...] = ()
     """Positions in the train split of real rows that stood in the generator's prompt."""
+    corpus: Mapping[str, Any] = field(default_factory=dict)
+    """Unlabelled text that the generator read before the classes: its file's name and SHA-256, rows and steps."""
 
 
 @dataclass(frozen=True, slots=True)

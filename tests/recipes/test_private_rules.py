@@ -11,6 +11,7 @@ from dilm.recipe_private_rules import MECHANISMS, REFUSED, require_mechanism
 
 TOUCHES = {
     "pretrain": {"models.generator": "scratch:tiny"},
+    "corpus": {"corpus.source": "reviews.txt"},
     "length": {"models.max_tokens": 0},
     "anonymize": {"anonymize.operator": "replace"},
     "classes": {"fit.name_classes": False},

@@ -206,7 +206,7 @@ def test_only_gradients_of_the_head_are_centred():
     [
         ("match.gradient", "last", "last:N"),
         ("match.gradient", "lora:0", "adapters of rank R"),
-        ("fit.steps", 0, "at least 1"),
+        ("fit.steps", 0, "would not know what the tokens"),
         ("match.steps", -1, "0 or more"),
         ("match.temperature", 0.0, "above 0"),
         ("generate.top_p", 0.0, "at most 1"),

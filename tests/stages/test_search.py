@@ -258,7 +258,7 @@ BASE = recipe_book.override(recipe_book.read("toy"), QUICK)
         ({"fit.lr": {"low": "fast", "high": 1}}, "low should be a number"),
         ({"fit.steps": {"low": 1.5, "high": 3}}, "whole numbers"),
         ({"fit.steps": {"low": 1, "high": 3, "step": 5}}, "step should be"),
-        ({"fit.steps": {"low": 0, "high": 3}}, "fit.steps should be at least 1, found 0"),
+        ({"fit.batch": {"low": 0, "high": 3}}, "fit.batch should be at least 1, found 0"),
         ({"select.method": {"choices": ["typical", "hering"]}}, "Did you mean `herding`"),
         ({"select.method": {"low": 1, "high": 2}}, "is no number"),
         ({"select.method": {"choices": ["typical"]}}, "two choices or more"),

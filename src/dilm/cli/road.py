@@ -1,7 +1,7 @@
 """The verbs of the road: from a source to a report, whole or stage by stage."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -69,9 +69,14 @@ def embed(run: RunFolder, settings: Settings = None, as_json: Json = False) -> N
 
 
 @verb
-def fit(run: RunFolder, settings: Settings = None, as_json: Json = False) -> None:
+def fit(
+    run: RunFolder,
+    corpus: Annotated[str | None, typer.Option(help="Unlabelled text of the domain, which is read first.")] = None,
+    settings: Settings = None,
+    as_json: Json = False,
+) -> None:
     """Train the generator as a language model of each class."""
-    _stage(run, "fit", settings, as_json)
+    _stage(run, "fit", [*(settings or []), *([f"corpus.source={corpus}"] if corpus else [])], as_json)
 
 
 @verb

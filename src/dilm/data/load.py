@@ -75,6 +75,8 @@ def read(
     found = find(source)
     named = (text,) if isinstance(text, str) and text else tuple(text)
     if target or (found.page and found.page.target and not label):
+        if limits.user:
+            raise DataError("data.user is for tasks with classes.", "Leave it out, or keep one row of each user first.")
         drops = limits.drop_empty or bool(found.page and found.page.drop_empty)
         return read_targets(found, Wanted(named, target, label or ""), test, drops)
     roles = _roles(found, named, label or None)

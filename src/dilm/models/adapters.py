@@ -157,6 +157,14 @@ def marks_of(model: nn.Module) -> Marks:
     return model.get_submodule("marks")  # type: ignore[return-value]
 
 
+def freeze_vocabulary(model: PreTrainedModel) -> None:
+    """Leave out of training what is read and said of single tokens."""
+    marks = list(marks_of(model).parameters()) if is_adapted(model) else []
+    tables = [model.get_input_embeddings().weight, model.get_output_embeddings().weight]  # type: ignore[union-attr]
+    for parameter in (*tables, *marks):
+        parameter.requires_grad_(False)  # type: ignore[union-attr]
+
+
 def row_of(model: PreTrainedModel, token: int) -> tuple[Tensor, int]:
     """The table in which a token's input row can be changed, and where in it: that of the marks, if it stands there."""
     if is_adapted(model) and (place := int(marks_of(model).places[token])) >= 0:  # type: ignore[index]

@@ -47,9 +47,8 @@ class CausalGenerator:
         self.before = [len(each) for each in prompts.before] if prompts else []
         self.shown = {tuple(texts) for texts in prompts.shown} if prompts else set()
         self.tokenizer = tokenizer
-        longest = (
-            longest_input(inner(model)) - max(self.before, default=0) - 2
-        )  # beside the condition and the end token
+        beside = max(self.before, default=0) + 2  # the condition and the end token
+        longest = longest_input(inner(model)) - beside
         self.task = replace(task, max_tokens=min(task.max_tokens, longest))
         self.place = place
         self.sampling = Sampling(max_tokens=self.task.max_tokens)
@@ -93,11 +92,7 @@ class CausalGenerator:
 
     def freeze_vocabulary(self) -> None:
         """Leave out of training what is read and said of single tokens."""
-        model = inner(self.model)
-        marks = list(adapters.marks_of(model).parameters()) if adapters.is_adapted(model) else []
-        tables = [model.get_input_embeddings().weight, model.get_output_embeddings().weight]  # type: ignore[union-attr]
-        for parameter in (*tables, *marks):
-            parameter.requires_grad_(False)  # type: ignore[union-attr]
+        adapters.freeze_vocabulary(inner(self.model))
 
     def parameters(self) -> Iterator[nn.Parameter]:
         return self.model.parameters()
@@ -127,7 +122,7 @@ class CausalGenerator:
         Texts of like length run together, and only real tokens reach the vocabulary layer: the same numbers as one
         padded batch, without the work on padding.
         """
-        sums, places = self._sums(examples)
+        sums, places = self.sums([self._tokens(example) for example in examples])
         return text_nll(torch.cat(sums)[places], self.lengths(examples), self.likelihood)
 
     def nll_in_parts(self, examples: Sequence[Example]) -> tuple[Tensor, Parts]:
@@ -136,7 +131,7 @@ class CausalGenerator:
         The gradients of these, one after the other, add up to that of the loss. But autograd holds only one piece's
         beside the sum, where it would gather a buffer of all weights in one backward pass through all pieces.
         """
-        sums, places = self._sums(examples)
+        sums, places = self.sums([self._tokens(example) for example in examples])
         whole = torch.cat(sums).detach().requires_grad_()
 
         def parts(loss: Tensor) -> Iterator[Tensor]:
@@ -146,9 +141,8 @@ class CausalGenerator:
 
         return text_nll(whole[places], self.lengths(examples), self.likelihood), parts
 
-    def _sums(self, examples: Sequence[Example]) -> tuple[list[Tensor], Tensor]:
-        """Each text's sum of token nlls, piece by piece, and where in them each example's is: [n]."""
-        rows = [self._tokens(example) for example in examples]
+    def sums(self, rows: list[list[int]]) -> tuple[list[Tensor], Tensor]:
+        """Each row's sum of token nlls, piece by piece, and where in them each row's is: token rows -> [n]."""
         meter.count(sum(map(len, rows)))
         together = self._together(self._widths(rows))
         read = partial(memory.computed_again, self._read) if self.recompute else self._read
@@ -226,13 +220,10 @@ class CausalGenerator:
         return token_nll.new_zeros(len(rows)).index_add(0, owner, token_nll)
 
     def predictions(self, examples: Sequence[Example]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """What is expected at every token, piece by piece of texts that run together, each of its own graph.
-
-        Yields logits [tokens, V], the tokens that stand there [tokens] and whose example's they are [tokens].
-        """
+        """Logits for every token [tokens, V], these tokens and whose example's they are, by pieces of own graphs."""
         rows = [self._tokens(example) for example in examples]
         meter.count(sum(map(len, rows)))
-        for piece in self._together([len(row) for row in rows]):
+        for piece in self._together(self._widths(rows)):
             with memory.guard(f"what is expected in {len(piece)} texts", LESS_AT_ONCE):
                 logits, targets, owner = self._expected([rows[row] for row in piece])
             yield logits, targets, torch.tensor(piece, device=self.model.device)[owner]

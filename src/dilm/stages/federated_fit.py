@@ -14,6 +14,7 @@ from dilm.privacy.dpsgd import Bounds, DPAdamW, row_by_row
 from dilm.privacy.federation import Shares
 from dilm.runtime.optimize import AdamW, Schedule
 from dilm.runtime.progress import bar
+from dilm.stages import domain
 from dilm.stages.private_fit import prepared, trained
 from dilm.stages.training import Training
 
@@ -23,7 +24,9 @@ def run(bench: Bench) -> dict[str, Any]:
     wanted, recipe, holders = bench.recipe.fit, bench.recipe, federated.holders(bench)
     used = federated.mechanism(bench, "fit")
     name = _release(bench)
-    generator = prepared(bench.generator("pretrain"), wanted.name_classes, recipe.dp.trains)
+    first = bench.generator("pretrain")
+    read, corpus = domain.pretrained(bench, first)
+    generator = prepared(first, wanted.name_classes, recipe.dp.trains)
     weights = trained(generator)
     count = used.rate * private.rows(bench)
     way = federated.way(bench, recipe.dp.clip, count, used.noise, sum(each.numel() for each in weights))
@@ -46,7 +49,9 @@ def run(bench: Bench) -> dict[str, Any]:
             training.checkpoint()
     generator.save(bench.folder("fit") / "model")
     training.clean()
-    return {"curve": [], "steps": training.step, "fewest_holders": fewest, "privacy": private.spend(bench)}
+    domain.cleaned(corpus)
+    told = {"curve": [], "steps": training.step, "fewest_holders": fewest, "privacy": private.spend(bench)}
+    return told | read
 
 
 def _release(bench: Bench) -> str:

@@ -15,7 +15,7 @@ from dilm.models.mixture import AnyGenerator, Mixture
 from dilm.runtime.optimize import AdamW, Schedule
 from dilm.runtime.progress import bar
 from dilm.runtime.seeding import python_stream
-from dilm.stages import federated_fit, private_fit
+from dilm.stages import domain, federated_fit, private_fit
 from dilm.stages.training import Training
 
 TOLD_APART_ROWS = 300
@@ -32,6 +32,7 @@ def run(bench: Bench) -> dict[str, Any]:
     generator = bench.generator("pretrain")
     if not wanted.steps:
         return bench.crew.told(lambda: _untrained(bench, generator))
+    read, corpus = domain.pretrained(bench, generator)
     set_dropout(generator.model, wanted.dropout)
     if wanted.name_classes:
         generator.name_classes()
@@ -53,7 +54,9 @@ def run(bench: Bench) -> dict[str, Any]:
             training.rows.append({"step": training.step, "train_nll": fmean(losses), "dev_nll": dev_nll})
             training.measured(-dev_nll)
             training.checkpoint()
-    return bench.crew.told(lambda: _finish(bench, generator, training))
+    facts = bench.crew.told(lambda: _finish(bench, generator, training))
+    domain.cleaned(corpus)
+    return facts | read
 
 
 def _shared_out(generator: AnyGenerator, seed: int) -> AbstractContextManager[None]:

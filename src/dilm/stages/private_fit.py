@@ -16,6 +16,7 @@ from dilm.models.mixture import AnyGenerator
 from dilm.privacy.dpsgd import Bounds, DPAdamW, Hooked
 from dilm.runtime.optimize import AdamW, Schedule
 from dilm.runtime.progress import bar
+from dilm.stages import domain
 from dilm.stages.training import Training
 
 
@@ -26,7 +27,9 @@ def run(bench: Bench) -> dict[str, Any]:
     stage_key = (bench.folder("fit") / "key").read_text(encoding="utf-8")
     identity = private.release(bench, "fit", stage_key, mechanism)
     noise, book = private.noise(bench, identity), private.ledger(bench)
-    generator = prepared(bench.generator("pretrain"), recipe.fit.name_classes, recipe.dp.trains)
+    first = bench.generator("pretrain")
+    read, corpus = domain.pretrained(bench, first)
+    generator = prepared(first, recipe.fit.name_classes, recipe.dp.trains)
     rate = peak_rate(wanted.lr, most_learned(recipe), scratch=1e-3, pretrained=3e-4)
     schedule = Schedule(wanted.steps, rate, wanted.warmup, wanted.weight_decay, wanted.clip)
     bounds = Bounds(recipe.dp.clip, mechanism.noise, mechanism.rate * len(train))
@@ -49,7 +52,8 @@ def run(bench: Bench) -> dict[str, Any]:
             training.checkpoint()
     generator.save(bench.folder("fit") / "model")
     training.clean()
-    return {"curve": [], "steps": training.step, "privacy": private.spend(bench)}
+    domain.cleaned(corpus)
+    return {"curve": [], "steps": training.step, "privacy": private.spend(bench)} | read
 
 
 def prepared(generator: AnyGenerator, name_classes: bool, trains: str) -> CausalGenerator:

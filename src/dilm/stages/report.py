@@ -42,6 +42,7 @@ FOLDERS = {
     "models": ("generator", "learner", "encoder"),
     "anonymize": ("ner", "patterns"),
     "pretrain": ("corpus",),
+    "corpus": ("source",),
     "report": ("language_model",),
     "generation": ("judge",),
 }
@@ -190,6 +191,7 @@ def _provenance(bench: Bench, manifests: Mapping[str, dict[str, Any]]) -> Proven
         environment=libraries | machine,
         real_rows=tuple(manifests.get("select", {}).get("real", {}).get(OURS, [()])[0]),
         prompted_by=tuple(row for rows in manifests.get("fit", {}).get("demonstrations", ()) for row in rows),
+        corpus={name: value for name, value in manifests.get("fit", {}).get("corpus", {}).items() if name != "curve"},
         **_privacy(bench, manifests),
     )
 

@@ -1,0 +1,31 @@
+"""A generator and texts of no class: what it makes of them, and what that says of its classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from dilm.models import adapters
+from dilm.models.causal import CausalGenerator
+from dilm.models.decoders import inner
+
+
+def unlabelled_nll(generator: CausalGenerator, texts: Sequence[str]) -> Tensor:
+    """Mean nll per token of each text after the start token, of no class: n texts -> [n], differentiable."""
+    found = generator.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+    most = generator.sampling.max_tokens + 1
+    rows = [[generator.start, *[*body, generator.end][:most]] for body in found]
+    sums, places = generator.sums(rows)
+    return torch.cat(sums)[places] / torch.tensor([len(row) - 1 for row in rows], device=places.device)
+
+
+@torch.no_grad()
+def classes_as_start(generator: CausalGenerator) -> None:
+    """Let every condition begin as the start token is by now."""
+    model = inner(generator.model)
+    table: Tensor = model.get_input_embeddings().weight  # type: ignore[assignment]
+    for condition in generator.conditions:
+        rows, place = adapters.row_of(model, condition)
+        rows[place] = table[generator.start].to(rows.dtype)
