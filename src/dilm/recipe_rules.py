@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from dilm.errors import RecipeError, did_you_mean
@@ -17,6 +15,7 @@ from dilm.recipe_generator_rules import check_generators
 from dilm.recipe_learners import learning
 from dilm.recipe_privacy import OFF
 from dilm.recipe_private_rules import check_private
+from dilm.recipe_ranges import RANGES
 
 SELECTORS = (
     "random",
@@ -67,70 +66,6 @@ PRIVATE = ("dp", "anonymize")
 """Sections that wish for privacy, as far as there are any."""
 PARTS = r"head|all|last:\d+|lora|lora:[1-9]\d*"
 """Whose gradient can be matched."""
-
-
-@dataclass(frozen=True)
-class Range:
-    """Settings, named in one text, whose numbers must satisfy `holds`."""
-
-    settings: str
-    wanted: str
-    holds: Callable[[float], bool]
-
-
-RANGES = (
-    Range(
-        """per_class data.dev_rows data.test_rows pretrain.batch fit.batch fit.check_every fit.patience
-        match.synthetic match.real match.refresh_every match.clusters match.ages match.age_steps match.trajectories
-        match.check_sets match.check_per_class match.check_oversample match.check_steps match.check_rows
-        generate.oversample generate.batch generate.attempts select.sets corpus.steps corpus.batch corpus.check_every
-        embed.steps embed.batch embed.unroll embed.per_step embed.check_every
-        evaluate.seeds evaluate.steps evaluate.batch evaluate.full_steps prompt.orders race.steps race.rows
-        audit.rows audit.span server.budget server.parallel server.tries""",
-        "at least 1",
-        lambda value: value >= 1,
-    ),
-    Range(
-        """seed dp.epsilon federation.clients federation.least federation.spare data.train_rows models.max_tokens
-        pretrain.steps fit.steps fit.lr fit.weight_decay match.steps match.lr match.weight_decay match.lm_lambda
-        match.kl match.patience match.teacher_sets match.renew_every match.check_every generate.top_k
-        evaluate.weight_decay prompt.top_logprobs audit.canaries adapters.rank adapters.alpha instruct.demonstrations
-        corpus.rows corpus.lr corpus.weight_decay generation.coherence generation.diversity generation.answers
-        runtime.threads runtime.workers""",
-        "0 or more",
-        lambda value: value >= 0,
-    ),
-    Range("fit.dropout match.dropout", "0 or more and below 1, or -1 for the model's", lambda p: p == -1 or 0 <= p < 1),
-    Range(
-        "dp.delta dp.target adapters.dropout fit.label_smoothing",
-        "0 or more and below 1",
-        lambda value: 0 <= value < 1,
-    ),
-    Range(
-        """dp.clip dp.target_clip
-        pretrain.lr corpus.clip fit.clip match.clip match.temperature generate.temperature evaluate.lr evaluate.clip
-        evaluate.full_lr embed.lr embed.rate embed.attention_weight server.timeout""",
-        "above 0",
-        lambda value: value > 0,
-    ),
-    Range(
-        """anonymize.threshold fit.contrast fit.warmup match.warmup embed.warmup evaluate.warmup evaluate.full_warmup
-        audit.delta corpus.warmup""",
-        "from 0 to 1",
-        lambda value: 0 <= value <= 1,
-    ),
-    Range(
-        "generate.top_p select.long select.sure select.duplicates audit.min_k",
-        "above 0 and at most 1",
-        lambda value: 0 < value <= 1,
-    ),
-    Range("data.seed", "0 or more, or -1 for the run's", lambda value: value >= -1),
-    Range("race.candidates race.seeds generation.conditions", "at least 2", lambda value: value >= 2),
-    # Every byte is a token of its own, so that no text is unknown.
-    Range("pretrain.vocabulary", "at least 300", lambda value: value >= 300),
-    # Less would not hold one query beside what is left to a chat template.
-    Range("prompt.context", "at least 256", lambda value: value >= 256),
-)
 
 
 def check(recipe: Recipe) -> None:

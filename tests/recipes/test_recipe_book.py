@@ -15,7 +15,8 @@ from dilm import recipe_book, recipe_rules
 from dilm.errors import RecipeError
 from dilm.recipe import Recipe
 from dilm.recipe_fields import flatten, leaves
-from dilm.recipe_rules import CHOICES, RANGES
+from dilm.recipe_ranges import RANGES
+from dilm.recipe_rules import CHOICES
 
 TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
 VALUES: dict[type, st.SearchStrategy[Any]] = {

@@ -9,15 +9,18 @@ import sys
 from dilm import api
 from dilm.holding import Answers
 
-file, address, last = sys.argv[1:]
 answer = Answers.__call__
 
 
-def answer_or_die(self: Answers, asked, arrays):
-    if asked["what"] == "fit" and asked["step"] == int(last):
-        os.kill(os.getpid(), signal.SIGKILL)  # keys are shared, the answer is not given
-    return answer(self, asked, arrays)
+def main(file: str, address: str, last: str) -> None:
+    def answer_or_die(self: Answers, asked, arrays):
+        if asked["what"] == "fit" and asked["step"] == int(last):
+            os.kill(os.getpid(), signal.SIGKILL)  # keys are shared, the answer is not given
+        return answer(self, asked, arrays)
+
+    Answers.__call__ = answer_or_die
+    api.join(file, address, wait=60, device="cpu")
 
 
-Answers.__call__ = answer_or_die
-api.join(file, address, wait=60, device="cpu")
+if __name__ == "__main__":
+    main(*sys.argv[1:])
