@@ -12,7 +12,7 @@ import pytest
 import yaml
 from tiny_runs import SETTINGS, START
 
-from dilm import api, pipeline, recipe_book
+from dilm import api, pipeline, reading, recipe_book
 from dilm.build import Bench
 from dilm.distilled import Distilled
 from dilm.errors import RunError
@@ -168,7 +168,7 @@ def test_without_anonymization_every_key_is_what_it_was(name: str):
     said = asdict(recipe.data)
     later = {"seed": -1, "user": "", "target": ""}  # which stand in keys where they are set
     assert {name: said.pop(name) for name in later} == later
-    load = ["load", [said, recipe.seed, recipe.models.max_tokens], {}, VERSION]
+    load = ["load", [said, recipe.seed, recipe.models.max_tokens, *reading.clusters(recipe)], {}, VERSION]
     assert pipeline.keys(recipe)["load"] == key(load)
     changed = recipe_book.override(recipe, {"anonymize.threshold": 0.9, "anonymize.kinds": "URL"})
     assert pipeline.keys(changed) == pipeline.keys(recipe)

@@ -177,6 +177,7 @@ def test_adapters_are_small_in_the_run_folder(source, bases, tmp_path: Path, mon
     assert sum(file.stat().st_size for file in left.glob("*.safetensors")) < base / 2
 
 
+@pytest.mark.slow
 def test_a_mixture_has_members_of_several_architectures(source, bases, tmp_path: Path):
     recipe = recipe_of("mixture", source, bases, **{"models.mixture": bases("t5"), "match.steps": 0})
     run = api.existing_run(travel(recipe, tmp_path / "run"))
@@ -188,6 +189,7 @@ def test_a_mixture_has_members_of_several_architectures(source, bases, tmp_path:
     assert vocabularies[0] != vocabularies[1] or identity(bases("t5")) != "scratch:tiny"
 
 
+@pytest.mark.slow
 def test_a_chat_model_may_stay_as_it_is(source, bases, tmp_path: Path):
     """The demonstrations are known by their positions, and no text of the pool repeats one."""
     untrained = {"fit.steps": 0, "match.steps": 0, "adapters.base": "bf16"}

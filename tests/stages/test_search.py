@@ -119,6 +119,7 @@ def test_a_search_that_has_enough_trials_does_nothing(four: tuple[Path, Searched
     assert values(searched(out, 3)) == values(found)
 
 
+@pytest.mark.slow
 def test_machines_share_a_study_by_its_database(four: tuple[Path, Searched], tmp_path: Path):
     """Draws and scores of a trial depend on its number and on those before it, not on who works on it."""
     url = f"sqlite:///{tmp_path / 'shared.db'}"
@@ -158,6 +159,7 @@ def test_what_always_fails_ends_the_search_with_its_reason(monkeypatch: pytest.M
     assert "No such model" in table and "failed" in table
 
 
+@pytest.mark.slow
 def test_an_interrupted_trial_goes_on_in_its_own_folder(
     monkeypatch: pytest.MonkeyPatch, four: tuple[Path, Searched], tmp_path: Path
 ):

@@ -45,6 +45,6 @@ def middling(numbers: np.ndarray) -> np.ndarray:
     (Marion et al., When less is more, 2023).
 
     >>> middling(np.array([1.0, 3.0, 2.0, 9.0])).tolist()
-    [2, 1, 0, 3]
+    [2, 0, 1, 3]
     """
     return np.argsort(np.abs(numbers - np.quantile(numbers, 0.5, method="lower")), kind="stable")
