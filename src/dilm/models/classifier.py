@@ -18,7 +18,7 @@ from dilm.models.heads import find_head, read_head
 from dilm.models.hub import first_layers, open_model, open_tokenizer
 from dilm.models.lean import can_be_cut, only_rows
 from dilm.models.pieces import tokens_at_once, tokens_read_at_once
-from dilm.models.weights import Pristine, content_key, copied, put_back
+from dilm.models.weights import Pristine, content_key, copied, evaluating, put_back
 from dilm.numerics.gradients import at_least_float32, head_gradients
 from dilm.runtime import memory
 from dilm.runtime.device import Place
@@ -133,7 +133,7 @@ class Classifier:
     @torch.no_grad()
     def features(self, examples: Sequence[Example]) -> tuple[Tensor, Tensor]:
         """What the head sees and says, in eval mode, without a graph: n examples -> [n, d], [n, C]."""
-        with self._evaluating(), self._memory("one example"):
+        with evaluating(self.model), self._memory("one example"):
             return self.appetite.feed(self.read_at_once, partial(self._features, examples))
 
     def _features(self, examples: Sequence[Example], tokens: int) -> tuple[Tensor, Tensor]:
@@ -155,7 +155,7 @@ class Classifier:
         In eval mode; differentiable twice, and forward.
         """
         tokens = min(self.tokens_at_once, self.appetite.amount)
-        with self._evaluating(), plain_attention(self.model):
+        with evaluating(self.model), plain_attention(self.model):
             for positions, inputs in self.encodings.batches(examples, tokens, self.place.device):
                 targets = self._targets([examples[position] for position in positions])
                 yield positions, partial(self._losses, inputs, targets)
@@ -271,15 +271,6 @@ class Classifier:
             f"{what} of up to {self.encodings.limit} tokens in {self.name}",
             "Lower the batch size or the learner's max_tokens, or use a smaller learner.",
         )
-
-    @contextmanager
-    def _evaluating(self) -> Iterator[None]:
-        training = self.model.training
-        self.model.eval()
-        try:
-            yield
-        finally:
-            self.model.train(training)
 
 
 def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:

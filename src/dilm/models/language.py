@@ -17,7 +17,7 @@ from dilm.models.attending import plain_attention
 from dilm.models.decoders import only_positions, open_causal_model
 from dilm.models.hub import open_config, open_model, open_tokenizer
 from dilm.models.pieces import pieces, tokens_at_once
-from dilm.models.weights import Pristine, content_key, copied, put_back
+from dilm.models.weights import Pristine, content_key, copied, evaluating, put_back
 from dilm.numerics.gradients import at_least_float32
 from dilm.runtime import memory, meter
 from dilm.runtime.device import Place
@@ -83,7 +83,7 @@ class LanguageLearner:
 
         In eval mode; differentiable twice, and forward.
         """
-        with self._evaluating(), plain_attention(self.model):
+        with evaluating(self.model), plain_attention(self.model):
             for positions, batch in self._batches(self.answers.rows(examples)):
                 yield positions, partial(self._means, batch)
 
@@ -117,7 +117,7 @@ class LanguageLearner:
         """
         width, projection = self.output.weight.shape[1], self._projection  # type: ignore[index]
         found = torch.zeros(len(examples), PROJECTED, int(width), device=self.place.device)
-        with self._evaluating(), self._memory("one example"):
+        with evaluating(self.model), self._memory("one example"):
             for positions, batch in self._batches(self.answers.rows(examples)):
                 features, logits = self._output_layer(batch)
                 residual = logits.softmax(-1)
@@ -132,7 +132,7 @@ class LanguageLearner:
         """The likeliest answer to each question, token by token (greedy), at most as long as the task allows."""
         rows = [(question, [self.answers.end]) for question, _ in self.answers.rows(examples)]
         found: dict[int, str] = {}
-        with self._evaluating(), self._memory("one answer"):
+        with evaluating(self.model), self._memory("one answer"):
             for places in pieces([len(question) + self.task.max_tokens for question, _ in rows], WRITTEN_AT_ONCE):
                 found.update(zip(places, self._written([rows[place] for place in places]), strict=True))
         return [found[place] for place in range(len(rows))]
@@ -202,7 +202,7 @@ class LanguageLearner:
 
     def _of_each_token(self, rows: Sequence[Row], told: Callable[[Tensor, Tensor], Tensor]) -> list[Tensor]:
         found: dict[int, Tensor] = {}
-        with self._evaluating(), self._memory("one example"):
+        with evaluating(self.model), self._memory("one example"):
             for positions, batch in self._batches(rows):
                 values = told(self._logits(batch, {}), batch.wanted[batch.asked]).cpu()
                 found.update(zip(positions, values.split(batch.asked.sum(1).tolist()), strict=True))
@@ -235,15 +235,6 @@ class LanguageLearner:
             f"{what} of up to {self.answers.limit} tokens in {self.name}",
             "Lower the batch size or models.max_tokens, or use a smaller learner.",
         )
-
-    @contextmanager
-    def _evaluating(self) -> Iterator[None]:
-        training = self.model.training
-        self.model.eval()
-        try:
-            yield
-        finally:
-            self.model.train(training)
 
 
 def _nlls(logits: Tensor, wanted: Tensor) -> Tensor:
