@@ -37,12 +37,13 @@ def run(work: Callable[[Job], Result], jobs: Iterable[Job], workers: int) -> Ite
         before = set(multiprocessing.active_children())
         with _main_hidden():
             futures = {pool.submit(work, job): job for job in jobs}
-        _started.update(set(multiprocessing.active_children()) - before)
+        own = set(multiprocessing.active_children()) - before
+        _started.update(own)
         try:
             for future in as_completed(futures):
                 yield futures[future], future.result()
         except BrokenProcessPool:
-            if any(process.exitcode == -signal.SIGINT for process in _started):
+            if _was_interrupted(own):
                 raise KeyboardInterrupt from None  # Ctrl-C reached them before it reached us
             raise
         finally:
@@ -52,6 +53,14 @@ def run(work: Callable[[Job], Result], jobs: Iterable[Job], workers: int) -> Ite
 _started: set[BaseProcess] = set()
 GRACE = 5.0
 """Seconds that they have to end by themselves."""
+
+
+def _was_interrupted(own: Iterable[BaseProcess]) -> bool:
+    """Whether Ctrl-C ended any of a broken pool's processes; how one ended may be known only a moment later."""
+    deadline = time.monotonic() + GRACE
+    while any(process.exitcode is None for process in own) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return any(process.exitcode == -signal.SIGINT for process in own)
 
 
 @atexit.register
