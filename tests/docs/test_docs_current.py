@@ -44,3 +44,9 @@ def test_every_page_is_in_the_table_of_contents():
     listed = (ROOT / "docs" / "index.md").read_text("utf-8")
     pages = {str(page.relative_to(ROOT / "docs").with_suffix("")) for page in PAGES if (ROOT / "docs") in page.parents}
     assert {page for page in pages - {"index"} if f"\n{page}\n" not in listed} == set()
+
+
+def test_every_argument_and_option_says_what_it_means():
+    """A new release of what the command line is made with may lose them."""
+    page = (ROOT / "docs" / "reference" / "cli.md").read_text("utf-8")
+    assert re.findall(r"^\| `[^|]*` \|\s*\|$", page, flags=re.M) == []
