@@ -97,6 +97,11 @@ def release(bench: Bench, stage: str, stage_key: str, mechanism: Mechanism) -> s
     return key([stage, stage_key, asdict(mechanism), _counted(bench)["fingerprints"]["train"], machine, mark])
 
 
+def release_at_work(bench: Bench, stage: str, mechanism: Mechanism) -> str:
+    """The same of the stage that is being done."""
+    return release(bench, stage, (bench.folder(stage) / "key").read_text(encoding="utf-8"), mechanism)
+
+
 def noise(bench: Bench, identity: str) -> Noise:
     """The source of a release's noise and coins."""
     if bench.recipe.dp.noise == "secure":

@@ -12,6 +12,9 @@ from dilm.types import Task
 
 AnyLearner: TypeAlias = Classifier | LanguageLearner
 
+FRAME = 32
+"""Tokens that are left for the template around the fields."""
+
 
 def open_learner(name: str, task: Task, place: Place, layers: int = 0) -> AnyLearner:
     """In its initial state, from a hub id or folder; its first `layers` layers, or all where that is 0."""
@@ -24,7 +27,3 @@ def open_learner(name: str, task: Task, place: Place, layers: int = 0) -> AnyLea
         )
     # A template and an end token stand beside the fields that the task's length counts.
     return LanguageLearner.open(name, task, place, task.max_tokens + FRAME)
-
-
-FRAME = 32
-"""Tokens that are left for the template around the fields."""

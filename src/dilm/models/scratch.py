@@ -5,7 +5,7 @@ Saved by `save`, they are ordinary model folders: a classifier, an encoder or a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -150,19 +150,30 @@ def warm_up(
     """
     examples = [Example((text,), 0) for text in texts]
     encodings = Encodings(tokenizer, model, WARM_UP_TOKENS)
+
+    def loss(step: int) -> Tensor:
+        chosen = rows_of_step(len(examples), step, wanted.batch, derive(seed, "warm_up"))
+        batch = encodings.batch(encodings.rows([examples[row] for row in chosen]), torch.device("cpu"))
+        batch["input_ids"], targets = mask_tokens(batch["input_ids"], tokenizer, torch_stream(seed, "masks", step))
+        return _masked_loss(model, batch, targets, place)
+
+    return warmed(model, loss, wanted, seed, place)
+
+
+def warmed(
+    model: PreTrainedModel, loss: Callable[[int], Tensor], wanted: WarmUp, seed: int, place: Place
+) -> list[dict[str, float]]:
+    """Train `model` in place along the loss of each step; returns its curve. Dropout has a stream for each step."""
     model.to(place.device).train()  # type: ignore[arg-type]
     update = AdamW(model.parameters(), Schedule(wanted.steps, wanted.lr))
     curve: list[dict[str, float]] = []
     forked = [place.device] if place.device.type == "cuda" else []
     with torch.random.fork_rng(forked), bar("warm up", wanted.steps) as advance:
         for step in range(wanted.steps):
-            chosen = rows_of_step(len(examples), step, wanted.batch, derive(seed, "warm_up"))
-            batch = encodings.batch(encodings.rows([examples[row] for row in chosen]), torch.device("cpu"))
-            batch["input_ids"], targets = mask_tokens(batch["input_ids"], tokenizer, torch_stream(seed, "masks", step))
             seed_torch(seed, "dropout", step)
-            loss = update([_masked_loss(model, batch, targets, place)], 1)
-            curve.append({"step": step, "loss": loss, "rate": update.schedule.rate(step)})
-            advance(loss=loss)
+            value = update([loss(step)], 1)
+            curve.append({"step": step, "loss": value, "rate": update.schedule.rate(step)})
+            advance(loss=value)
     model.eval()
     return curve
 

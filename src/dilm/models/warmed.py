@@ -9,13 +9,11 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from dilm.models.decoders import only_positions, start_and_end
-from dilm.models.scratch import WARM_UP_TOKENS, WarmUp
+from dilm.models.scratch import WARM_UP_TOKENS, WarmUp, warmed
 from dilm.runtime import meter
 from dilm.runtime.batches import rows_of_step
 from dilm.runtime.device import Place
-from dilm.runtime.optimize import AdamW, Schedule
-from dilm.runtime.progress import bar
-from dilm.runtime.seeding import derive, seed_torch
+from dilm.runtime.seeding import derive
 
 
 def warm_up_causal(
@@ -30,19 +28,12 @@ def warm_up_causal(
     start, end = start_and_end(tokenizer)
     read = tokenizer(list(texts), add_special_tokens=False)["input_ids"]
     rows = [[start, *tokens[:WARM_UP_TOKENS], end] for tokens in read]  # type: ignore[union-attr]
-    model.to(place.device).train()  # type: ignore[arg-type]
-    update = AdamW(model.parameters(), Schedule(wanted.steps, wanted.lr))
-    curve: list[dict[str, float]] = []
-    forked = [place.device] if place.device.type == "cuda" else []
-    with torch.random.fork_rng(forked), bar("warm up", wanted.steps) as advance:
-        for step in range(wanted.steps):
-            chosen = [rows[row] for row in rows_of_step(len(rows), step, wanted.batch, derive(seed, "warm_up"))]
-            seed_torch(seed, "dropout", step)
-            loss = update([_mean_nll(model, chosen, end, place)], 1)
-            curve.append({"step": step, "loss": loss, "rate": update.schedule.rate(step)})
-            advance(loss=loss)
-    model.eval()
-    return curve
+
+    def loss(step: int) -> Tensor:
+        chosen = rows_of_step(len(rows), step, wanted.batch, derive(seed, "warm_up"))
+        return _mean_nll(model, [rows[row] for row in chosen], end, place)
+
+    return warmed(model, loss, wanted, seed, place)
 
 
 def _mean_nll(model: PreTrainedModel, rows: list[list[int]], filler: int, place: Place) -> Tensor:

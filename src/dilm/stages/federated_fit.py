@@ -58,8 +58,7 @@ def _release(bench: Bench) -> str:
     """What identifies the releases of this stage, but for the process that asks for them."""
     if not private.wanted(bench.recipe):
         return ""
-    stage_key = (bench.folder("fit") / "key").read_text(encoding="utf-8")
-    return private.release(bench, "fit", stage_key, private.mechanisms(bench)["fit"])
+    return private.release_at_work(bench, "fit", private.mechanisms(bench)["fit"])
 
 
 def _update(bench: Bench, weights: list[Any], way: Shares, count: float) -> DPAdamW:

@@ -18,8 +18,7 @@ from dilm.runtime.progress import bar
 def released_target(bench: Bench, learner: Classifier, bank: Cached) -> Released:
     """The sums of every state and condition, asked for now where they are not on disk yet."""
     used = federated.mechanism(bench, "match")
-    stage_key = (bench.folder("match") / "key").read_text(encoding="utf-8")
-    name = private.release(bench, "match", stage_key, used)
+    name = private.release_at_work(bench, "match", used)
     sums = Vectors(bench.folder("match") / "released" / name)
     numbers = sum(each.numel() for each in learner.head_parameters())
     states = [f"{life}.{age}" for life in range(bank.lives) for age in range(bank.ageing.ages)]

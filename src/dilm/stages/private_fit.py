@@ -24,8 +24,7 @@ def run(bench: Bench) -> dict[str, Any]:
     """Facts: steps, and what the run spent so far. There is no curve: losses of real rows are not released."""
     wanted, recipe = bench.recipe.fit, bench.recipe
     train, mechanism = private.real_rows(bench, "fit"), private.mechanisms(bench)["fit"]
-    stage_key = (bench.folder("fit") / "key").read_text(encoding="utf-8")
-    identity = private.release(bench, "fit", stage_key, mechanism)
+    identity = private.release_at_work(bench, "fit", mechanism)
     noise, book = private.noise(bench, identity), private.ledger(bench)
     first = bench.generator("pretrain")
     read, corpus = domain.pretrained(bench, first)

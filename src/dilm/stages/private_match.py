@@ -31,8 +31,7 @@ def grown_without_real_rows(bench: Bench, ageing: Ageing) -> Ageing:
 def released_target(bench: Bench, learner: Classifier, bank: Cached) -> Released:
     """The noised sums of every state and condition, made now where they are not on disk yet."""
     train, mechanism = private.real_rows(bench, "target"), private.mechanisms(bench)["match"]
-    stage_key = (bench.folder("match") / "key").read_text(encoding="utf-8")
-    identity = private.release(bench, "match", stage_key, mechanism)
+    identity = private.release_at_work(bench, "match", mechanism)
     sums, clip = Vectors(bench.folder("match") / "released" / identity), bench.recipe.dp.target_clip
     book, noise = private.ledger(bench), private.noise(bench, identity)
     states = [f"{life}.{age}" for life in range(bank.lives) for age in range(bank.ageing.ages)]
