@@ -3,16 +3,20 @@
     DILM_DATA=data .venv/bin/python experiments/011-generation/run.py --out runs/generation
 
 All models are made from scratch, so it needs no hub. Two learners: a small GPT-2 that has read the texts one by one, in
-which gradients are matched, and a small T5 of random weights, which has no part in the distillation. An arm for each
-term of the objective alone, and one with all. Runs continue where they were stopped. `--quick` walks the same way in
-minutes and measures nothing.
+which gradients are matched, and a small T5 of random weights, which has no part in the distillation. The generator is
+fitted once for each task; `unmatched` is measured beside all subsets, and then an arm for each term of the objective
+alone is compared with it. Runs continue where they were stopped. `--quick` walks the same way in minutes and measures
+nothing.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,37 +27,58 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
 from record import record  # noqa: E402
+from tables import write  # noqa: E402
 
-from dilm import api  # noqa: E402
+from dilm import api, leaderboard, pipeline, runs  # noqa: E402
 from dilm.data.load import load  # noqa: E402
+from dilm.evaluation.statistics import Difference, Summary, paired, summarise  # noqa: E402
+from dilm.journal import FINDINGS  # noqa: E402
 from dilm.models.scratch import save, train_tokenizer  # noqa: E402
+from dilm.recipe import Recipe  # noqa: E402
+from dilm.reports.scales import scale  # noqa: E402
+from dilm.reports.table import NOTHING  # noqa: E402
+from dilm.runs import Run  # noqa: E402
+from dilm.runtime.seeding import numpy_stream  # noqa: E402
+from dilm.stages.records import scores  # noqa: E402
+from dilm.types import Score  # noqa: E402
 
-TASKS = ("e2e_nlg", "gsm8k")
+TASKS: dict[str, dict[str, Any]] = {
+    "e2e_nlg": {"fit.steps": 1500},
+    "gsm8k": {"fit.steps": 800, "models.max_tokens": 256},  # longer texts
+}
+UNMATCHED = "unmatched"
+MATCHED = {"match.steps": 8, "match.lm_lambda": 0.0}
 ARMS: dict[str, dict[str, Any]] = {
-    "mismatch": {"match.lm_lambda": 0.0},
-    "fluency": {"match.lm_lambda": 0.1},
-    "coherence": {"match.lm_lambda": 0.0, "generation.coherence": 0.1},
-    "diversity": {"match.lm_lambda": 0.0, "generation.diversity": 0.1},
-    "all": {"match.lm_lambda": 0.1, "generation.coherence": 0.1, "generation.diversity": 0.1},
+    UNMATCHED: {"match.steps": 0, "match.lm_lambda": 0.0},
+    "mismatch": MATCHED,
+    "and fluency": MATCHED | {"match.lm_lambda": 0.1},
+    "and coherence": MATCHED | {"generation.coherence": 0.1},
+    "and diversity": MATCHED | {"generation.diversity": 0.1},
 }
 SETTINGS: dict[str, Any] = {
     "data.train_rows": 5000,
     "data.dev_rows": 300,
+    "data.test_rows": 500,
     "pretrain.vocabulary": 2000,
     "pretrain.steps": 600,
-    "fit.steps": 1500,
     "fit.lr": 3e-3,
-    "match.steps": 40,
-    "match.real": 100,
-    "match.check_rows": 100,
-    "generate.oversample": 30,
+    "match.real": 30,
+    "match.synthetic": 16,
+    "match.check_every": 0,
+    "match.refresh_every": 4,
+    "generate.oversample": 100,
     "generate.attempts": 20,
+    "generation.answers": 50,
     "select.sets": 5,
+    "select.method": "cynical",
     "evaluate.steps": 100,
     "evaluate.lr": 3e-3,
     "evaluate.full_lr": 3e-3,
     "evaluate.full_steps": 600,
 }
+SUBSETS = ("random", "kmeans_nearest", "el2n", "perplexity", "cynical")
+BASELINES = {UNMATCHED: ["random", "kmeans_nearest", *(f"{name}@tokens" for name in SUBSETS), "untuned_random", "full"]}
+"""Of the other arms random rows alone, which are the same for all."""
 QUICK: dict[str, Any] = {
     "data.train_rows": 200,
     "data.dev_rows": 20,
@@ -64,41 +89,88 @@ QUICK: dict[str, Any] = {
     "pretrain.steps": 2,
     "fit.steps": 30,
     "fit.batch": 16,
-    "match.steps": 1,
     "match.synthetic": 4,
     "match.real": 4,
     "match.ages": 2,
     "match.age_steps": 1,
-    "match.check_every": 0,
     "match.refresh_every": 1,
     "generate.oversample": 2,
     "generate.attempts": 500,
-    "select.sets": 1,
+    "select.sets": 2,
     "evaluate.steps": 2,
     "evaluate.full_steps": 2,
-    "evaluate.baselines": "random,random@tokens,full",
 }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", required=True, type=Path)
-    parser.add_argument("--tasks", default=",".join(TASKS))
-    parser.add_argument("--arms", default=",".join(ARMS))
+    parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=TASKS)
+    parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=ARMS)
     parser.add_argument("--quick", action="store_true")
     given = parser.parse_args()
-    for task in given.tasks.split(","):
-        other = small_t5(task, given.out / f"{task}-t5")
-        for arm in ("all",) if given.quick else given.arms.split(","):
-            begin, folder = time.perf_counter(), given.out / f"{task}-{arm}"
-            learners = f"same,{other}"
-            settings = SETTINGS | ARMS[arm] | {"evaluate.learners": learners} | (QUICK if given.quick else {})
-            recipe = api.recipe_for(
-                task, generator="scratch:mini", per_class=2 if given.quick else 5, settings=settings
-            )
-            api.distill_run(api.open_run(recipe, folder, resume=folder.exists()))
-            record(folder, (given.out / "quick" if given.quick else HERE) / task / arm)
-            print(f"{task}, {arm}: {time.perf_counter() - begin:.0f} s", file=sys.stderr)
+    records = given.out / "records" if given.quick else HERE
+    for task in given.tasks:
+        common = SETTINGS | TASKS[task] | (QUICK if given.quick else {})
+        common |= {"evaluate.learners": ["same", str(small_t5(task, given.out / f"{task}-t5"))]}
+        common["per_class"] = 2 if given.quick else 5
+        compare(task, ["unmatched", "mismatch"] if given.quick else given.arms, common, given.out, records)
+
+
+def compare(task: str, arms: Sequence[str], common: dict[str, Any], out: Path, records: Path) -> None:
+    """Every arm of a task; the first beside all subsets."""
+    done: dict[str, Run] = {}
+    for arm in arms:
+        begin = time.perf_counter()
+        settings = common | ARMS[arm] | {"evaluate.baselines": BASELINES.get(arm, ["random"])}
+        recipe = api.recipe_for(task, generator="scratch:mini", settings=settings)
+        done[arm] = finished(out / f"{task}-{arm.replace(' ', '-')}", recipe, list(done.values()))
+        print(f"{task}, {arm}: {time.perf_counter() - begin:.0f} s", file=sys.stderr)
+        if arm == UNMATCHED:
+            record(done[arm].folder, records / task)
+    write_terms(task, done, records)
+
+
+def finished(folder: Path, recipe: Recipe, earlier: Sequence[Run]) -> Run:
+    """The finished run of an arm; what does not depend on the arm is taken from the earlier ones."""
+    run = runs.create(folder, recipe, resume=True)
+    with pipeline.at_work(run) as bench:
+        for other in earlier:
+            leaderboard.share(other, run)
+        pipeline.run_all(bench)
+    return run
+
+
+def write_terms(task: str, done: Mapping[str, Run], records: Path) -> None:
+    """Each arm's sets, and how far they are ahead of those of the generator that was not matched."""
+    found = [score for arm, run in done.items() for score in ours(run, arm)]
+    lines = []
+    for each in summarise(found, numpy_stream(0, "statistics"), most=math.inf):
+        same = [score for score in found if score.learner == each.learner]
+        base = UNMATCHED if UNMATCHED in done and each.method != UNMATCHED else None
+        gap = paired(same, each.method, base, numpy_stream(0, each.method)) if base else None
+        lines.append((each.method, each.learner, f"{each.mean:.1f}", interval(each), ahead(gap)))
+    about = f"{task}, 5 per condition, perplexity of a target token on test rows: less is better."
+    names = ("objective", "learner", "perplexity", "95 % interval", f"lower than {UNMATCHED} by")
+    write(records / f"{task}-terms", about, names, lines, found)
+
+
+def ours(run: Run, arm: str) -> list[Score]:
+    """The scores of our sets, under the arm's name."""
+    trials = (run.stage("evaluate").manifest or {})["trials"]
+    rows = scores(api.begun.bench_of(run, FINDINGS), trials)
+    return [replace(score, method=arm) for score in rows if score.method == "dilm"]
+
+
+def interval(found: Summary) -> str:
+    return NOTHING if found.low is None else f"{found.low:.1f} to {found.high:.1f}"
+
+
+def ahead(gap: Difference | None) -> str:
+    """How much lower, and its interval."""
+    if gap is None or gap.low is None or gap.high is None:
+        return NOTHING
+    return scale("perplexity").gap(-gap.mean, -gap.high, -gap.low)
 
 
 def small_t5(task: str, folder: Path) -> Path:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from dilm import cleaning, journal
+from dilm.coresets.cynical import Cynical
 from dilm.coresets.el2n import EL2N
 from dilm.coresets.facility_location import FacilityLocation
 from dilm.coresets.farthest_first import FarthestFirst
@@ -180,6 +181,8 @@ class Bench:
             return Ranked(self._hardness, hardest) if self.task.writes else EL2N(self._young_learners)
         if method == "perplexity":
             return Ranked(self._surprise, middling)
+        if method == "cynical":
+            return Cynical(self.splits.train)
         if method == "gradient_matching":
             return GradientMatching(SideBySide(self._learners_of_all_ages))
         return BY_POINTS[method](self.encoder)

@@ -131,7 +131,7 @@ REFUSED = {
     ),
     "selection": Touch(
         "the choice of the set asks real rows",
-        lambda recipe: recipe.select.method in ("validated", "raced", "el2n", "gradient_matching"),
+        lambda recipe: recipe.select.method in ("validated", "raced", "el2n", "gradient_matching", "cynical"),
         "choose another select.method, such as typical",
     ),
     "teacher": Touch(

@@ -31,6 +31,7 @@ SELECTORS = (
     "likeliest",
     "raced",
     "perplexity",
+    "cynical",
 )
 SIZES = ("tiny", "mini", "small", "base")
 CHOICES: dict[str, tuple[str, ...]] = {
@@ -50,7 +51,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "corpus.unit": ("text", "sentence"),
     "select.teacher": ("probe", "learner"),
     "select.pool": ("synthetic", "both"),
-    "race.drawn_by": SELECTORS[:10],  # those that ask no generator; a race of races would be one
+    "race.drawn_by": (*SELECTORS[:10], "cynical"),  # those that ask no generator; a race of races would be one
     "evaluate.baselines": (*with_tokens(SELECTORS), "nearest", "untuned", "untuned_random", "full", "tdd", "tdd_text"),
     "embed.start": ("texts", "tokens"),
     "embed.labels": ("soft", "hard"),

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from plane import TASK, Plane, chosen, cloud, pool_of, probed
 
+from dilm.coresets.cynical import Cynical
 from dilm.coresets.distinct import Distinct
 from dilm.coresets.el2n import EL2N
 from dilm.coresets.facility_location import FacilityLocation
@@ -87,6 +88,7 @@ METHODS: dict[str, Callable[[], Selector]] = {
     "facility_location": lambda: FacilityLocation(Plane()),
     "gradient_matching": lambda: GradientMatching(Slope()),
     "moderate": lambda: Moderate(Plane()),
+    "cynical": lambda: Cynical(cloud(40, seed=6)),
     "el2n": lambda: EL2N([Slope()]),
     "nearest": NearestToSome,
     "distinct": lambda: Distinct(Plane(), Random(), 0.9999),

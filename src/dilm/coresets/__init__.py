@@ -13,6 +13,7 @@
 | `moderate.Moderate` | rows at the median distance from the centre of the class | an encoder | no |
 | `nearest_rows.NearestRows` | the row nearest each of given texts | an encoder, texts | no |
 | `validated.Validated` | the set from which quick learners do best on held-out rows | an encoder, held-out rows | yes |
+| `cynical.Cynical` | greedily, the set whose words and pairs of words are nearest to the real rows' | real rows | no |
 | `el2n.EL2N` | the rows that briefly trained learners get most wrong; poor at few rows | such learners | no |
 
 `distinct.Distinct` puts any of them to work without near-duplicates.

@@ -12,6 +12,7 @@ SHINGLE = 3
 """Words of a shingle."""
 
 _UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
+_MARK = re.compile(rf"[{_UNSPACED}]|[^\W_{_UNSPACED}]+|[^\w\s]|_")
 _WORD = re.compile(rf"[{_UNSPACED}]|[^\W_{_UNSPACED}]+")
 
 
@@ -26,6 +27,15 @@ def words(text: str) -> Words:
     """
     plain = unicodedata.normalize("NFKC", text).casefold()
     return tuple(_WORD.findall(plain) or plain.split())
+
+
+def marks(text: str) -> Words:
+    """Words and punctuation as they are written, each mark on its own: what a language model has to foresee.
+
+    >>> marks("It's GOOD , really!")
+    ('It', "'", 's', 'GOOD', ',', 'really', '!')
+    """
+    return tuple(_MARK.findall(text))
 
 
 def ngrams(text: Sequence[str], n: int) -> list[Words]:

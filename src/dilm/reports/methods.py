@@ -69,6 +69,11 @@ KNOWN = {
         "baseline",
         "The set of real rows with which the learner does best on dev rows, in many trainings.",
     ),
+    "cynical": Method(
+        "Cynical selection",
+        "baseline",
+        "The real rows whose words and pairs of words are, as a set, most like those of all rows.",
+    ),
     "el2n": Method("EL2N", "baseline", "The real rows that briefly trained models get most wrong."),
     "perplexity": Method(
         "Middling perplexity",
