@@ -43,8 +43,8 @@ from dilm.stages.records import scores  # noqa: E402
 from dilm.types import Score  # noqa: E402
 
 TASKS: dict[str, dict[str, Any]] = {
-    "e2e_nlg": {"fit.steps": 1500},
-    "gsm8k": {"fit.steps": 800, "models.max_tokens": 256},  # longer texts
+    "e2e_nlg": {"fit.steps": 1000},
+    "gsm8k": {"fit.steps": 800, "models.max_tokens": 192, "evaluate.steps": 60},  # longer texts
 }
 UNMATCHED = "unmatched"
 MATCHED = {"match.steps": 8, "match.lm_lambda": 0.0}
@@ -69,7 +69,7 @@ SETTINGS: dict[str, Any] = {
     "generate.oversample": 100,
     "generate.attempts": 20,
     "generation.answers": 50,
-    "select.sets": 5,
+    "select.sets": 4,
     "select.method": "cynical",
     "evaluate.steps": 100,
     "evaluate.lr": 3e-3,
