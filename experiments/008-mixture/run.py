@@ -2,7 +2,8 @@
 
     DILM_DATA=path/to/data .venv/bin/python experiments/008-mixture/run.py --out runs/mixture
 
-SST-2, generators made from scratch: one, and mixtures of two and three of the same size with other seeds. A step of
+Needs `make experiments`: MiniLM chooses and judges texts.
+TREC, generators made from scratch: one, and mixtures of two and three of the same size with other seeds. A step of
 `fit` costs the same, for a row is learnt by one member; a step of `match` costs as many passes as there are members, so
 a mixture of k makes 1/k of the steps. The tokens that `fit` and `match` really read stand in the table. Runs continue
 where they were stopped. `--quick` walks the same way in minutes and measures nothing.
@@ -22,6 +23,7 @@ from typing import Any
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
+from encoder import minilm  # noqa: E402
 from small_models import SMALL_MODELS  # noqa: E402
 from tables import ahead, interval, write  # noqa: E402
 
@@ -36,11 +38,13 @@ from dilm.types import Score  # noqa: E402
 ARMS = {"one generator": 1, "a mixture of two": 2, "a mixture of three": 3}
 """How many members."""
 SINGLE = "one generator"
-STEPS = 60
+STEPS = 30
 """Matching steps of one generator."""
 PER_CLASS = 10
 SETTINGS: dict[str, Any] = SMALL_MODELS | {
     "data.seed": 0,
+    "pretrain.steps": 300,
+    "fit.steps": 400,
     "match.check_every": 0,
     "match.refresh_every": 10,
     "select.sets": 5,
@@ -72,7 +76,7 @@ MEASURES = ("distinct words", "distinct triples of words", "self-BLEU")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", required=True, type=Path, help="a folder for all runs")
-    parser.add_argument("--source", default="sst2")
+    parser.add_argument("--source", default="trec6")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--quick", action="store_true")
     given = parser.parse_args()
@@ -90,6 +94,8 @@ def walk(given: argparse.Namespace, members: int, seed: int) -> Run:
     """The finished run of one arm and seed."""
     steps = 12 if given.quick else STEPS
     settings = SETTINGS | (QUICK if given.quick else {})
+    encoder = minilm(given.out)  # judges texts; no part of the distillation
+    settings |= {"models.encoder": encoder, "evaluate.learners": ["same", f"frozen:{encoder}", "tfidf"]}
     settings |= {"models.mixture": (settings["models.generator"],) * (members - 1), "match.steps": steps // members}
     folder = given.out / f"{Path(given.source).name}-{members}-seed{seed}"
     os.environ["DILM_CACHE"] = str(given.out / "cache" / folder.name)  # else the first arm pays what all of them use
@@ -121,12 +127,21 @@ def record(found: list[Score], told: dict[str, list[dict[str, str]]], file: Path
     """The table and the scores behind it."""
     lines = []
     for each in summarise(found, numpy_stream(0, "statistics")):
-        gap = None if each.method == SINGLE else paired(found, each.method, SINGLE, numpy_stream(0, each.method))
+        same = [score for score in found if score.learner == each.learner]
+        gap = None if each.method == SINGLE else paired(same, each.method, SINGLE, numpy_stream(0, each.method))
         facts = told.get(each.method, [])
         cells = [" / ".join(row[name] for row in facts) or "-" for name in ("tokens", *MEASURES)]
-        lines.append((each.method, f"{100 * each.mean:.1f}", interval(each), ahead(gap), *cells))
+        lines.append((each.method, each.learner, f"{100 * each.mean:.1f}", interval(each), ahead(gap), *cells))
     about = f"{file.name}, {PER_CLASS} per class, accuracy in percent; one value for each seed where several stand."
-    names = ("generator", "mean", "95 % interval", "ahead of one generator", "tokens of fit and match", *MEASURES)
+    names = (
+        "generator",
+        "learner",
+        "mean",
+        "95 % interval",
+        "ahead of one generator",
+        "tokens of fit and match",
+        *MEASURES,
+    )
     write(file, about, names, lines, found)
 
 

@@ -34,8 +34,9 @@ from small_models import SMALL_MODELS  # noqa: E402
 from tables import ahead, interval, write  # noqa: E402
 
 PER_CLASS = 10
-READING = 600
+READING = 400
 SETTINGS: dict[str, Any] = SMALL_MODELS | {
+    "fit.steps": 400,
     "models.max_tokens": 48,
     "match.steps": 0,
     "fit.patience": 99,
@@ -74,7 +75,11 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="tiny settings, to see that the script runs")
     given = parser.parse_args()
     encoder = minilm(given.out)
-    learners = {"models.encoder": encoder, "evaluate.learners": ["same", f"frozen:{encoder}", "tfidf"]}
+    learners = {
+        "models.encoder": encoder,
+        "models.learner": encoder,
+        "evaluate.learners": [f"first-3:{encoder}", f"frozen:{encoder}", "tfidf"],
+    }
     settings = SETTINGS | learners | (QUICK if given.quick else {})
     seeds, reading = (1, 20) if given.quick else (given.seeds, READING)
     named = {
