@@ -37,6 +37,8 @@ PER_CLASS = 10
 READING = 400
 SETTINGS: dict[str, Any] = SMALL_MODELS | {
     "fit.steps": 400,
+    "evaluate.lr": 1e-4,  # MiniLM's
+    "evaluate.steps": 60,
     "models.max_tokens": 48,
     "match.steps": 0,
     "fit.patience": 99,
