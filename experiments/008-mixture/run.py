@@ -3,7 +3,7 @@
     DILM_DATA=path/to/data .venv/bin/python experiments/008-mixture/run.py --out runs/mixture
 
 Needs `make experiments`: MiniLM chooses and judges texts. TREC, generators made from scratch: one, and mixtures of two
-and three of the same size with other seeds. A step of `fit` costs the same, for a row is learnt by one member; a step of
+and three of the same size with other seeds. A step of `fit` costs the same, for one member learns a row; a step of
 `match` costs as many passes as there are members, so a mixture of k makes 1/k of the steps. The tokens that `fit` and
 `match` really read stand in the table. Runs continue where they were stopped. `--quick` walks the same way in minutes
 and measures nothing.
