@@ -44,7 +44,7 @@ from dilm.types import Score  # noqa: E402
 
 TASKS: dict[str, dict[str, Any]] = {
     "e2e_nlg": {"fit.steps": 1000},
-    "gsm8k": {"fit.steps": 800, "models.max_tokens": 192, "evaluate.steps": 60},  # longer texts
+    "gsm8k": {"fit.steps": 600, "fit.batch": 16, "models.max_tokens": 192, "evaluate.steps": 60},  # longer texts
 }
 UNMATCHED = "unmatched"
 MATCHED = {"match.steps": 8, "match.lm_lambda": 0.0}
