@@ -42,6 +42,10 @@ def _matches(recipe: Recipe) -> bool:
     return recipe.match.steps > 0
 
 
+def _drops(recipe: Recipe) -> bool:
+    return recipe.adapters.rank > 0 and recipe.adapters.dropout > 0
+
+
 def _makes_models(recipe: Recipe) -> bool:
     named = (learning(name).model for name in recipe.evaluate.learners)
     names = (recipe.models.generator, *recipe.models.mixture, recipe.models.learner, recipe.models.encoder, *named)
@@ -89,10 +93,15 @@ REFUSED = {
         lambda recipe: recipe.adapters.rank > 0 and recipe.dp.trains == "all",
         "set dp.trains=body",
     ),
+    "dora": Touch(
+        "the lengths that DoRA learns have no gradient for each row",
+        lambda recipe: recipe.adapters.rank > 0 and recipe.adapters.kind == "dora",
+        "set adapters.kind=lora",
+    ),
     "regularisation": Touch(
         "DP-SGD reads row by row, without dropout and with plain targets",
-        lambda recipe: recipe.fit.dropout > 0 or recipe.fit.label_smoothing > 0,
-        "set fit.dropout=-1 and fit.label_smoothing=0",
+        lambda recipe: recipe.fit.dropout > 0 or recipe.fit.label_smoothing > 0 or _drops(recipe),
+        "set fit.dropout=-1, adapters.dropout=0 and fit.label_smoothing=0",
     ),
     "teachers": Touch(
         "teacher sets are chosen from real rows by k-means",

@@ -18,6 +18,7 @@ TOUCHES = {
     "mixture": {"models.mixture": ("gpt2",)},
     "demonstrations": {"instruct.ask": "write", "instruct.demonstrations": 2},
     "marks": {"adapters.rank": 4, "dp.trains": "all"},
+    "dora": {"adapters.rank": 4, "adapters.kind": "dora"},
     "regularisation": {"fit.label_smoothing": 0.1},
     "teachers": {"match.teacher_sets": 2},
     "life": {"match.ages": 3},
