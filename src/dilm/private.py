@@ -41,7 +41,8 @@ def wanted(recipe: Recipe) -> bool:
 
 def content(recipe: Recipe) -> list[Any]:
     """What a stage key says of it: nothing where it is off."""
-    return [asdict(recipe.dp), states(recipe)] if wanted(recipe) else []
+    spare = recipe.federation.spare if not recipe.federation.clients else 0.0  # else it is told there
+    return [asdict(recipe.dp), states(recipe), *([spare] if spare else [])] if wanted(recipe) else []
 
 
 def real_rows(bench: Bench, touch: str) -> Dataset:
@@ -112,7 +113,7 @@ def noise(bench: Bench, identity: str) -> Noise:
 def require_room(bench: Bench, stage: str, stage_key: str) -> None:
     """Raise PrivacyError where a stage, done as a whole, would exceed the budget: before its earlier work is cleared.
 
-    What it spent already on the same release is not counted twice.
+    What it spent already on the same release is not counted twice, where that can be made again or is continued.
     """
     if stage not in SPENDING or not wanted(bench.recipe):
         return
@@ -120,9 +121,16 @@ def require_room(bench: Bench, stage: str, stage_key: str) -> None:
     if mechanism is None:
         return
     own, book = release(bench, stage, stage_key, mechanism), ledger(bench)
-    done = sum(each.mechanism.steps for name, each in book.entries.items() if name.startswith(own))
-    if done < mechanism.steps:
-        book.require({f"{own} whole": entry(stage, mechanism, mechanism.steps - done)})
+    whole = bench.recipe.fit.steps if stage == "fit" else states(bench.recipe)
+    known = _repeatable(bench.recipe) or bench.run.stage(stage).is_begun(stage_key)
+    done = sum(each.mechanism.steps for name, each in book.entries.items() if known and name.startswith(own))
+    if done < whole:
+        book.require({f"{own} whole": entry(stage, mechanism, whole - done)})
+
+
+def _repeatable(recipe: Recipe) -> bool:
+    """Whether the same release comes out the same bit for bit, noise included."""
+    return recipe.dp.noise == "keyed" and not recipe.federation.clients
 
 
 def spend(bench: Bench) -> dict[str, Any]:

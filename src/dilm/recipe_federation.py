@@ -21,4 +21,5 @@ class Federation:
     counted."""
     spare: float = 0.0
     """With dp.epsilon: share of additional steps, of fit and of releases, that the noise is made for. A server that was
-    killed asks again for what came after its last checkpoint, and every time counts: without this it may not go on."""
+    killed asks again for what came after its last checkpoint, and every time counts: without this it may not go on. The
+    same of a run on one machine with dp.noise=secure."""

@@ -76,5 +76,5 @@ class Privacy:
     """fit: `all` weights of the generator, or its `body`: all but the vocabulary's, which are half of a small model and
     would mostly learn noise."""
     noise: str = "keyed"
-    """`keyed` by a secret in your cache, so that a resumed run adds the same noise; `secure`: from the system's own
-    generator through Opacus, which takes torchcsprng, and a kill costs budget."""
+    """`keyed` by a secret in your cache, so that a resumed run adds the same noise; `secure`: by a
+    cipher under keys that nobody keeps, safe against the gaps between floats, and a kill costs budget."""

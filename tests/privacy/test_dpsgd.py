@@ -14,11 +14,11 @@ from transformers import BertConfig, BertLMHeadModel, GPT2Config, GPT2LMHeadMode
 
 from dilm.distillation.fit import Lessons, contrastive, fit, held_out_nll, lesson, under_another_class
 from dilm.distillation.private_fit import another, fit_privately
-from dilm.errors import ModelError, PrivacyError, ResourceError
+from dilm.errors import ModelError, PrivacyError
 from dilm.models.causal import CausalGenerator
 from dilm.models.scratch import train_tokenizer
 from dilm.privacy.dpsgd import Bounds, DPAdamW, Hooked, clipped_sums, row_by_row
-from dilm.privacy.noise import Keyed, Secure, key_of
+from dilm.privacy.noise import Keyed, key_of
 from dilm.runtime.batches import rows_of_step
 from dilm.runtime.device import choose
 from dilm.runtime.optimize import AdamW, Schedule
@@ -236,15 +236,6 @@ def test_noise_follows_from_the_secret_and_from_nothing_public():
     assert torch.equal(one.normal(like, 0), one.normal(like, 0))
     for different in (one.normal(like, 1), other.normal(like, 0), Keyed(key_of(b"secret", "match")).normal(like, 0)):
         assert abs(float(torch.corrcoef(torch.stack([one.normal(like, 0), different]))[0, 1])) < 0.15
-
-
-def test_secure_noise_says_what_it_takes():
-    pytest.importorskip("opacus")
-    try:
-        import torchcsprng  # type: ignore[import-not-found] # noqa: F401
-    except ImportError:
-        with pytest.raises(ResourceError, match="torchcsprng"):
-            Secure()
 
 
 def test_the_contrast_of_a_text_is_the_contrast_of_fit(train: Dataset):

@@ -73,7 +73,7 @@ class DPAdamW:
         for place, (parameter, total) in enumerate(zip(self.adam.parameters, sums, strict=True)):
             if self.bounds.noise:
                 drawn = self.noise.normal(total, self.adam.step, place)
-                total.add_(drawn, alpha=self.bounds.noise * self.bounds.clip)
+                total = total.to(drawn).add(drawn, alpha=self.bounds.noise * self.bounds.clip).to(parameter)
             parameter.grad = total / self.bounds.batch
         self.adam.advance()
 

@@ -9,16 +9,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from dilm.errors import ResourceError
+from dilm.privacy.keystream import KEY_BYTES, Keystream
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
-
-DEVICE = "/dev/urandom"
 
 
 class Noise(Protocol):
@@ -28,7 +26,7 @@ class Noise(Protocol):
     """Empty where the same names give the same numbers again; otherwise the name of this source."""
 
     def normal(self, like: torch.Tensor, *names: object) -> torch.Tensor:
-        """Standard normal float32 numbers in the shape of `like`, where that is."""
+        """Standard normal numbers in the shape of `like`: float32 where that is, or float64."""
         ...
 
     def chosen(self, count: int, rate: float, *names: object) -> list[int]:
@@ -57,7 +55,7 @@ class Keyed:
 
     def chosen(self, count: int, rate: float, *names: object) -> list[int]:
         """Numbers below `count`, each by a coin of its own that says yes with chance `rate`."""
-        return _coins(self._stream("rows", *names), count, rate)
+        return _heads(self._stream("rows", *names).random(count), rate)
 
     def _stream(self, *names: object) -> np.random.Generator:
         text = "/".join(map(str, names)).encode()
@@ -65,32 +63,28 @@ class Keyed:
 
 
 class Secure:
-    """From the operating system's generator by way of torchcsprng, as in Opacus's secure mode: never the same again.
+    """From a cipher's keystream, each draw under a key of its own from the operating system: never the same again.
 
-    Opacus adds four draws for one, so that the gaps between floats tell no one what noise was added to (Holohan and
-    Braghin 2021). Raises ResourceError where torchcsprng is missing.
+    As in Opacus's secure mode four draws are added for one, here in float64, so that the gaps between floats tell no
+    one what noise was added to; add it there, and round the sum once. Raises ResourceError where `cryptography` is
+    missing.
     """
 
-    def __init__(self) -> None:
-        try:
-            import torchcsprng  # type: ignore[import-not-found]
-        except ImportError as fault:
-            raise ResourceError(
-                "dp.noise=secure needs torchcsprng, which is not installed.",
-                "Install a build of it that fits your torch, or use dp.noise=keyed.",
-            ) from fault
-        self.generator = torchcsprng.create_random_device_generator(DEVICE)
+    def __init__(self, keys: Callable[[], bytes] = lambda: secrets.token_bytes(KEY_BYTES)) -> None:
+        Keystream(bytes(KEY_BYTES))  # it is missing now, or not at all
+        self.keys = keys
         self.mark = secrets.token_hex(8)
 
     def normal(self, like: torch.Tensor, *names: object) -> torch.Tensor:
-        """Standard normal float32 numbers in the shape of `like`, where that is."""
-        from opacus.optimizers.optimizer import _generate_noise
+        """Standard normal float64 numbers in the shape of `like`, where that is, or here where no float64 is there."""
+        import torch
 
-        return _generate_noise(1.0, like.float(), generator=self.generator, secure_mode=True)
+        drawn = torch.from_numpy(Keystream(self.keys()).normal(like.numel())).view(like.shape)
+        return drawn if like.device.type == "mps" else drawn.to(like.device)
 
     def chosen(self, count: int, rate: float, *names: object) -> list[int]:
         """Numbers below `count`, each by a coin of its own that says yes with chance `rate`."""
-        return _coins(_philox(secrets.randbits(128)), count, rate)
+        return _heads(Keystream(self.keys()).uniform(count), rate)
 
 
 def _philox(key: int) -> np.random.Generator:
@@ -99,8 +93,8 @@ def _philox(key: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=key))
 
 
-def _coins(stream: np.random.Generator, count: int, rate: float) -> list[int]:
-    return (stream.random(count) < rate).nonzero()[0].tolist()
+def _heads(tossed: np.ndarray, rate: float) -> list[int]:
+    return (tossed < rate).nonzero()[0].tolist()
 
 
 def key_of(secret: bytes, *names: Sequence | object) -> bytes:

@@ -50,4 +50,4 @@ def clipped_gradients(learner: Learner, rows: Sequence[Example], clip: float) ->
 
 def noised(total: Tensor, clip: float, noise: float, source: Noise, *names: object) -> Tensor:
     """A sum of clipped gradients with its noise: [P] -> [P]."""
-    return total + noise * clip * source.normal(total, *names)
+    return (total + noise * clip * source.normal(total, *names)).to(total)
