@@ -145,7 +145,7 @@ def together(said: dict, noise: str, folder: Path, files: dict[str, Path]) -> No
     )
     address = f"127.0.0.1:{free_port()}"
     with holders(address, files, folder):
-        api.serve(run, address, (300, 600), (None, None), lambda line: print(line, file=sys.stderr))
+        api.serve(run, address, (300, 600), api.pem_files(None, None, None), lambda line: print(line, file=sys.stderr))
     api.distill_run(run)
 
 

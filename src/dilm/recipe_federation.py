@@ -14,7 +14,8 @@ class Federation:
     clients: int = 0
     """Data holders; 0: all rows are here. With holders `data` is the server's own: public rows, to be scored on."""
     least: int = 0
-    """Holders that must answer a round, 2 or more; 0: two thirds. Fewer answers are never unmasked."""
+    """Holders that must answer a round; 0: two thirds, and 3 at least. Fewer answers are never unmasked. With 2, three
+    holders go on without one of them, and each of the two that are left sees the other's sum."""
     noise: str = "central"
     """With dp.epsilon: `central`, added by the server, which sees sums without it; or `distributed`: each holder adds
     the share of it that is enough where only `federation.least` answer, so with all of them there is more than is

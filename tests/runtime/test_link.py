@@ -8,21 +8,19 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
-from datetime import datetime, timedelta, timezone
-from ipaddress import ip_address
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("grpc")
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from certificates import authority, pair
 
 from dilm.errors import ResourceError, RunError
-from dilm.runtime.link import BYE, FULL, READY, WELCOME, Frame, Hall, LostError, Secrets, again_where_lost, join
+from dilm.runtime.handshake import Secrets
+from dilm.runtime.link import BYE, FULL, READY, WELCOME, Frame, Hall, LostError, again_where_lost, join
 
 
 def echo(address: str, heard: queue.Queue, until: Callable[[bytes], bool] = lambda body: False) -> threading.Thread:
@@ -146,34 +144,105 @@ def test_a_server_that_went_away_without_a_word_is_looked_for_again():
 
 
 def test_keys_that_cannot_be_read_are_named(tmp_path):
+    (tmp_path / "server.pem").touch()
     with pytest.raises(ResourceError, match=r"server\.key cannot be read"):
         Hall("127.0.0.1:0", 2, b"", Secrets(tmp_path / "server.pem", tmp_path / "server.key"))
 
 
 def test_over_tls_a_server_is_known_by_its_certificate(tmp_path):
-    certificate, key = self_signed(tmp_path)
-    with closing(Hall("127.0.0.1:0", 2, b"terms", Secrets(certificate, key))) as hall:
-        with join(hall.address, 5, Secrets(trust=certificate)) as line:
+    own = pair(tmp_path, "server")
+    with closing(Hall("127.0.0.1:0", 2, b"terms", own)) as hall:
+        with join(hall.address, 5, Secrets(trust=own.certificate)) as line:
             frame = next(line.frames)
             assert (frame.kind, frame.body) == (WELCOME, b"terms")
         with pytest.raises(RunError, match="both use TLS or neither"), join(hall.address, 0.5):
             pass
         (tmp_path / "other").mkdir()
-        stranger, _ = self_signed(tmp_path / "other")
-        with pytest.raises(RunError, match="No server answered"), join(hall.address, 0.5, Secrets(trust=stranger)):
+        stranger = pair(tmp_path / "other", "server").certificate
+        with pytest.raises(RunError, match="vouches for: self"), join(hall.address, 60, Secrets(trust=stranger)):
             pass
 
 
-def self_signed(folder: Path) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1, and its key."""
-    name, now = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "dilm")]), datetime.now(timezone.utc)
-    key = ec.generate_private_key(ec.SECP256R1())
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), False)
-        .add_extension(x509.BasicConstraints(True, None), True)
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "server.pem").write_bytes(made.public_bytes(Encoding.PEM))
-    (folder / "server.key").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    return folder / "server.pem", folder / "server.key"
+@pytest.fixture
+def checking(tmp_path: Path):
+    """A hall that lets in only those whom `holders` signed for; its own certificate is `server.pem`."""
+    holders, own = authority(tmp_path, "holders"), pair(tmp_path, "server")
+    with closing(Hall("127.0.0.1:0", 2, b"terms", replace(own, trust=holders.pem))) as hall:
+        yield hall, holders, own.certificate
+
+
+def test_who_shows_a_certificate_of_the_right_authority_is_let_in(checking):
+    hall, holders, server = checking
+    with join(hall.address, 5, replace(holders.signed("clinic"), trust=server)) as line:
+        assert next(line.frames).kind == WELCOME
+        line.say(READY)
+        assert hall.wait_for(1, 5) == 1
+
+
+def test_who_shows_none_or_anothers_or_an_old_one_is_refused_at_once_and_told_why(checking, tmp_path: Path):
+    hall, holders, server = checking
+    (tmp_path / "other").mkdir()
+    other = authority(tmp_path / "other", "holders")  # of the same name, which proves nothing
+    itself = pair(tmp_path, "itself")
+    for shown, why in (
+        (Secrets(), "none is shown"),
+        (other.signed("clinic"), r"clinic\.pem is none of them"),
+        (itself, r"itself\.pem is none of them"),
+        (holders.signed("late", days=-1), "or its time is over"),
+    ):
+        begin = time.monotonic()
+        refused = pytest.raises(RunError, match=f"only holders with a certificate.*{why}")
+        with refused, join(hall.address, 60, replace(shown, trust=server)):
+            pass
+        assert time.monotonic() - begin < 20
+    with pytest.raises(RunError, match="both use TLS or neither"), join(hall.address, 0.5):
+        pass
+    assert hall.present() == [] and hall.taken == {}
+
+
+def test_who_was_there_before_the_server_is_told_as_soon_as_it_listens(tmp_path: Path):
+    own, holders, told = pair(tmp_path, "server"), authority(tmp_path, "holders"), queue.Queue()
+    with closing(Hall("127.0.0.1:0", 2, b"terms")) as hall:  # whose port is free again
+        address = hall.address
+
+    def come() -> None:
+        try:
+            with join(address, 60, Secrets(trust=own.certificate)):
+                pass
+        except RunError as fault:
+            told.put(str(fault))
+
+    threading.Thread(target=come, daemon=True).start()
+    time.sleep(0.5)
+    with closing(Hall(address, 2, b"terms", replace(own, trust=holders.pem))):
+        assert "none is shown" in told.get(timeout=20)
+
+
+def test_a_server_that_checks_nobody_lets_in_those_who_show_one(tmp_path: Path):
+    own, clinic = pair(tmp_path, "server"), pair(tmp_path, "clinic")
+    known = replace(clinic, trust=own.certificate)
+    with closing(Hall("127.0.0.1:0", 2, b"terms", own)) as hall, join(hall.address, 5, known) as line:
+        assert next(line.frames).kind == WELCOME
+
+
+def test_files_that_do_not_fit_together_are_named(tmp_path: Path):
+    one, other = pair(tmp_path, "one"), pair(tmp_path, "other")
+    unfit = [
+        (Secrets(one.certificate, other.key), "one.pem and .*other.key are no certificate and its key"),
+        (Secrets(one.certificate), "of use together alone"),
+        (Secrets(key=one.key), "of use together alone"),
+        (replace(one, trust=tmp_path / "none.pem"), "none.pem cannot be read"),
+        (replace(one, trust=one.key), "one.key holds no certificate"),
+        (Secrets(trust=one.certificate), "the server has none"),
+    ]
+    for files, said in unfit:
+        with pytest.raises(ResourceError, match=said):
+            Hall("127.0.0.1:0", 2, b"", files)
+    with pytest.raises(ResourceError, match="shown over TLS alone"), join("127.0.0.1:1", 0.1, one):
+        pass
+
+
+def test_a_server_without_tls_is_told_from_none(hall: Hall, tmp_path: Path):
+    own = pair(tmp_path, "server")
+    with pytest.raises(RunError, match="does not speak TLS"), join(hall.address, 60, Secrets(trust=own.certificate)):
+        pass

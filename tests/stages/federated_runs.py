@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from certificates import Authority, pair
 from launching import free_port, ordinary
 from private_runs import PRIVATE, THINGS, WORDS
 
@@ -30,6 +31,7 @@ from dilm.types import Dataset
 
 HOLDERS, ROWS = 3, 40
 FEDERATED: dict[str, Any] = PRIVATE | {
+    "federation.least": 2,  # of three, one is lost
     "fit.steps": 4,
     "fit.check_every": 2,
     "fit.batch": HOLDERS * ROWS,  # so every row takes part in every step
@@ -90,9 +92,16 @@ def joined(folder: Path, at: int, address: str, *words: str) -> subprocess.Popen
     return begun(["-m", "dilm", *command, *words], folder / f"cache-{at}")
 
 
-def dying(folder: Path, at: int, address: str, step: int) -> subprocess.Popen[str]:
+def dying(folder: Path, at: int, address: str, step: int, *pem: Path) -> subprocess.Popen[str]:
     """A holder whose process is killed while it works on its answer of that step."""
-    return begun([str(DYING), str(folder / f"holder-{at}.csv"), address, str(step)], folder / f"cache-{at}")
+    words = [str(folder / f"holder-{at}.csv"), address, str(step), *map(str, pem)]
+    return begun([str(DYING), *words], folder / f"cache-{at}")
+
+
+def shows(folder: Path, by: Authority, name: str) -> list[str]:
+    """Options with which a holder knows the server, and is known by it."""
+    own = by.signed(name)
+    return ["--trust", str(folder / "server.pem"), "--certificate", str(own.certificate), "--key", str(own.key)]
 
 
 def begun(words: list[str], cache: Path) -> subprocess.Popen[str]:
@@ -144,6 +153,27 @@ def done_in_one_room(run: Run, folder: Path) -> None:
         bench.holders = federated.Federation(room, terms, federated.Patience(), lambda line: None)
         for name in WITH_HOLDERS:
             pipeline.run_stage(bench, name)
+
+
+@contextmanager
+def an_intruder(folder: Path, address: str) -> Iterator[list[DilmError]]:
+    """Within, somebody tries to join with a certificate that nobody signed; what it was told then."""
+    told, own = [], pair(folder, "stranger")
+    shown = {"trust": folder / "server.pem", "certificate": own.certificate, "key": own.key}
+
+    def come() -> None:
+        try:
+            api.join(folder / "holder-1.csv", address, wait=60, device="cpu", **shown)
+        except DilmError as fault:
+            told.append(fault)
+
+    thread = threading.Thread(target=come, daemon=True)
+    thread.start()
+    try:
+        yield told
+    finally:
+        thread.join(90)
+        assert not thread.is_alive()
 
 
 @contextmanager

@@ -18,15 +18,18 @@ import torch
 
 pytest.importorskip("flwr")
 
+from certificates import authority, pair
 from federated_runs import (
     HOLDERS,
     ROWS,
     an_address,
+    an_intruder,
     done_in_one_room,
     dying,
     joined,
     rows_of,
     served,
+    shows,
     to_serve,
     two_holders,
     write_all,
@@ -69,16 +72,27 @@ def said(folder: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def processes(said: dict[str, Any], folder: Path) -> tuple[Path, list[Any]]:
-    """Three holders, each a process of its own, with noise of their own; one is killed in a round of fit."""
+    """Three holders, each a process of its own, with noise of their own; one is killed in a round of fit.
+
+    The server lets in only those whom an authority signed for, which a fourth holder is not.
+    """
     address, out, before = an_address(), folder / "run", psutil.Process().children(recursive=True)
     words = ["--epsilon", str(EPSILON), "--noise", "distributed", "--wait", "100", "--timeout", "60"]
-    holders = [joined(folder, 0, address, "--json"), joined(folder, 1, address), dying(folder, 2, address, step=2)]
-    server = CliRunner().invoke(app, [*to_serve(said, address), "--out", str(out), *words], catch_exceptions=False)
+    known, own = authority(folder, "holders"), pair(folder, "server")
+    words += ["--certificate", str(own.certificate), "--key", str(own.key), "--holders-ca", str(known.pem)]
+    lost = known.signed("lost")
+    holders = [
+        joined(folder, 0, address, "--json", *shows(folder, known, "first")),
+        joined(folder, 1, address, *shows(folder, known, "second")),
+        dying(folder, 2, address, 2, own.certificate, lost.certificate, lost.key),
+    ]
+    with an_intruder(folder, address) as refused:
+        server = CliRunner().invoke(app, [*to_serve(said, address), "--out", str(out), *words], catch_exceptions=False)
     ended = end(holders)
     with socket.socket() as probe:
         assert probe.connect_ex(tuple_of(address)) != 0  # no port is left open
     assert psutil.Process().children(recursive=True) == before  # and no daemon
-    return out, [server, *ended]
+    return out, [server, *ended, *refused]
 
 
 def tuple_of(address: str) -> tuple[str, int]:
@@ -87,7 +101,7 @@ def tuple_of(address: str) -> tuple[str, int]:
 
 
 def test_three_processes_distil_together_though_one_is_lost_in_the_middle_of_a_round(processes):
-    out, (server, first, second, lost) = processes
+    out, (server, first, second, lost, _) = processes
     assert server.exit_code == 0, server.stderr
     assert (first.code, second.code, lost.code) == (0, 0, -signal.SIGKILL), first.stderr + second.stderr
     manifest = api.existing_run(out).stage("fit").manifest or {}
@@ -96,6 +110,13 @@ def test_three_processes_distil_together_though_one_is_lost_in_the_middle_of_a_r
     assert json.loads(first.stdout) == {"rows": ROWS, "answered": 1 + 4 + 1}
     product = Distilled.load(out / "distilled")
     assert len(product.data) == 4
+
+
+def test_a_holder_whom_nobody_signed_for_is_refused_and_told_why(processes):
+    _, (server, *_, refused) = processes
+    assert isinstance(refused, RunError)
+    assert "lets in only holders with a certificate" in refused.problem and "stranger.pem is none of" in refused.problem
+    assert "Only holders with a certificate that holders.pem signed are let in." in server.stderr
 
 
 def test_both_sides_are_told_the_threat_model_when_they_begin(processes):
@@ -217,7 +238,7 @@ def test_the_numbers_of_rows_are_known_in_sum_alone(plain: Path):
 
 def test_a_finished_federation_needs_no_holder_any_more(plain: Path):
     run = api.existing_run(plain)
-    api.serve(run, an_address(), (0.1, 1), (None, None), lambda line: None)  # returns at once
+    api.serve(run, an_address(), (0.1, 1), PLAIN, lambda line: None)  # returns at once
     api.run_stage(run, "generate")
 
 

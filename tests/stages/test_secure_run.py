@@ -103,7 +103,7 @@ def test_without_room_it_stops_where_the_budget_ends_and_keeps_its_work(said, tm
 
 @pytest.mark.slow
 def test_work_is_not_cleared_for_a_release_that_cannot_be_made_again(said, tmp_path: Path):
-    """Going back to settings whose steps were paid: with other noise they are to be paid again, and there is no room."""
+    """Going back to settings that were paid for: with other noise they are to be paid again, and there is no room."""
     run = begun(said, tmp_path / "run", **{"fit.steps": 16, "match.steps": 0, "federation.spare": 1.0})
     for stage in ("load", "pretrain", "embed", "fit"):
         api.run_stage(run, stage)

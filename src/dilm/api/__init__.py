@@ -21,7 +21,7 @@ from dilm.api.beside import (
     rebuild_leaderboard,
     write_comparison,
 )
-from dilm.api.federating import federate, join, serve
+from dilm.api.federating import federate, join, pem_files, serve
 from dilm.api.guarding import (
     anonymize,
     audit,
@@ -61,6 +61,7 @@ __all__ = [
     "fit",
     "generate",
     "join",
+    "pem_files",
     "load",
     "match",
     "open_export",

@@ -41,6 +41,9 @@ def serve(
     timeout: Annotated[float, typer.Option(help="Seconds in which a holder must answer.")] = 600.0,
     certificate: Annotated[Path | None, typer.Option(help="The server's certificate (PEM), for TLS.")] = None,
     key: Annotated[Path | None, typer.Option(help="Its key (PEM).")] = None,
+    holders_ca: Annotated[
+        Path | None, typer.Option(help="Who may join: holders with a certificate that this authority (PEM) signed.")
+    ] = None,
     out: Out = None,
     resume: Resume = False,
     as_json: Json = False,
@@ -65,7 +68,8 @@ def serve(
         settings={**pairs(settings, "--set"), **held},
     )
     run = api.open_run(asked, out, resume)
-    api.serve(run, address, (wait, timeout), (certificate, key), lambda line: typer.echo(line, err=True))
+    secured = api.pem_files(certificate, key, holders_ca)
+    api.serve(run, address, (wait, timeout), secured, lambda line: typer.echo(line, err=True))
     api.distill_run(run)
     if as_json:
         print_json(api.findings_json(run))
@@ -90,10 +94,13 @@ def join(
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = None,
     wait: Annotated[float, typer.Option(help="Seconds in which the server must be found, or come back.")] = 600.0,
     trust: Annotated[Path | None, typer.Option(help="Authority behind the server's certificate (PEM).")] = None,
+    certificate: Annotated[Path | None, typer.Option(help="Yours (PEM), where the server asks who joins.")] = None,
+    key: Annotated[Path | None, typer.Option(help="Its key (PEM).")] = None,
     as_json: Json = False,
 ) -> None:
     """Answer a server with sums over your rows until it has what it needs."""
     from dilm import api
 
     said = {"text": columns(text), "label": label, "drop_empty": drop_empty, "device": device, "epsilon": epsilon}
-    print_facts(api.join(data, address, wait=wait, trust=trust, **said), as_json)
+    shown = {"trust": trust, "certificate": certificate, "key": key}
+    print_facts(api.join(data, address, wait=wait, **shown, **said), as_json)

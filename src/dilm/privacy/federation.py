@@ -144,12 +144,12 @@ class Terms:
 
 
 def least_of(clients: int, asked: int = 0) -> int:
-    """Holders that must answer a round: what is asked, or two thirds, at least 2.
+    """Holders that must answer a round: what is asked, or two thirds, at least 3: of two, each sees the other's sum.
 
     >>> [least_of(clients) for clients in (3, 4, 5, 10)]
-    [2, 3, 4, 7]
+    [3, 3, 4, 7]
     """
-    return asked or max(2, math.ceil(2 * clients / 3))
+    return asked or max(3, math.ceil(2 * clients / 3))
 
 
 def threat_model(terms: Terms) -> Sequence[str]:
@@ -167,6 +167,8 @@ def threat_model(terms: Terms) -> Sequence[str]:
         "Masks follow from 256-bit keys by SHAKE-256 (Flower's own generator would keep 32 bits of them); sums are "
         "clipped and rounded to a grid first.",
     ]
+    if terms.least == 2:
+        said.append("Where one of three is lost, two are left, and each of them sees the other's sum.")
     return [*said, _noise_told(terms)]
 
 

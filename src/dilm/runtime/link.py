@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from dilm.errors import ResourceError, RunError
+from dilm.runtime.handshake import Secrets, greet, read, served
 
 METHOD = ("dilm.Federation", "Join")
 OPTIONS = [
@@ -31,8 +31,8 @@ OPTIONS = [
 ]
 EXTRA = 4
 """Connections beside the seats, to be told that all are taken."""
-GRACE, PAUSE, A_WHILE = 2.0, 0.2, 1.0
-"""Seconds: for a last word, before another try, and after which a connection was one."""
+GRACE, PAUSE, A_WHILE, LEAST = 2.0, 0.2, 1.0, 0.1
+"""Seconds: for a last word, before another try, after which a connection was one, and that a try has."""
 HELLO, WELCOME, READY, FULL, BYE = "hello", "welcome", "ready", "full", "bye"
 """Kinds of frames that are about coming and going; all others are the caller's."""
 
@@ -65,15 +65,6 @@ class Seat:
     gone: bool = False
 
 
-@dataclass(frozen=True)
-class Secrets:
-    """PEM files for TLS: the server's own, or the authority that a client trusts. Empty: plain text."""
-
-    certificate: Path | None = None
-    key: Path | None = None
-    trust: Path | None = None
-
-
 PLAIN, LAST_WORD = Secrets(), Frame(BYE)
 
 
@@ -81,8 +72,9 @@ class Hall:
     """A server with so many seats. `welcome` is the body of what everybody is told first."""
 
     def __init__(self, address: str, seats: int, welcome: bytes, secrets: Secrets = PLAIN) -> None:
-        """Listen. Raises RunError for an address that cannot be listened at."""
+        """Listen. Raises RunError for an address that cannot be listened at, ResourceError for unfit PEM files."""
         grpc = _grpc()
+        served(secrets)
         self.seats, self.welcome = seats, welcome
         self.taken: dict[int, Seat] = {}
         self.change = threading.Condition()
@@ -99,8 +91,7 @@ class Hall:
             if not secrets.certificate:
                 port = self.server.add_insecure_port(address)
             else:
-                pair = _read(secrets.key), _read(secrets.certificate)
-                port = self.server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
+                port = self.server.add_secure_port(address, _own(grpc, secrets))
         except RuntimeError:
             port = 0
         if not port:
@@ -202,14 +193,16 @@ class LostError(Exception):
 
 @contextmanager
 def join(address: str, seconds: float, secrets: Secrets = PLAIN) -> Iterator[Line]:
-    """A connection to the hall there. Raises RunError where none can be had in this time.
+    """A connection to the hall there. Raises RunError where none can be had in this time, or will ever be.
 
     The frames end in LostError where the server goes away without a word.
     """
     grpc = _grpc()
-    with _channel(grpc, checked(address), secrets) as channel:
+    deadline = time.monotonic() + seconds
+    greet(checked(address), seconds, secrets)
+    with _channel(grpc, address, secrets) as channel:
         try:
-            grpc.channel_ready_future(channel).result(timeout=seconds)
+            grpc.channel_ready_future(channel).result(timeout=max(deadline - time.monotonic(), LEAST))
         except grpc.FutureTimeoutError as fault:
             raise RunError(
                 f"No server answered at {address} for {seconds:g} seconds.",
@@ -237,7 +230,16 @@ def _frames(grpc: Any, call: Any) -> Iterator[Frame]:
 def _channel(grpc: Any, address: str, secrets: Secrets) -> Any:
     if not secrets.trust:
         return grpc.insecure_channel(address, OPTIONS)
-    return grpc.secure_channel(address, grpc.ssl_channel_credentials(_read(secrets.trust)), OPTIONS)
+    own = (read(secrets.key), read(secrets.certificate)) if secrets.certificate else ()
+    return grpc.secure_channel(address, grpc.ssl_channel_credentials(read(secrets.trust), *own), OPTIONS)
+
+
+def _own(grpc: Any, secrets: Secrets) -> Any:
+    """A server's credentials; with a `trust`, clients must show a certificate that it signed."""
+    pair = read(secrets.key), read(secrets.certificate)
+    if not secrets.trust:
+        return grpc.ssl_server_credentials([pair])
+    return grpc.ssl_server_credentials([pair], read(secrets.trust), require_client_auth=True)
 
 
 def checked(address: str) -> str:
@@ -263,13 +265,6 @@ def again_where_lost(attempt: Callable[[float], None], seconds: float) -> None:
                 raise RunError("The server hangs up again and again.", "Ask who runs it; then join again.") from fault
             deadline = max(deadline, now + seconds) if now - begun > A_WHILE else deadline
             time.sleep(PAUSE)
-
-
-def _read(file: Path | None) -> bytes:
-    try:
-        return Path(file or "").read_bytes()
-    except OSError as fault:
-        raise ResourceError(f"{file or 'A key'} cannot be read ({type(fault).__name__}).", "Name PEM files.") from fault
 
 
 def _grpc() -> Any:
