@@ -145,3 +145,11 @@ def test_the_threat_model_says_who_is_trusted_and_what_is_hidden(changes: dict, 
     assert said in told
     for always in ("curious but follow the protocol", "32 bits", "rounded to a grid", "not what the sum itself says"):
         assert always in told
+
+
+@given(st.integers(3, 64))
+def test_of_two_each_would_see_the_others_sum_so_three_must_answer(clients: int):
+    assert 3 <= least_of(clients) <= clients and least_of(clients, 2) == 2
+    told = " ".join(threat_model(replace(AGREED, clients=3, least=2)))
+    assert "each of them sees the other's sum" in told
+    assert "each of them sees" not in " ".join(threat_model(replace(AGREED, clients=3, least=3)))

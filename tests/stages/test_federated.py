@@ -38,6 +38,7 @@ from launching import end
 from typer.testing import CliRunner
 
 from dilm import api, federated, private
+from dilm.api.federating import pem_files, protection
 from dilm.build import Bench
 from dilm.cli import app
 from dilm.data.jsonl import read_dataset
@@ -240,6 +241,19 @@ def test_a_finished_federation_needs_no_holder_any_more(plain: Path):
     run = api.existing_run(plain)
     api.serve(run, an_address(), (0.1, 1), PLAIN, lambda line: None)  # returns at once
     api.run_stage(run, "generate")
+
+
+def test_a_server_says_at_the_start_what_it_does_not_check(tmp_path: Path):
+    checks = pem_files("server.pem", "server.key", tmp_path / "holders.pem")
+    for address, secured, said_then in (
+        ("127.0.0.1:1", PLAIN, ["Nobody checks who joins"]),
+        ("[::1]:1", PLAIN, ["Nobody checks who joins"]),
+        ("10.1.2.3:1", PLAIN, ["use TLS", "Nobody checks who joins"]),
+        ("10.1.2.3:1", replace(checks, trust=None), ["Nobody checks who joins"]),
+        ("10.1.2.3:1", checks, ["Only holders with a certificate that holders.pem signed"]),
+    ):
+        told = list(protection(address, secured))
+        assert len(told) == len(said_then) and all(part in line for part, line in zip(said_then, told, strict=True))
 
 
 def test_a_stage_without_holders_says_who_could_bring_them(said: dict[str, Any], tmp_path: Path):

@@ -81,7 +81,7 @@ def _hall(bench: Bench, address: str, patience: tuple, secured: Secrets, tell: C
         terms = federated.terms(bench.recipe, bench.task)
     for line in threat_model(terms):
         tell(line)
-    for line in _protection(address, secured):
+    for line in protection(address, secured):
         tell(line)
     hall = Hall(address, terms.clients, terms.text().encode(), secured)
     tell(f"Waiting for {terms.clients} holders: dilm federate join FILE --address {hall.address}")
@@ -132,7 +132,7 @@ def pem_files(certificate: str | Path | None, key: str | Path | None, trust: str
     return Secrets(*(Path(file) if file else None for file in (certificate, key, trust)))
 
 
-def _protection(address: str, secured: Secrets) -> Iterator[str]:
+def protection(address: str, secured: Secrets) -> Iterator[str]:
     """What a server's connections hide, and who may join: what is not so is said."""
     if not secured.certificate and not _is_loopback(address):
         yield "Without --certificate whoever is on the way can read what is sent, and change it: use TLS."
