@@ -3,9 +3,9 @@
     .venv/bin/python experiments/007-federated/run.py --out runs/federated
 
 Needs `make experiments`, the extra `federate` and DILM_DATA. Every holder is a process of its own on loopback; the last
-one is killed once `fit` has its first checkpoint. Runs continue where they were stopped. `--quick` walks the same way
-in minutes, with models from scratch, and measures nothing; `--small` is the arm without noise, with a quarter of the
-rows in each step and half of the steps.
+one is killed once `fit` has its first checkpoint. Runs continue where they were stopped. `--small` takes a quarter of
+the rows in each step and half of the steps, and leaves two arms out; `--quick` walks the same way as that in minutes,
+with models from scratch, and measures nothing.
 """
 
 from __future__ import annotations
@@ -16,11 +16,16 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
@@ -28,17 +33,46 @@ sys.path.insert(0, str(HERE.parent))
 from encoder import minilm  # noqa: E402
 from tables import interval, write  # noqa: E402
 
-from dilm import api  # noqa: E402
+from dilm import api, federated, pipeline  # noqa: E402
+from dilm.api.federating import WITH_HOLDERS  # noqa: E402
 from dilm.build import Bench  # noqa: E402
 from dilm.distilled import Distilled  # noqa: E402
 from dilm.evaluation.statistics import summarise  # noqa: E402
+from dilm.holding import Answers, Own, own_rows  # noqa: E402
 from dilm.journal import OWN_CODE  # noqa: E402
+from dilm.privacy.federation import Scale, Terms  # noqa: E402
+from dilm.runs import Run  # noqa: E402
 from dilm.runtime.seeding import numpy_stream, python_stream  # noqa: E402
 from dilm.types import Dataset, Score  # noqa: E402
 
 HOLDERS, PER_CLASS = 4, 10
-ARMS = (("central", 0.0), ("central", 8.0), ("distributed", 8.0))
-"""Who adds noise, and epsilon."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Where the rows lie, and what is done with their gradients."""
+
+    name: str
+    road: str
+    """`plain`: one machine, without a budget neither clipping nor noise; `clipped`: one machine that clips as holders do;
+    `held`: several holders, one of whom is lost."""
+    noise: str = "central"
+    epsilon: float = 0.0
+
+
+SMALL_ARMS = (
+    Arm("one machine, no noise", "plain"),
+    Arm("one machine that clips, no noise", "clipped"),
+    Arm(f"{HOLDERS} holders, no noise", "held"),
+    Arm(f"{HOLDERS} holders, distributed noise, epsilon 8", "held", "distributed", 8.0),
+)
+ARMS = (
+    *SMALL_ARMS,
+    Arm("one machine, epsilon 8", "plain", epsilon=8.0),
+    Arm(f"{HOLDERS} holders, central noise, epsilon 8", "held", epsilon=8.0),
+)
+QUICK_BUDGETS = 40.0
+"""How many times the budget is in a quick walk: so few rows and steps would drown in noise, and nothing be written."""
 SETTINGS = {
     "models.max_tokens": 24,
     "fit.steps": 80,
@@ -95,15 +129,13 @@ def main() -> None:
     said = models | {"per_class": 2 if given.quick else PER_CLASS, "settings": settings, "test": str(files["test"])}
     scores: list[Score] = []
     lines: list[Sequence[object]] = []
-    for noise, epsilon in ARMS[:1] if given.quick or given.small else ARMS:
-        for where in ("one machine", f"{HOLDERS} holders, {noise} noise"):
-            arm = f"{where}, {f'epsilon {epsilon:g}' if epsilon else 'no noise'}"
-            folder = given.out / arm.replace(", ", "-").replace(" ", "-")
-            begin = time.perf_counter()
-            work = alone if where == "one machine" else together
-            work(said | {"epsilon": epsilon}, noise, folder, files)
-            record(arm, folder, scores, lines)
-            print(f"{arm}: {time.perf_counter() - begin:.0f} s", file=sys.stderr)
+    for arm in SMALL_ARMS if given.quick or given.small else ARMS:
+        folder = given.out / arm.name.replace(", ", "-").replace(" ", "-")
+        begin = time.perf_counter()
+        epsilon = arm.epsilon * (QUICK_BUDGETS if given.quick else 1.0)
+        ROADS[arm.road](said | {"epsilon": epsilon}, arm.noise, folder, files)
+        record(arm.name, folder, scores, lines)
+        print(f"{arm.name}: {time.perf_counter() - begin:.0f} s", file=sys.stderr)
     about = (
         f"sst2, {PER_CLASS} per class, accuracy of MiniLM on test rows in percent, and the fewest holders in a step."
     )
@@ -137,12 +169,56 @@ def alone(said: dict, noise: str, folder: Path, files: dict[str, Path]) -> None:
     api.distill_run(api.open_run(recipe, folder, resume=folder.exists()))
 
 
+def served(said: dict, noise: str, folder: Path, files: dict[str, Path]) -> Run:
+    """A run whose own rows are the server's."""
+    held = {"federation.clients": HOLDERS, "federation.noise": noise, "federation.spare": 0.25 * bool(said["epsilon"])}
+    recipe = api.recipe_for(files["server"], **said | {"settings": said["settings"] | held})
+    return api.open_run(recipe, folder, resume=folder.exists())
+
+
+@dataclass
+class Everybody:
+    """In the place of a server's holders: one that has all rows, is asked without masks, and is never lost.
+
+    Rows are drawn, clipped, added up and rounded by the code that holders run; what the run's papers say of several
+    holders is not so here.
+    """
+
+    rows: Dataset
+    terms: Terms
+    key: bytes = b""
+    """No noise is drawn."""
+
+    def __post_init__(self) -> None:
+        self.answers = Answers(self.rows, self.terms, "auto")
+
+    def brief(self, role: str, save: Callable[[Path], object]) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            save(Path(folder))
+            self.answers.open(federated.packed(role, Path(folder)))
+
+    def sum(self, asked: Mapping[str, Any], arrays: Sequence[np.ndarray], scale: Scale) -> tuple[np.ndarray, int]:
+        return self.answers({**asked, **asdict(scale)}, list(arrays)), 1
+
+    def count(self) -> int:
+        return len(self.rows)
+
+
+def clipped(said: dict, noise: str, folder: Path, files: dict[str, Path]) -> None:
+    """One machine with everybody's rows that does to them what holders do, without noise."""
+    run = served(said, noise, folder, files)
+    with pipeline.at_work(run) as bench:
+        with bench.gate.opened(OWN_CODE):
+            terms = federated.terms(bench.recipe, bench.task)
+        bench.holders = Everybody(own_rows(Own(str(files["all"])), terms), terms)
+        for name in WITH_HOLDERS:
+            pipeline.run_stage(bench, name)
+    api.distill_run(run)
+
+
 def together(said: dict, noise: str, folder: Path, files: dict[str, Path]) -> None:
     """A server in this process; of the holders' processes the last is killed in the middle."""
-    held = {"federation.clients": HOLDERS, "federation.noise": noise, "federation.spare": 0.25 * bool(said["epsilon"])}
-    run = api.open_run(
-        api.recipe_for(files["server"], **said | {"settings": said["settings"] | held}), folder, resume=folder.exists()
-    )
+    run = served(said, noise, folder, files)
     address = f"127.0.0.1:{free_port()}"
     with holders(address, files, folder):
         api.serve(run, address, (300, 600), api.pem_files(None, None, None), lambda line: print(line, file=sys.stderr))
@@ -168,6 +244,9 @@ def holders(address: str, files: dict[str, Path], folder: Path) -> Iterator[None
         for each in begun:
             each.terminate()
             each.wait()
+
+
+ROADS = {"plain": alone, "clipped": clipped, "held": together}
 
 
 def kill_later(process: subprocess.Popen, sign: Path) -> None:
