@@ -54,8 +54,8 @@ class Arm:
 
     name: str
     road: str
-    """`plain`: one machine, without a budget neither clipping nor noise; `clipped`: one machine that clips as holders do;
-    `held`: several holders, one of whom is lost."""
+    """`plain`: one machine, which without a budget neither clips nor adds noise; `clipped`: one machine that clips as
+    holders do; `held`: several holders, one of whom is lost."""
     noise: str = "central"
     epsilon: float = 0.0
 
