@@ -25,6 +25,7 @@ from dilm.coresets.random import Random
 from dilm.coresets.ranked import Ranked, hardest, middling
 from dilm.coresets.typical import Typical
 from dilm.coresets.validated import Validated
+from dilm.data.conditions import Clusters
 from dilm.data.jsonl import read_dataset
 from dilm.distillation.ages import AtAge, SideBySide, at_ages
 from dilm.distillation.trajectory import Ageing, Cached
@@ -43,7 +44,7 @@ from dilm.privacy.gate import Gate, Guarded, Purpose
 from dilm.privacy.pii import Panel
 from dilm.privacy.survey import Survey
 from dilm.protocols import Selector
-from dilm.reading import fingerprints, open_encoder, read_splits
+from dilm.reading import Found, fingerprints, open_encoder, read_splits
 from dilm.runs import Run, cache_folder
 from dilm.runtime import memory, processes
 from dilm.runtime.device import Place, choose, one_each
@@ -86,7 +87,7 @@ class Bench:
         self.crew = processes.crew()
         self.watch: Callable[[int, float], None] = lambda percent, dev_score: None
         self.holders: Any = None  # who else has rows, where they are at work (`federated.Federation`)
-        self.gate = Gate(lambda of, split: journal.note_read(run, of, split, self._rows[0]), purpose)
+        self.gate = Gate(lambda of, split: journal.note_read(run, of, split, self._rows.splits), purpose)
 
     @cached_property
     def place(self) -> Place:
@@ -98,12 +99,17 @@ class Bench:
     def splits(self) -> Guarded:
         """The data, read again from its source, and anonymized where that is asked for. Raises AccessError for a split
         that the purpose at hand does not cover."""
-        return Guarded(self.gate, lambda: self._rows[0])
+        return Guarded(self.gate, lambda: self._rows.splits)
 
     @property
     def survey(self) -> Survey | None:
         """What personal data was found in the rows; None where nobody looked."""
-        return self._rows[1]
+        return self._rows.survey
+
+    @property
+    def clusters(self) -> Clusters | None:
+        """Of train rows, where they are the conditions; None where these are classes, or a column names them."""
+        return self._rows.clusters
 
     @cached_property
     def panel(self) -> Panel | None:
@@ -111,7 +117,7 @@ class Bench:
         return cleaning.panel(self.recipe) if cleaning.wanted(self.recipe) else None
 
     @cached_property
-    def _rows(self) -> tuple[Splits, Survey | None]:
+    def _rows(self) -> Found:
         """What was read must still be what the run was begun with."""
         purpose = self.gate.purpose()
         manifest = self.run.stage("load").manifest
@@ -121,14 +127,14 @@ class Bench:
                 "The secret behind this run's stand-ins is not in this cache.",
                 "Set DILM_CACHE to the folder that the run was begun with, or begin a new run with another `--out`.",
             )
-        found, survey = read_splits(self.recipe)
-        if manifest and manifest["fingerprints"] != fingerprints(found):
+        found = read_splits(self.recipe)
+        if manifest and manifest["fingerprints"] != fingerprints(found.splits):
             raise RunError(
                 f"The data in {self.recipe.data.source} changed since this run was begun.",
                 "Restore it, or begin a new run with another `--out`.",
             )
-        journal.note_opened(self.run, purpose, found)
-        return found, survey
+        journal.note_opened(self.run, purpose, found.splits)
+        return found
 
     @property
     def task(self) -> Task:
@@ -165,7 +171,7 @@ class Bench:
         """What measures distances between texts."""
         name = self.recipe.models.encoder or self.recipe.models.learner
         folder = self.model_folder(name, "learner")
-        return open_encoder(folder, self.task, self.place, fingerprints(self._rows[0]).values())
+        return open_encoder(folder, self.task, self.place, fingerprints(self._rows.splits).values())
 
     def selector(self, method: str, generator: AnyGenerator | None = None) -> Selector:
         """A coreset method by name; `likeliest` needs the generator that ranks."""

@@ -5,12 +5,16 @@ And what stage keys say of tasks whose target is text.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import os
+from collections.abc import Collection, Sequence
 from dataclasses import replace
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from dilm import cleaning, planting
-from dilm.data.conditions import by_clusters, word_points
+from dilm.data.conditions import Clusters, by_clusters, word_points
 from dilm.data.load import Limits, divide, read
 from dilm.data.targets import EVERYTHING
 from dilm.data.tasks import read_task, task_names
@@ -20,15 +24,25 @@ from dilm.models.hub import identity
 from dilm.privacy.survey import Survey
 from dilm.recipe import Recipe
 from dilm.recipe_generation import Generation
-from dilm.runs import cache_folder
+from dilm.runs import cache_folder, make_cache
 from dilm.runtime.device import Place, choose
 from dilm.runtime.hashing import key
 from dilm.runtime.seeding import derive
-from dilm.types import GENERATION, Dataset, Splits, Task
+from dilm.types import GENERATION, Dataset, Example, Splits, Task
 from dilm.version import VERSION
 
 
-def read_splits(recipe: Recipe) -> tuple[Splits, Survey | None]:
+class Found(NamedTuple):
+    """What a source holds."""
+
+    splits: Splits
+    survey: Survey | None
+    """Where somebody looked for personal data."""
+    clusters: Clusters | None
+    """Where conditions are clusters of the rows."""
+
+
+def read_splits(recipe: Recipe) -> Found:
     """Load, anonymize, carve, plant canaries; the recipe's data_seed decides the carving, its max_tokens overrides the
     task's.
 
@@ -42,24 +56,55 @@ def read_splits(recipe: Recipe) -> tuple[Splits, Survey | None]:
         parts = {"train": train} | ({} if scored is None else {"test": scored})
         cleaned, survey = cleaning.clean(recipe, parts)
         train, scored = cleaned["train"], cleaned.get("test")
-    found = conditioned(recipe, divide(train, scored, limits, recipe.data_seed))
+    divided = divide(train, scored, limits, recipe.data_seed)
+    clusters = clustered(recipe, divided)
+    found = clusters.under(divided) if clusters else divided
     if recipe.models.max_tokens:
         task = replace(found.task, max_tokens=recipe.models.max_tokens)
         found = Splits(*(Dataset(task, part.examples) for part in (found.train, found.dev, found.test)))
-    return planting.plant(recipe, found), survey
+    return Found(planting.plant(recipe, found), survey, clusters)
 
 
-def conditioned(recipe: Recipe, splits: Splits) -> Splits:
-    """The splits of a generation task, clustered where no column names conditions; of others as they are."""
+def clustered(recipe: Recipe, splits: Splits) -> Clusters | None:
+    """The clusters of a generation task's rows where no column names conditions, else None: found once, then read from
+    the user's cache."""
     if splits.task.labels != (EVERYTHING,) or not splits.task.writes:
-        return splits
-    seed = derive(recipe.data_seed, "conditions")
+        return None
+    seed, count, marks = derive(recipe.data_seed, "conditions"), recipe.generation.conditions, fingerprints(splits)
     name = clusters_by(recipe)
-    if not name:
-        return by_clusters(splits, word_points(splits.train, seed), recipe.generation.conditions, seed)
-    place = choose(recipe.runtime.device, recipe.runtime.precision)
-    encoder = open_encoder(name, splits.task, place, fingerprints(splits).values())
-    return by_clusters(splits, encoder.encode, recipe.generation.conditions, seed)
+    features = _Features(recipe, name, splits.task, tuple(marks.values())) if name else None
+    about = key([marks, count, seed, features.about if features else "words"])
+    file = cache_folder() / "conditions" / VERSION / f"{about}.npz"
+    if file.exists():
+        return Clusters.read(file, features)
+    found = by_clusters(splits, features or word_points(splits.train, seed), count, seed)
+    make_cache()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_suffix(f".{os.getpid()}")  # two runs may cluster the same at once
+    found.write(part)
+    part.replace(file)
+    return found
+
+
+class _Features:
+    """Points of a pretrained model, which is opened when it is first asked."""
+
+    def __init__(self, recipe: Recipe, name: str, task: Task, lasting: Collection[str]) -> None:
+        self.name, self.task, self.lasting = name, task, lasting
+        self.place = choose(recipe.runtime.device, recipe.runtime.precision)
+
+    @property
+    def about(self) -> list[Any]:
+        """What its digits depend on."""
+        return [identity(self.name), self.task.max_tokens, self.place.bf16]
+
+    @cached_property
+    def encoder(self) -> CachedEncoder:
+        return open_encoder(self.name, self.task, self.place, self.lasting)
+
+    def __call__(self, rows: Sequence[Example]) -> np.ndarray:
+        """n examples -> [n, d]."""
+        return self.encoder.encode(rows)
 
 
 def clusters_by(recipe: Recipe) -> str:
@@ -95,9 +140,8 @@ def clusters(recipe: Recipe) -> list[Any]:
 def terms(recipe: Recipe) -> list[Any]:
     """The objective's terms of a generation task, and who judges; nothing where none is asked for."""
     wanted = recipe.generation
-    if not (wanted.coherence or wanted.diversity):
-        return []
-    return [wanted.coherence, wanted.diversity, *judged(recipe)]
+    told = [wanted.coherence, wanted.diversity, *judged(recipe)] if wanted.coherence or wanted.diversity else []
+    return [*told, {"coverage": wanted.coverage}] if wanted.coverage else told
 
 
 def answers(recipe: Recipe) -> list[Any]:

@@ -26,6 +26,7 @@ LATER = (
     "match.dropout",
     "match.patience",
     "data.target",
+    "generation.coverage",  # before its section, which is compared without what came later still
     "generation",
     "match.lm_lambda",
     "match.centred",
@@ -71,7 +72,7 @@ def counted(recipe: Recipe) -> dict[str, Any]:
         section, _, last = name.rpartition(".")
         here, there = (tree[section], default[section]) if section else (tree, default)
         if here[last] == there[last]:
-            del here[last]
+            del here[last], there[last]
     return tree
 
 

@@ -35,6 +35,7 @@ KNOWN: dict[str, _Number | None] = {
     "pairs": None,
     "fluency": _Number("above 0 and at most 1", lambda value: 0 < value <= 1, "fluency:0.8"),
     "answer": None,
+    "covered": None,
 }
 ASK_A_TEACHER = ("agree", "margin", "sure")
 

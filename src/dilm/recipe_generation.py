@@ -32,6 +32,10 @@ class Generation:
     empty: the learner, trained on all train rows for evaluate.full_steps."""
     diversity: float = 0.0
     """Weight of the entropy of the writer over the proposals, as a share of the largest: 1 where all are as likely."""
+    coverage: float = 0.0
+    """Weight of how surely a text tells the condition that it was written for, by the generator's own likelihoods: the
+    mutual information of condition and text, expected over the proposals, as a share of the largest: 1 where no
+    condition would write what another does. Costs a reading of the proposals under every condition."""
     answers: int = 100
     """Test rows for which every trained learner writes an answer, which is compared with the real one (BLEU, chrF, and
     what the task's page can check). 0: only perplexity is measured."""

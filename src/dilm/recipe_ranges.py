@@ -32,8 +32,8 @@ RANGES = (
         pretrain.steps fit.steps fit.lr fit.weight_decay match.steps match.lr match.weight_decay match.lm_lambda
         match.kl match.patience match.teacher_sets match.renew_every match.check_every generate.top_k
         evaluate.weight_decay prompt.top_logprobs audit.canaries adapters.rank adapters.alpha instruct.demonstrations
-        corpus.rows corpus.lr corpus.weight_decay generation.coherence generation.diversity generation.answers
-        runtime.threads runtime.workers""",
+        corpus.rows corpus.lr corpus.weight_decay generation.coherence generation.diversity generation.coverage
+        generation.answers runtime.threads runtime.workers""",
         "0 or more",
         lambda value: value >= 0,
     ),

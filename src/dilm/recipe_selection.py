@@ -32,8 +32,9 @@ class Select:
     likeliest), `margin:0.5` (by that much of the probability), `sure:0.3` (that share of each class, the surest),
     `words:10` (at least), `repetition:0.2` (at most that share of its pairs of words repeats), `pairs` (two fields
     that are not equal and share a word of content); where the target is text, `fluency:0.8` (that share of each
-    condition whose targets the independent model finds likeliest) and `answer` (its number parses and its calculations
-    hold, or it says every slot). Real rows too, where the same method is a baseline."""
+    condition whose targets the independent model finds likeliest), `answer` (its number parses and its calculations
+    hold, or it says every slot) and `covered` (it lies in the cluster of its own condition). Real rows too, where the
+    same method is a baseline."""
     teacher: str = "probe"
     """Who is asked by agree, margin and sure: a linear `probe` on the encoder's features of all train rows, or the
     `learner`, fine-tuned on them for evaluate.full_steps."""

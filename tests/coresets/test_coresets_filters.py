@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 from plane import TASK, Plane, cloud, pool_of, probed
 
 from dilm.coresets.filtered import Filtered, Tally
-from dilm.coresets.filters import Agreeing, Filter, LongEnough, Surest, TellingPairs, Unrepetitive, repetition
+from dilm.coresets.filters import (
+    Agreeing,
+    Covered,
+    Filter,
+    LongEnough,
+    Surest,
+    TellingPairs,
+    Unrepetitive,
+    repetition,
+)
 from dilm.coresets.random import Random
 from dilm.errors import DataError, RecipeError
 from dilm.types import Dataset, Example, Task
@@ -74,6 +83,16 @@ def test_the_surest_are_that_share_of_each_class_and_no_others_are_surer(share: 
         assert passing.sum() == np.ceil(share * rows - 1e-9)
         sure = sign * Plane().encode(pool)[at, 0]
         assert sure[passing].min() >= sure[~passing].max(initial=-np.inf)
+
+
+@given(seed=st.integers(0, 99), shift=st.floats(-5, 5))
+@settings(max_examples=25, deadline=None)
+def test_covered_are_the_rows_whose_own_centre_is_the_nearest(seed: int, shift: float):
+    pool, centres = cloud(30, seed), np.array([[-1.0, 0.5], [1.0, -0.5]])
+    apart = np.square(Plane().encode(pool)[:, None].astype(np.float64) - centres).sum(2)
+    faults = Covered(lambda rows: apart + shift)(pool)
+    assert ((faults <= 0) == (apart.argmin(1) == np.array(pool.labels))).all()
+    assert faults.min() >= 0 and faults.max() <= np.ptp(apart, axis=1).max() + 1e-9
 
 
 def test_words_are_counted_over_all_fields():

@@ -9,12 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dilm import reading, recipe_book
 from dilm.data import toy_slots
-from dilm.data.conditions import by_clusters, word_points
+from dilm.data.conditions import Clusters, by_clusters, word_points
 from dilm.data.load import Limits, divide, load, read
 from dilm.errors import DataError
 from dilm.numerics.answers import realised
-from dilm.types import Splits
+from dilm.recipe import Recipe
+from dilm.types import Dataset, Example, Splits
 
 TOPICS = {"rivers": "water flows north past old bridges", "bread": "dough rises slowly in warm ovens"}
 
@@ -36,9 +38,13 @@ def written(file: Path, **said: str) -> Splits:
     return divide(*read(file, **said), Limits(), seed=0)
 
 
+def clusters_of(found: Splits, count: int = 2, seed: int = 0) -> Clusters:
+    return by_clusters(found, word_points(found.train, seed), count, seed)
+
+
 def clustered(file: Path, count: int = 2, seed: int = 0) -> Splits:
     found = written(file, text="question", target="answer")
-    return by_clusters(found, word_points(found.train, seed), count, seed)
+    return clusters_of(found, count, seed).under(found)
 
 
 def test_a_named_target_makes_a_task_that_writes(answers: Path):
@@ -63,6 +69,39 @@ def test_clusters_that_would_be_too_small_are_given_away(answers: Path):
     found = clustered(answers, count=30)
     assert 2 <= len(found.task.labels) <= 30 and min(found.train.counts) >= 2
     assert sum(found.train.counts) == len(found.train)
+
+
+@pytest.mark.parametrize("count", [2, 5])
+def test_every_row_is_nearest_to_the_centre_of_its_condition_and_so_is_what_is_read_back(
+    answers: Path, tmp_path: Path, count: int
+):
+    found = written(answers, text="question", target="answer")
+    made = clusters_of(found, count)
+    made.write(tmp_path / "kept.npz")
+    kept = Clusters.read(tmp_path / "kept.npz", None)
+    new = Dataset(found.task, [Example(("who bakes bread?", "water flows past ovens, zyx"), 0)])
+    assert (kept.distances(new) == made.distances(new)).all() and kept.names == made.names
+    for part, again in zip(vars(made.under(found)).values(), vars(kept.under(found)).values(), strict=True):
+        assert part.fingerprint == again.fingerprint
+        assert (made.distances(part).argmin(1) == part.labels).all()
+
+
+def test_clusters_are_found_once_for_all_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The second time nobody clusters; other rows, another count and another seed are clusters of their own."""
+    monkeypatch.setenv("DILM_CACHE", str(tmp_path / "cache"))
+    asked: list[int] = []
+    monkeypatch.setattr(reading, "by_clusters", lambda *said: asked.append(said[2]) or by_clusters(*said))
+
+    def read(**changes: object) -> reading.Found:
+        said = {"data.source": "toy_generation", "data.train_rows": 60, "data.test_rows": 10, "data.dev_rows": 10}
+        return reading.read_splits(recipe_book.override(Recipe(), said | changes))
+
+    first, again = read(), read()
+    assert asked == [8] and first.splits.train.fingerprint == again.splits.train.fingerprint
+    assert (first.clusters.distances(first.splits.test) == again.clusters.distances(first.splits.test)).all()
+    for changes in ({"generation.conditions": 3}, {"data.seed": 5}, {"data.train_rows": 61}):
+        read(**changes)
+    assert len(asked) == 4 and len(list((tmp_path / "cache" / "conditions").glob("*/*"))) == 4
 
 
 def test_a_column_may_be_the_condition(answers: Path):

@@ -8,13 +8,16 @@ import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tiny_runs import SETTINGS, rows_of
 
-from dilm import api, journal, pipeline
+from dilm import api, journal, pipeline, reading
 from dilm.data.jsonl import read_dataset
 from dilm.distilled import Distilled
 from dilm.errors import DilmError, PrivacyError, RecipeError
+from dilm.recipe import Recipe
+from dilm.recipe_fields import counted
 
 SHORT: dict[str, Any] = {
     "data.dev_rows": 10,
@@ -25,6 +28,7 @@ SHORT: dict[str, Any] = {
     "generation.answers": 2,
     "generation.coherence": 0.5,
     "generation.diversity": 0.5,
+    "generation.coverage": 0.5,
     "fit.steps": 80,
     "fit.contrast": 0.0,
     "match.steps": 2,
@@ -38,7 +42,7 @@ SHORT: dict[str, Any] = {
     "match.lm_lambda": 0.1,
     "generate.attempts": 60,
     "select.method": "kmeans_nearest",
-    "select.filters": ("fluency:0.9",),
+    "select.filters": ("covered", "fluency:0.9"),
     "evaluate.seeds": 1,
     "evaluate.steps": 3,
     "evaluate.full_steps": 3,
@@ -52,13 +56,14 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng, file = random.Random(0), tmp_path_factory.mktemp("answers") / "answers.csv"
     with file.open("w", newline="", encoding="utf-8") as handle:
         table = csv.writer(handle)
-        table.writerow(["ask", "say"])
+        table.writerow(["ask", "say", "kind"])
         for at in range(90):
             colour, thing = (
                 rng.choice(("red", "blue", "pale")),
                 rng.choice(("fox", "owl") if at % 2 else ("tea", "rice")),
             )
-            table.writerow([f"{thing} {colour} {at}", f"a {colour} {thing}" if at % 2 else f"some {thing} , {colour}"])
+            said = f"a {colour} {thing}" if at % 2 else f"some {thing} , {colour}"
+            table.writerow([f"{thing} {colour} {at}", said, "animal" if at % 2 else "food"])
     return file
 
 
@@ -100,8 +105,31 @@ def test_equal_tokens_are_equal_but_for_less_than_a_row(made: Distilled):
 def test_every_term_of_the_objective_is_told(made: Distilled):
     curve = api.existing_run(made.run).stage("match").manifest["curve"]
     told = [row for row in curve if "similarity" in row]
-    assert told and all(0 <= row["diversity"] <= 1 and "coherence" in row for row in told)
+    assert told and all(0 <= row["diversity"] <= 1 and "coherence" in row and row["coverage"] <= 1 for row in told)
     assert all(0 < row["dev_score"] < 1 for row in curve if "dev_score" in row)
+
+
+def test_what_is_kept_lies_in_the_cluster_that_it_was_written_for(made: Distilled):
+    """Real rows all do; of the written ones the manifest counts those that did not."""
+    bench = api.begun.bench_of(api.existing_run(made.run), journal.OWN_CODE)
+    assert bench.clusters
+    train, pool = bench.splits.train, read_dataset(made.run / "generate" / "dilm-0.jsonl", made.task)
+    assert (bench.clusters.distances(train).argmin(1) == train.labels).all()
+    inside = bench.clusters.distances(pool).argmin(1) == np.array(pool.labels)
+    told = api.existing_run(made.run).stage("select").manifest["filters"]["dilm"][0]["covered"]
+    assert sum(told["removed"].values()) + sum(told["yielded"].values()) == (~inside).sum()
+    if not any(told["yielded"].values()):
+        assert (bench.clusters.distances(made.data).argmin(1) == made.data.labels).all()
+
+
+def test_keys_of_runs_that_knew_no_coverage_stay(answers: Path):
+    asked = {name: value for name, value in SHORT.items() if name != "generation.coverage"}
+    recipe = api.recipe_for(answers, **SAID, settings=SETTINGS | asked)
+    assert "coverage" not in str(reading.terms(recipe)) and "coverage" not in counted(recipe)["generation"]
+    covering = api.recipe_for(answers, **SAID, settings=SETTINGS | SHORT)
+    before, after = pipeline.keys(recipe), pipeline.keys(covering)
+    assert before["fit"] == after["fit"] and before["match"] != after["match"]
+    assert "generation" not in counted(Recipe())
 
 
 def test_page_table_and_card_read_well(made: Distilled):
@@ -121,6 +149,7 @@ def test_page_table_and_card_read_well(made: Distilled):
         ({"select.method": "validated"}, RecipeError, "needs classes"),
         ({"match.gradient": "head", "match.centred": True}, RecipeError, "match.centred"),
         ({"select.filters": ("answer",)}, RecipeError, "how those of answers are checked"),
+        ({"data.label": "kind", "select.filters": ("covered",)}, RecipeError, "a column names the conditions"),
         ({"dp.epsilon": 8.0}, PrivacyError, "classes only"),
     ],
 )
@@ -135,9 +164,12 @@ def test_what_needs_classes_is_refused_when_rows_are_read(
 
 
 def test_what_needs_a_target_is_refused_where_there_are_classes(source: Path, tmp_path: Path):
-    recipe = api.recipe_for(source, text="review", label="stars", settings={"evaluate.baselines": ("random@tokens",)})
-    with pytest.raises(RecipeError, match="has classes"):
-        api.run_stage(api.open_run(recipe, tmp_path / "run"), "load")
+    for number, asked in enumerate(
+        ({"evaluate.baselines": ("random@tokens",)}, {"select.filters": ("covered",)}, {"generation.coverage": 0.1})
+    ):
+        recipe = api.recipe_for(source, text="review", label="stars", settings=asked)
+        with pytest.raises(RecipeError, match="has classes"):
+            api.run_stage(api.open_run(recipe, tmp_path / str(number)), "load")
 
 
 def test_the_product_is_a_prompt_that_ends_where_a_target_belongs(made: Distilled):

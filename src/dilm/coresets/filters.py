@@ -85,6 +85,20 @@ class Answering:
         return np.array([1 - realised(joined(row.texts[:-1]), row.texts[-1]) for row in pool])
 
 
+@dataclass(frozen=True)
+class Covered:
+    """Rows that lie nearer to the centre of their own condition than to any other: written for all conditions, they
+    cover all."""
+
+    distances: Callable[[Dataset], np.ndarray]
+    """Rows [n] -> to the centre of each condition, [n, C], up to a number that is the same for all centres."""
+
+    def __call__(self, pool: Dataset) -> np.ndarray:
+        """How much nearer another centre is: [n]."""
+        found = self.distances(pool)
+        return found[np.arange(len(pool)), pool.labels] - found.min(axis=1)
+
+
 def require_answers(task: Task) -> None:
     """Raise RecipeError where nothing says how a task's targets are checked."""
     if task.answer not in ("number", "slots"):

@@ -9,7 +9,17 @@ from typing import Any
 from dilm.build import Bench
 from dilm.coresets.distinct import Distinct
 from dilm.coresets.filtered import Filtered, Tally
-from dilm.coresets.filters import Agreeing, Answering, Filter, Fluent, LongEnough, Surest, TellingPairs, Unrepetitive
+from dilm.coresets.filters import (
+    Agreeing,
+    Answering,
+    Covered,
+    Filter,
+    Fluent,
+    LongEnough,
+    Surest,
+    TellingPairs,
+    Unrepetitive,
+)
 from dilm.coresets.raced import Race, Raced
 from dilm.evaluation.trials import Trial
 from dilm.models.mixture import AnyGenerator
@@ -21,6 +31,7 @@ from dilm.recipe_selection import Select
 from dilm.runtime.progress import bar
 from dilm.runtime.seeding import python_stream
 from dilm.schedules import trial_schedule
+from dilm.stages.fitting import require_clusters
 from dilm.stages.grading import nll_of
 from dilm.stages.jobs import Job, run_all
 from dilm.stages.students import enrol
@@ -96,6 +107,7 @@ def _filter(bench: Bench, text: str) -> Filter:
         "pairs": TellingPairs(),
         "fluency": Fluent(lambda rows: nll_of(bench.judge, rows), wanted.number),
         "answer": Answering(),
+        "covered": Covered(lambda rows: require_clusters(bench.task, bench.clusters).distances(rows)),
     }
     return made[wanted.name]
 

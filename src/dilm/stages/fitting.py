@@ -4,8 +4,10 @@ not when all texts are written."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from dilm.coresets.filters import require_answers, require_pairs
+from dilm.data.conditions import Clusters
 from dilm.errors import DilmError, PrivacyError, RecipeError
 from dilm.recipe import Recipe
 from dilm.recipe_filters import asks_teacher, filtering
@@ -15,12 +17,15 @@ from dilm.types import Task
 
 CLASSES_ONLY = ("validated", "raced", "tdd", "tdd_text")
 """Methods that need classes to be told apart, or texts as embeddings."""
+OF_TEXTS = ("fluency", "covered")
+"""Filters of tasks whose target is text."""
 UNTRAINED = ("frozen", "tfidf", "served", "served-chat")
 """Ways to learn that end in a class."""
 
 
-def require_fitting(recipe: Recipe, task: Task) -> None:
-    """Raise RecipeError or PrivacyError for the first setting that cannot be meant for this task."""
+def require_fitting(recipe: Recipe, task: Task, clusters: Clusters | None = None) -> None:
+    """Raise RecipeError or PrivacyError for the first setting that cannot be meant for this task, whose conditions are
+    `clusters` of its rows or none."""
     faults = _of_generation(recipe) if task.writes else _of_classification(recipe, task)
     if fault := next(faults, None):
         raise fault
@@ -29,6 +34,19 @@ def require_fitting(recipe: Recipe, task: Task) -> None:
         require_pairs(task)
     if "answer" in named:
         require_answers(task)
+    if "covered" in named:
+        require_clusters(task, clusters)
+
+
+def require_clusters(task: Task, clusters: Clusters | None) -> Clusters:
+    """The clusters. Raises RecipeError where a column names the conditions."""
+    if clusters is None:
+        raise RecipeError(
+            f"The filter `covered` asks in which cluster of the rows a text lies, and a column names the conditions of "
+            f"{task.name}.",
+            "Write `agree` in select.filters: it asks a probe which condition is the likeliest.",
+        )
+    return clusters
 
 
 def _of_classification(recipe: Recipe, task: Task) -> Iterator[DilmError]:
@@ -37,9 +55,10 @@ def _of_classification(recipe: Recipe, task: Task) -> Iterator[DilmError]:
         if name.endswith(TOKENS) or name == "perplexity":
             yield RecipeError(f"`{name}` is for tasks whose target is text, and {task.name} has classes.", _OUT)
     wanted = recipe.generation
-    asked = {"generation.coherence": wanted.coherence, "generation.diversity": wanted.diversity}
-    asked["select.filters=fluency"] = any(filtering(text).name == "fluency" for text in recipe.select.filters)
-    for name, value in asked.items():
+    terms = ("coherence", "diversity", "coverage")
+    asked: dict[str, Any] = {f"generation.{name}": getattr(wanted, name) for name in terms}
+    named = {filtering(text).name for text in recipe.select.filters}
+    for name, value in (asked | {f"select.filters={name}": name in named for name in OF_TEXTS}).items():
         if value:
             yield RecipeError(f"{name} is for tasks whose target is text, and {task.name} has classes.", _OUT)
 

@@ -20,7 +20,7 @@ FINDINGS = "findings.json"
 def run(bench: Bench) -> dict[str, Any]:
     """Facts: rows of each split, classes, fingerprints that later stages and a resumed run check against."""
     splits = bench.splits.all()
-    require_fitting(bench.recipe, splits.task)
+    require_fitting(bench.recipe, splits.task, bench.clusters)
     return {
         "task": splits.task.name,
         "fields": list(splits.task.fields),

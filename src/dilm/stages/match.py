@@ -20,7 +20,7 @@ from dilm.distillation.generate import write_pool
 from dilm.distillation.match import GradientRoad, Matching, closed_form, match
 from dilm.distillation.proposals import Refreshed, cluster_by
 from dilm.distillation.targets import Age, Mean, RandomRows, Representatives, mean_gradient
-from dilm.distillation.terms import Weighed, expected, pointwise_information, spread
+from dilm.distillation.terms import Weighed, expected, pointwise_information, spread, telling
 from dilm.distillation.trajectory import Cached, Fresh
 from dilm.errors import RecipeError
 from dilm.evaluation.finetune import finetune
@@ -86,7 +86,7 @@ class Examiner:
 
 def _train(bench: Bench, generator: AnyGenerator, training: Training) -> None:
     wanted, seed = bench.recipe.match, derive(bench.recipe.seed, "match")
-    terms = _terms(bench)
+    terms = _terms(bench, generator)
     matching = replace(_matching(bench, generator, seed), terms=terms)
     examiner = Examiner(bench.learner(), _check_selector(bench)) if wanted.check_every else None
     if examiner and training.best is None:
@@ -144,14 +144,18 @@ def _fluency(bench: Bench, proposals: Proposals, seed: int) -> Together | None:
     return Together(parts) if parts else None
 
 
-def _terms(bench: Bench) -> tuple[Weighed, ...]:
+def _terms(bench: Bench, generator: AnyGenerator) -> tuple[Weighed, ...]:
     """What a generation task's proposals are asked for besides their gradient."""
     wanted, found = bench.recipe.generation, []
-    if wanted.coherence and bench.task.writes:
+    if not bench.task.writes:
+        return ()
+    if wanted.coherence:
         judge = bench.judge
         found.append(Weighed("coherence", wanted.coherence, expected(lambda rows: pointwise_information(judge, rows))))
-    if wanted.diversity and bench.task.writes:
+    if wanted.diversity:
         found.append(Weighed("diversity", wanted.diversity, spread))
+    if wanted.coverage:
+        found.append(Weighed("coverage", wanted.coverage, expected(lambda rows: telling(generator, rows))))
     return tuple(found)
 
 
