@@ -53,7 +53,7 @@ from dilm.runtime.optimize import Schedule
 from dilm.runtime.progress import bar
 from dilm.runtime.seeding import derive
 from dilm.schedules import full_schedule
-from dilm.types import Dataset, Splits, Task
+from dilm.types import Dataset, Task
 from dilm.version import VERSION
 
 BY_POINTS = {

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -48,9 +48,8 @@ class Clusters:
     def under(self, splits: Splits) -> Splits:
         """The rows that were clustered, each under its condition."""
         task = replace(splits.task, labels=self.names)
-        return Splits(
-            *(Dataset(task, map(_under, getattr(splits, name), self.labels[name].tolist())) for name in PARTS)
-        )
+        rows = ((getattr(splits, name), self.labels[name].tolist()) for name in PARTS)
+        return Splits(*(Dataset(task, map(_under, *each)) for each in rows))
 
     def distances(self, rows: Dataset) -> np.ndarray:
         """From any row to every centre, squared, less a number that is the same for all centres: [n] -> [n, k]."""
@@ -58,10 +57,11 @@ class Clusters:
 
     def write(self, file: Path) -> None:
         """One file, from which `read` knows all of this but points that a model makes."""
-        words = self.points.arrays if isinstance(self.points, WordPoints) else {}
+        arrays: dict[str, Any] = {"names": np.array(self.names), "centres": self.centres, **self.labels}
+        arrays |= self.points.arrays if isinstance(self.points, WordPoints) else {}
         # Through a handle: to a name without the ending `.npz` numpy would add it.
         with file.open("wb") as handle:
-            np.savez(handle, names=np.array(self.names), centres=self.centres, **self.labels, **words)
+            np.savez(handle, **arrays)
 
     @classmethod
     def read(cls, file: Path, points: Points | None) -> Clusters:
@@ -117,7 +117,7 @@ def word_points(train: Dataset, seed: int) -> WordPoints:
     counted = table.fit_transform(train)
     width = len(table.vocabulary_)
     svd = TruncatedSVD(max(1, min(DIMENSIONS, width - 1)), random_state=seed % 2**32).fit(counted)
-    return WordPoints(tuple(table.get_feature_names_out().tolist()), table.idf_, svd.components_)
+    return WordPoints(tuple(table.get_feature_names_out().tolist()), table.idf_, np.asarray(svd.components_))
 
 
 def _table(vocabulary: Mapping[str, int] | None = None) -> TfidfVectorizer:
