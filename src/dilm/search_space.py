@@ -31,6 +31,7 @@ Number = int | float
 YARDSTICK = (
     *("seed", "per_class", "data", "models.max_tokens", "select.sets", "race.rows", "prompt", "report"),
     *("evaluate.learners", "evaluate.baselines", "evaluate.seeds", "evaluate.robust", "evaluate.calibrate"),
+    *("generation.conditions", "generation.answers"),
     *("anonymize", "dp", "audit", "server", "runtime"),
 )
 """Settings and sections that say what is measured, on what, or under which privacy: scores under two values of them

@@ -35,8 +35,8 @@ MEASURED = "measured"
 """What the study says of its task."""
 
 
-def opened(out: Path, storage: str, name: str) -> Study:
-    """The study of this name, begun where there is none; higher values are better.
+def opened(out: Path, storage: str, name: str, better: str = "maximize") -> Study:
+    """The study of this name, begun where there is none; to `minimize` or `maximize` says which values are better.
 
     `storage` is any database URL of SQLAlchemy's; empty: SQLite in the search folder.
     """
@@ -54,7 +54,7 @@ def opened(out: Path, storage: str, name: str) -> Study:
                 grace_period=GRACE,
                 heartbeat_stale_trial_callback=again,
             )
-            return optuna.create_study(study_name=name, storage=kept, direction="maximize", load_if_exists=True)
+            return optuna.create_study(study_name=name, storage=kept, direction=better, load_if_exists=True)
         except Exception as fault:  # of any database driver
             raise _refused(url, fault) from fault
 

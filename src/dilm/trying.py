@@ -21,6 +21,7 @@ from dilm.journal import SEARCHING
 from dilm.recipe import Recipe
 from dilm.runs import Run
 from dilm.stages.dev_scores import dev_jobs, dev_scores, mark, unraced
+from dilm.stages.grading import in_metric
 from dilm.stages.select import synthetic_sets
 from dilm.studies import FOLDER, MEASURED, known
 from dilm.types import Score
@@ -48,7 +49,7 @@ def run_trial(way: Way, out: Path, recipe: Recipe) -> float:
     trial.set_user_attr(FOLDER, folder.name)
     run = runs.create(folder, recipe, resume=True)
     with pipeline.at_work(run) as bench:
-        bench.watch = way.told
+        bench.watch = way.graded
         trial.set_user_attr("shared", _taken(out, run))
         for name in (*pipeline.needed("select"), "select"):
             facts = pipeline.run_stage(bench, name)
@@ -76,8 +77,8 @@ def _scores(bench: Bench, way: Way) -> list[Score]:
 class Way:
     """A trial's scores on the way to its end, reported to the study."""
 
-    def __init__(self, trial: Trial, prune: float) -> None:
-        self.trial, self.prune = trial, prune
+    def __init__(self, trial: Trial, prune: float, metric: str = "score") -> None:
+        self.trial, self.prune, self.metric = trial, prune, metric
 
     def told(self, step: int, value: float) -> None:
         """Report a score; raise TrialPruned where it is among the worst at this step of the finished trials.
@@ -96,12 +97,16 @@ class Way:
         if PercentilePruner(100 - self.prune, ENOUGH).prune(self.trial.study, frozen):
             raise TrialPruned
 
+    def graded(self, percent: int, grade: float) -> None:
+        """The same of a checkpoint's grade, of which more is better in any task."""
+        self.told(percent, in_metric(grade, self.metric))
+
     def catch_up(self, curve: list[dict[str, float]], steps: int) -> None:
         """Report what an earlier process, or another trial, measured of the same `match`."""
         for row in curve:
             step = round(100 * row["step"] / max(steps, 1))
             if "dev_score" in row and step not in known(self.trial).intermediate_values:
-                self.told(step, row["dev_score"])
+                self.graded(step, row["dev_score"])
 
 
 def _taken(out: Path, run: Run) -> list[str]:

@@ -23,6 +23,7 @@ from dilm.recipe import UNCHANGING, Recipe
 from dilm.recipe_fields import counted
 from dilm.recipe_learners import learning
 from dilm.reports import search_page, searched
+from dilm.reports.scales import scale
 from dilm.reports.searched import Searched, Tried
 from dilm.runtime.hashing import key
 from dilm.runtime.processes import crew
@@ -64,6 +65,11 @@ class Search:
         content = {name: value for name, value in counted(self.recipe).items() if name not in UNCHANGING}
         return f"dilm-{key([content, self.space.plain])[:16]}"
 
+    @property
+    def metric(self) -> str:
+        """Before the rows are read, what is known of it: whether less is better."""
+        return "perplexity" if is_generation(self.recipe) else "score"
+
 
 class Surplus(Exception):
     """Another process drew the last trial first."""
@@ -77,7 +83,8 @@ def search(wanted: Search) -> Searched:
     """
     _require_searchable(wanted)
     _begin(wanted)
-    study = studies.opened(wanted.out, wanted.storage, wanted.name)
+    better = "minimize" if scale(wanted.metric).sign < 0 else "maximize"
+    study = studies.opened(wanted.out, wanted.storage, wanted.name, better)
     with studies.working(wanted.out) as worker:
         _base(wanted)
         work = _Work(wanted, study, worker)
@@ -92,7 +99,7 @@ def search(wanted: Search) -> Searched:
 
 def _tell(found: Searched) -> None:
     """How far the search is, on stderr."""
-    best = f"best {searched.score(found.best)}, trial {found.best.number}" if found.best else "none finished yet"
+    best = f"best {found.score(found.best)}, trial {found.best.number}" if found.best else "none finished yet"
     print(f"{found.counted} of {found.wanted}; {best}", file=sys.stderr, flush=True)
 
 
@@ -146,7 +153,7 @@ class _Work:
     def _tried(self, trial: Trial, recipe: Recipe) -> float:
         """A trial that fails is tried once more, one that is interrupted as often as it takes."""
         try:
-            value = run_trial(Way(trial, self.wanted.prune), self.wanted.out, recipe)
+            value = run_trial(Way(trial, self.wanted.prune, self.wanted.metric), self.wanted.out, recipe)
         except DilmError as fault:
             trial.set_user_attr(FAILURE, fault.problem)
             self._failures.append(fault)
@@ -171,11 +178,6 @@ def _require_searchable(wanted: Search) -> None:
     if reading := [name for name in wanted.recipe.evaluate.learners if learning(name).reads]:
         raise RecipeError(
             f"A search scores learners that are trained, and {reading[0]!r} reads.", "Take it out of evaluate.learners."
-        )
-    if is_generation(wanted.recipe):
-        raise RecipeError(
-            "A search scores learners that choose classes, and the target of this task is text.",
-            "Compare finished runs with `dilm compare`.",
         )
     if wanted.trials < 1 or not 0 <= wanted.prune < 100:
         raise RecipeError(
@@ -238,7 +240,7 @@ def write(wanted: Search, study: Study) -> Searched:
 def _found(wanted: Search, study: Study) -> Searched:
     trials = [_tried(trial) for trial in study.get_trials(deepcopy=False)]
     said = study.user_attrs.get(MEASURED, {})
-    task, metric = said.get("task", wanted.recipe.data.source), said.get("metric", "score")
+    task, metric = said.get("task", wanted.recipe.data.source), said.get("metric", wanted.metric)
     return Searched(task, metric, wanted.trials, wanted.space.plain, trials, studies.importances(study))
 
 

@@ -68,3 +68,20 @@ def again(source: Path) -> Callable[..., Distilled]:
         return api.distill(source, out=out, settings=SETTINGS | (settings or {}), **(START | changes))
 
     return distill
+
+
+@pytest.fixture(scope="session")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ninety questions with their answers, of two kinds."""
+    rng, file = random.Random(0), tmp_path_factory.mktemp("answers") / "answers.csv"
+    with file.open("w", newline="", encoding="utf-8") as handle:
+        table = csv.writer(handle)
+        table.writerow(["ask", "say", "kind"])
+        for at in range(90):
+            colour, thing = (
+                rng.choice(("red", "blue", "pale")),
+                rng.choice(("fox", "owl") if at % 2 else ("tea", "rice")),
+            )
+            said = f"a {colour} {thing}" if at % 2 else f"some {thing} , {colour}"
+            table.writerow([f"{thing} {colour} {at}", said, "animal" if at % 2 else "food"])
+    return file

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import random
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from text_runs import SAID, SHORT
 from tiny_runs import SETTINGS, rows_of
 
 from dilm import api, journal, pipeline, reading
@@ -18,53 +17,6 @@ from dilm.distilled import Distilled
 from dilm.errors import DilmError, PrivacyError, RecipeError
 from dilm.recipe import Recipe
 from dilm.recipe_fields import counted
-
-SHORT: dict[str, Any] = {
-    "data.dev_rows": 10,
-    "data.test_rows": 12,
-    "models.max_tokens": 32,
-    "pretrain.steps": 2,
-    "generation.conditions": 2,
-    "generation.answers": 2,
-    "generation.coherence": 0.5,
-    "generation.diversity": 0.5,
-    "generation.coverage": 0.5,
-    "fit.steps": 80,
-    "fit.contrast": 0.0,
-    "match.steps": 2,
-    "match.refresh_every": 1,
-    "match.synthetic": 4,
-    "match.check_every": 2,
-    "match.check_select": "random",
-    "match.check_steps": 2,
-    "match.check_rows": 8,
-    "match.gradient": "last:1",
-    "match.lm_lambda": 0.1,
-    "generate.attempts": 60,
-    "select.method": "kmeans_nearest",
-    "select.filters": ("covered", "fluency:0.9"),
-    "evaluate.seeds": 1,
-    "evaluate.steps": 3,
-    "evaluate.full_steps": 3,
-    "evaluate.baselines": ("random", "random@tokens", "perplexity", "el2n", "full"),
-}
-SAID: dict[str, Any] = {"text": "ask", "target": "say", "per_class": 2, "generator": "scratch:tiny", "seed": 4}
-
-
-@pytest.fixture(scope="module")
-def answers(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    rng, file = random.Random(0), tmp_path_factory.mktemp("answers") / "answers.csv"
-    with file.open("w", newline="", encoding="utf-8") as handle:
-        table = csv.writer(handle)
-        table.writerow(["ask", "say", "kind"])
-        for at in range(90):
-            colour, thing = (
-                rng.choice(("red", "blue", "pale")),
-                rng.choice(("fox", "owl") if at % 2 else ("tea", "rice")),
-            )
-            said = f"a {colour} {thing}" if at % 2 else f"some {thing} , {colour}"
-            table.writerow([f"{thing} {colour} {at}", said, "animal" if at % 2 else "food"])
-    return file
 
 
 @pytest.fixture(scope="module")
@@ -177,11 +129,3 @@ def test_the_product_is_a_prompt_that_ends_where_a_target_belongs(made: Distille
     assert prompt.endswith("ask: fox red 3\nsay:") and all(row.texts[-1] in prompt for row in made)
     with pytest.raises(DilmError, match="1 texts"):
         made.prompt("one", "two")
-
-
-def test_a_search_is_refused_before_it_begins(answers: Path, tmp_path: Path):
-    from dilm.tuning import Search, search
-
-    recipe = api.recipe_for(answers, **SAID, settings=SETTINGS | SHORT)
-    with pytest.raises(RecipeError, match="choose classes"):
-        search(Search(recipe, None, tmp_path / "study", 2))  # type: ignore[arg-type]

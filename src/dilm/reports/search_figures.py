@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from dilm.reports.drawing import CEILING, OTHER, OURS, canvas, inline, legend, short, style
 from dilm.reports.searched import Searched, Tried, setting
-from dilm.reports.wording import metric
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,17 +26,17 @@ def history(found: Searched) -> str:
         figure = canvas(2.6)
         axes = figure.subplots()
         for trial in done:
-            _interval(axes, trial.number, trial)
+            _interval(axes, found, trial)
         pruned = [trial for trial in found.of("pruned") if trial.value is not None]
-        _dots(axes, [(trial.number, trial) for trial in pruned], "x", OTHER, "stopped early (score on the way)")
-        _dots(axes, [(trial.number, trial) for trial in done], "o", OURS, "finished")
-        best = [100 * max(trial.value or 0.0 for trial in done[: at + 1]) for at in range(len(done))]
+        _dots(axes, _by_number(found, pruned), "x", OTHER, "stopped early (score on the way)")
+        _dots(axes, _by_number(found, done), "o", OURS, "finished")
+        best = [_height(found, min(done[: at + 1], key=found.place).value) for at in range(len(done))]
         axes.step(
             [trial.number for trial in done], best, where="post", color=CEILING, linewidth=1.1, label="best so far"
         )
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("trial")
-        axes.set_ylabel(f"{metric(found.metric)} on dev rows (%)")
+        axes.set_ylabel(f"{found.scale.axis}, on dev rows")
         axes.grid(axis="y")
         legend(axes)
         return inline(figure, "history", "Dev score of every trial, and the best so far")
@@ -81,32 +80,42 @@ def _slice(axes: Axes, found: Searched, name: str) -> None:
     wanted, done = found.space[name], [trial for trial in found.of("complete") if name in trial.settings]
     if "choices" in wanted:
         names = [setting(choice) for choice in wanted["choices"]]
-        points = [(float(names.index(setting(trial.settings[name]))), trial) for trial in done]
+        places = [float(names.index(setting(trial.settings[name]))) for trial in done]
         axes.set_xticks(range(len(names)), [short(each, 14) for each in names], rotation=20)
         axes.set_xlim(-0.6, len(names) - 0.4)
     else:
-        points = [(float(trial.settings[name]), trial) for trial in done]
+        places = [float(trial.settings[name]) for trial in done]
         if wanted.get("log"):
             _logarithmic(axes)
             axes.set_xlim(wanted["low"] / 1.2, wanted["high"] * 1.2)
+    points = [(at, _height(found, trial.value)) for at, trial in zip(places, done, strict=True)]
     _dots(axes, points, "o", OURS, "")
-    if found.best and name in found.best.settings:
-        _dots(axes, [point for point in points if point[1].number == found.best.number], "D", CEILING, "")
+    best = [point for point, trial in zip(points, done, strict=True) if trial is found.best]
+    _dots(axes, best, "D", CEILING, "")
     axes.set_title(short(name, 30), loc="left")
     axes.grid(axis="y")
 
 
-def _dots(axes: Axes, points: list[tuple[float, Tried]], mark: str, colour: str, label: str) -> None:
+def _height(found: Searched, value: float | None) -> float:
+    """Where a score is drawn."""
+    return found.scale.factor * (value or 0.0)
+
+
+def _by_number(found: Searched, trials: list[Tried]) -> list[tuple[float, float]]:
+    return [(trial.number, _height(found, trial.value)) for trial in trials]
+
+
+def _dots(axes: Axes, points: list[tuple[float, float]], mark: str, colour: str, label: str) -> None:
     if points:
-        places, values = [at for at, _ in points], [100 * (trial.value or 0.0) for _, trial in points]
+        places, values = zip(*points, strict=True)
         axes.plot(places, values, mark, color=colour, markersize=4, linestyle="none", label=label or None)
 
 
-def _interval(axes: Axes, at: float, trial: Tried) -> None:
+def _interval(axes: Axes, found: Searched, trial: Tried) -> None:
     """One standard error to either side."""
     if trial.error is not None and trial.value is not None:
-        ends = [100 * (trial.value - trial.error), 100 * (trial.value + trial.error)]
-        axes.plot([at, at], ends, color=OURS, alpha=0.35, linewidth=3)
+        ends = [_height(found, trial.value + side) for side in (-trial.error, trial.error)]
+        axes.plot([trial.number] * 2, ends, color=OURS, alpha=0.35, linewidth=3)
 
 
 def _logarithmic(axes: Axes) -> None:

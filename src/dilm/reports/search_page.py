@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dilm.reports import search_figures, searched, wording
+from dilm.reports import search_figures, searched
 from dilm.reports.page import environment
 from dilm.reports.searched import Searched, setting
 from dilm.version import VERSION
@@ -23,8 +23,9 @@ def render(found: Searched, best_recipe: str) -> str:
         .render(
             found=found,
             best=found.best,
-            score=searched.score(found.best) if found.best else "",
-            metric=wording.metric(found.metric),
+            score=found.score(found.best) if found.best else "",
+            metric=found.scale.title,
+            scale=found.scale,
             said={name: setting(value) for name, value in (found.best.settings if found.best else {}).items()},
             header=searched.header(found),
             rows=searched.rows(found),

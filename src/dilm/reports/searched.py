@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from dilm.reports.scales import Scale, scale
 from dilm.reports.table import markdown_table
 from dilm.reports.wording import percent
 
@@ -28,7 +29,7 @@ class Tried:
     """complete, pruned, fail, running or waiting."""
     settings: Mapping[str, Any]
     value: float | None = None
-    """Mean dev score, 0 to 1; of a pruned trial the last one on the way."""
+    """Mean dev score in the task's metric; of a pruned trial the last one on the way."""
     error: float | None = None
     """Standard error of the mean, over sets."""
     seconds: float | None = None
@@ -52,9 +53,25 @@ class Searched:
     importances: Mapping[str, float]
 
     @property
+    def scale(self) -> Scale:
+        """How scores are read."""
+        return scale(self.metric)
+
+    @property
     def best(self) -> Tried | None:
-        """The finished trial of the highest score; of equal ones the earliest."""
-        return max(self.of("complete"), key=lambda trial: trial.value or 0.0, default=None)
+        """The finished trial of the best score; of equal ones the earliest."""
+        return min(self.of("complete"), key=self.place, default=None)
+
+    def place(self, trial: Tried) -> tuple[bool, float]:
+        """Trials are in this order from the best on, those without a score behind the others."""
+        return trial.value is None, -self.scale.sign * (trial.value or 0.0)
+
+    def score(self, trial: Tried) -> str:
+        """A trial's mean with its standard error."""
+        if trial.value is None:
+            return "-"
+        read = self.scale
+        return read.value(trial.value) + (f" ± {read.number(trial.error)}" if trial.error is not None else "")
 
     def of(self, *states: str) -> list[Tried]:
         """Trials in these states, in their order."""
@@ -84,9 +101,9 @@ def header(searched: Searched) -> tuple[str, ...]:
 def rows(searched: Searched) -> list[tuple[str, tuple[str, ...]]]:
     """Kind and cells of every trial, the best first, then by score, failures last."""
     best = searched.best
-    ordered = sorted(searched.trials, key=lambda t: (t.state != "complete", -(t.value or 0.0), t.number))
+    ordered = sorted(searched.trials, key=lambda t: (t.state != "complete", *searched.place(t), t.number))
     kinds = {best.number: "ours"} if best else {}
-    return [(kinds.get(trial.number, ""), _cells(trial, searched.space)) for trial in ordered]
+    return [(kinds.get(trial.number, ""), _cells(trial, searched.score(trial), searched.space)) for trial in ordered]
 
 
 def setting(value: Any) -> str:
@@ -98,22 +115,23 @@ def setting(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def score(trial: Tried) -> str:
-    """A trial's mean with its standard error."""
-    if trial.value is None:
-        return "-"
-    return percent(trial.value) + (f" ± {100 * trial.error:.1f}" if trial.error is not None else "")
-
-
-def _cells(trial: Tried, names: Iterable[str]) -> tuple[str, ...]:
+def _cells(trial: Tried, score: str, names: Iterable[str]) -> tuple[str, ...]:
     said = (setting(trial.settings[name]) if name in trial.settings else "-" for name in names)
     ended = KINDS[trial.state] + (f": {trial.note}" if trial.note else "")
-    return (str(trial.number), score(trial), *said, "-" if trial.seconds is None else f"{trial.seconds:.0f}", ended)
+    return (
+        str(trial.number),
+        score,
+        *said,
+        "-" if trial.seconds is None else f"{trial.seconds:.0f}",
+        ended,
+    )
 
 
 def markdown(searched: Searched) -> str:
     """The table of trials, and what each setting matters."""
-    about = f"{searched.task}: mean {searched.metric} on dev rows ± its standard error over sets; {searched.counted}."
+    less = "" if searched.scale.sign > 0 else " (less is better)"
+    about = f"{searched.task}: mean {searched.metric}{less} on dev rows ± its standard error over sets; "
+    about += f"{searched.counted}."
     parts = [markdown_table(about, header(searched), rows(searched))]
     if searched.importances:
         lines = [("", (name, percent(share))) for name, share in searched.importances.items()]

@@ -9,8 +9,10 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, stdev
+from typing import Any
 
 from dilm.build import Bench
+from dilm.evaluation.text_generation import TextTrial
 from dilm.evaluation.trials import Arm, Trial, arms, once_each
 from dilm.schedules import trial_schedule
 from dilm.stages.choosing import raced_on
@@ -34,7 +36,9 @@ class Mark:
 
 
 def unraced(bench: Bench) -> Dataset:
-    """The dev rows that no race of sets looks at."""
+    """The dev rows that no race of sets looks at: all where the target is text, for which there are no races."""
+    if bench.task.writes:
+        return bench.splits.dev
     raced = set(raced_on(bench))
     return Dataset(bench.task, [row for row in bench.splits.dev if row not in raced])
 
@@ -43,7 +47,7 @@ def dev_jobs(bench: Bench, sets: Mapping[str, Sequence[Dataset]], rows: Dataset)
     """Every training of every learner that is trained: on each set of each method, `evaluate.seeds` times, or once
     where nothing is drawn. Learners that read the set as demonstrations are left out."""
     return [
-        Job(_trial(bench, who, rows, arm), who, bench.recipe.runtime)
+        Job((_text_trial if bench.task.writes else _trial)(bench, who, rows, arm), who, bench.recipe.runtime)
         for who in enrolled(bench)
         if not who.reads
         for arm in (arms(sets, bench.recipe.evaluate.seeds) if who.draws else once_each(sets))
@@ -74,6 +78,14 @@ def mark(scores: Sequence[Score]) -> Mark:
     each = [fmean(column) for column in zip(*grid.values(), strict=True)]  # of every set
     error = stdev(each) / math.sqrt(len(each)) if len(each) > 1 else None
     return Mark(fmean(each), error, {who: fmean(values) for who, values in grid.items()})
+
+
+def _text_trial(bench: Bench, who: Enrolled, dev: Dataset, arm: Arm) -> TextTrial:
+    """Its score is a perplexity; no answers are written."""
+    method, number, seed, rows = arm
+    asked: dict[str, Any] = {"schedule": trial_schedule(bench.recipe), "batch": bench.recipe.evaluate.batch}
+    asked |= {"identity": who.identity, "answers": 0}
+    return TextTrial(method, who.name, bench.recipe.per_class, number, seed, rows, dev, **asked)
 
 
 def _trial(bench: Bench, who: Enrolled, dev: Dataset, arm: Arm) -> Trial:
