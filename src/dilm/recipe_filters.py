@@ -69,6 +69,11 @@ def asks_teacher(filters: tuple[str, ...]) -> bool:
     return any(filtering(text).name in ASK_A_TEACHER for text in filters)
 
 
+def asks_judge(filters: tuple[str, ...]) -> bool:
+    """Whether any of these filters needs the independent language model."""
+    return any(filtering(text).name == "fluency" for text in filters)
+
+
 def _number(text: str) -> float:
     try:
         return float(text)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from dilm.data.tasks import task_names
 from dilm.errors import PrivacyError, RecipeError
 from dilm.recipe import Recipe
-from dilm.recipe_filters import asks_teacher
+from dilm.recipe_filters import asks_judge, asks_teacher
 from dilm.recipe_learners import learning
 from dilm.recipe_privacy import OFF
 
@@ -23,6 +23,8 @@ MECHANISMS = {
 }
 """Touches that are allowed, and what makes them so."""
 
+ASKING = ("validated", "raced", "el2n", "gradient_matching", "perplexity", "cynical")
+"""Methods that train learners on real rows, or compare with these, to choose."""
 MOST_CLIENTS = 64
 """Data holders of which the number of rows is still added up exactly."""
 
@@ -140,13 +142,18 @@ REFUSED = {
     ),
     "selection": Touch(
         "the choice of the set asks real rows",
-        lambda recipe: recipe.select.method in ("validated", "raced", "el2n", "gradient_matching", "cynical"),
+        lambda recipe: recipe.select.method in ASKING,
         "choose another select.method, such as typical",
     ),
     "teacher": Touch(
         "a filter's teacher is trained on real rows",
         lambda recipe: recipe.select.teacher == "learner" and asks_teacher(recipe.select.filters),
         "set select.teacher=probe",
+    ),
+    "judge": Touch(
+        "the filter `fluency` asks a learner that is trained on real rows",
+        lambda recipe: asks_judge(recipe.select.filters) and not recipe.generation.judge,
+        "name a public language model in generation.judge",
     ),
     "pool": Touch(
         "real rows are put into the product",

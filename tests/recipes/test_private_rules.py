@@ -28,6 +28,7 @@ TOUCHES = {
     "fluency": {"match.lm_lambda": 0.1},
     "checkpoint": {"match.check_every": 20},
     "selection": {"select.method": "validated"},
+    "judge": {"select.filters": ("fluency:0.5",)},
     "teacher": {"select.teacher": "learner", "select.filters": ("agree",)},
 }
 
@@ -40,6 +41,9 @@ def private(**settings: object) -> Recipe:
 def test_the_private_recipes_are_allowed_as_they_are():
     assert private().dp.epsilon == 8 and private().dp.delta == 0
     assert api.recipe_for("toy", epsilon=1).pretrain.corpus == "toy"
+    texts = {"text": "ask", "target": "say", "label": "kind", "settings": {"models.max_tokens": 64}}
+    assert api.recipe_for("answers.csv", epsilon=8, **texts).match.steps == 0
+    assert private(select__filters=("fluency:0.5",), generation__judge="gpt2").generation.judge == "gpt2"
     assert private(**{"match.ages": 3, "dp.trajectory": "synthetic"}).match.ages == 3
     assert api.recipe_for("reviews.csv", epsilon=8, delta="1e-6", settings={"models.max_tokens": 9}).dp.delta == 1e-6
 

@@ -63,7 +63,8 @@ def test_bundled_recipe_is_valid_and_introduces_itself(name: str):
 
 def test_bundled_names():
     papers = ["paper-mnli", "paper-qqp", "paper-sst2"]
-    assert recipe_book.names() == ["default", "generation", *papers, "private", "private-toy", "toy", "toy-generation"]
+    private = ("private", "private-generation", "private-toy")
+    assert recipe_book.names() == ["default", "generation", *papers, *private, "toy", "toy-generation"]
     assert recipe_book.read("default") == Recipe()
 
 

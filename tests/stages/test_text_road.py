@@ -14,7 +14,7 @@ from tiny_runs import SETTINGS, rows_of
 from dilm import api, journal, pipeline, reading
 from dilm.data.jsonl import read_dataset
 from dilm.distilled import Distilled
-from dilm.errors import DilmError, PrivacyError, RecipeError
+from dilm.errors import DilmError, RecipeError
 from dilm.recipe import Recipe
 from dilm.recipe_fields import counted
 
@@ -102,15 +102,12 @@ def test_page_table_and_card_read_well(made: Distilled):
         ({"match.gradient": "head", "match.centred": True}, RecipeError, "match.centred"),
         ({"select.filters": ("answer",)}, RecipeError, "how those of answers are checked"),
         ({"data.label": "kind", "select.filters": ("covered",)}, RecipeError, "a column names the conditions"),
-        ({"dp.epsilon": 8.0}, PrivacyError, "classes only"),
     ],
 )
 def test_what_needs_classes_is_refused_when_rows_are_read(
     answers: Path, tmp_path: Path, settings: dict[str, Any], error: type[DilmError], problem: str
 ):
-    base = {"recipe": "private", "settings": {"models.max_tokens": 32, "pretrain.corpus": "toy"}}
-    asked = base if "dp.epsilon" in settings else {"settings": SETTINGS | SHORT}
-    recipe = api.recipe_for(answers, **{**SAID, **asked, "settings": asked["settings"] | settings})
+    recipe = api.recipe_for(answers, **SAID, settings=SETTINGS | SHORT | settings)
     with pytest.raises(error, match=problem):
         api.run_stage(api.open_run(recipe, tmp_path / "run"), "load")
 

@@ -82,7 +82,7 @@ def _writes(source: str, target: str | None, label: str | None) -> bool:
 
 def _base(source: str, private: bool, writes: bool) -> str:
     if writes:
-        return "toy-generation" if source == "toy_generation" else "generation"
+        return "private-generation" if private else "toy-generation" if source == "toy_generation" else "generation"
     if source in ("toy", "toy_pairs"):
         return "private-toy" if private else "toy"
     return "private" if private else "default"

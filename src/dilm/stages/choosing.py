@@ -25,6 +25,7 @@ from dilm.evaluation.trials import Trial
 from dilm.models.mixture import AnyGenerator
 from dilm.protocols import Selector
 from dilm.recipe import Recipe
+from dilm.recipe_filters import asks_judge as judges
 from dilm.recipe_filters import asks_teacher, filtering
 from dilm.recipe_learners import SAME
 from dilm.recipe_selection import Select
@@ -61,7 +62,7 @@ def asks_learner(wanted: Select) -> bool:
 
 def asks_judge(wanted: Select) -> bool:
     """Whether a filter asks the independent language model."""
-    return any(filtering(text).name == "fluency" for text in wanted.filters)
+    return judges(wanted.filters)
 
 
 def selector(

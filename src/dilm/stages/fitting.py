@@ -26,7 +26,7 @@ UNTRAINED = ("frozen", "tfidf", "served", "served-chat")
 def require_fitting(recipe: Recipe, task: Task, clusters: Clusters | None = None) -> None:
     """Raise RecipeError or PrivacyError for the first setting that cannot be meant for this task, whose conditions are
     `clusters` of its rows or none."""
-    faults = _of_generation(recipe) if task.writes else _of_classification(recipe, task)
+    faults = _of_generation(recipe, clusters) if task.writes else _of_classification(recipe, task)
     if fault := next(faults, None):
         raise fault
     named = {filtering(text).name for text in recipe.select.filters}
@@ -66,13 +66,29 @@ def _of_classification(recipe: Recipe, task: Task) -> Iterator[DilmError]:
 _OUT = "Leave it out, or name a target with --target."
 
 
-def _of_generation(recipe: Recipe) -> Iterator[DilmError]:
-    if recipe.closed:
+def _of_privacy(recipe: Recipe, clusters: Clusters | None) -> Iterator[DilmError]:
+    """What has no mechanism where the target is text: `fit` has one, so that conditions of a column may be written."""
+    if recipe.federation.clients:
         yield PrivacyError(
-            "Differential privacy and federation cover tasks with classes only: conditions are clusters of real rows, "
-            "and the gradients of a language model are not clipped row by row.",
-            "Set dp.epsilon=0 and federation.clients=0, or distil a task with classes.",
+            "Federation covers tasks with classes only, and the target of this task is text: data holders answer with "
+            "gradients of a classifier.",
+            "Set federation.clients=0, or distil a task with classes.",
         )
+    if recipe.dp.epsilon and clusters:
+        yield PrivacyError(
+            "With dp.epsilon every touch of real data takes a mechanism, and conditions that are clusters of real rows "
+            "have none.",
+            "Name a column whose values anybody may know (--label), or set dp.epsilon=0.",
+        )
+    if recipe.dp.epsilon and recipe.match.steps:
+        yield PrivacyError(
+            "With dp.epsilon only gradients of classifiers are clipped row by row, and the target of this task is text.",
+            "Set match.steps=0: the generator is fitted under differential privacy and writes; or set dp.epsilon=0.",
+        )
+
+
+def _of_generation(recipe: Recipe, clusters: Clusters | None) -> Iterator[DilmError]:
+    yield from _of_privacy(recipe, clusters)
     for name in (recipe.select.method, *recipe.evaluate.baselines):
         if name.removesuffix(TOKENS) in CLASSES_ONLY:
             yield RecipeError(f"`{name}` needs classes, and the target of this task is text.", "Leave it out.")
