@@ -82,7 +82,7 @@ def _of_privacy(recipe: Recipe, clusters: Clusters | None) -> Iterator[DilmError
         )
     if recipe.dp.epsilon and recipe.match.steps:
         yield PrivacyError(
-            "With dp.epsilon only gradients of classifiers are clipped row by row, and the target of this task is text.",
+            "With dp.epsilon only a classifier's gradients are clipped row by row, and this task's target is text.",
             "Set match.steps=0: the generator is fitted under differential privacy and writes; or set dp.epsilon=0.",
         )
 
