@@ -144,6 +144,29 @@ def test_the_road_of_every_kind(kind: str, source, bases, tmp_path: Path):
     assert 0 < last <= first * 1.05
 
 
+READ = {"corpus.steps": 8, "corpus.check_every": 4, "corpus.batch": 8, "corpus.lr": 3e-2}
+
+
+@pytest.mark.parametrize("kind", ["llama", "t5", "bart", "lora"])
+def test_every_kind_that_can_reads_a_corpus_first(kind: str, source, bases, tmp_path: Path):
+    """An encoder-decoder as any other; of adapters alone the weights change, and they alone are kept."""
+    file = tmp_path / "reviews.txt"
+    file.write_text("\n".join(f"the {thing} was warm {at}" for at in range(9) for thing in ("plot", "end", "cast")))
+    run = travel(recipe_of(kind, source, bases, **READ, **{"corpus.source": str(file)}), tmp_path / "run", "fit")
+    facts = api.existing_run(run).stage("fit").manifest
+    told = facts["corpus"]
+    assert (told["rows"] + told["held_out"], told["steps"]) == (27, 8) and facts["curve"]
+    assert told["curve"][-1]["held_out_nll"] < told["curve"][0]["held_out_nll"]
+    assert (run / "fit" / "model" / "adapter_model.safetensors").exists() == (kind == "lora")
+    assert not (run / "fit" / "corpus").exists()
+
+
+@pytest.mark.parametrize("kind", ["mixture", "chat"])
+def test_the_others_refuse_a_corpus_at_the_door(kind: str, source, bases):
+    with pytest.raises(RecipeError, match=r"corpus\.source is not read with (models\.mixture|instruct\.ask)"):
+        recipe_of(kind, source, bases, **READ, **{"corpus.source": "reviews.txt"})
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_resumes(kind: str, source, bases, tmp_path: Path, monkeypatch):
