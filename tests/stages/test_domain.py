@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from federated_runs import HOLDERS, done_in_one_room, write_all
 from private_runs import write_data
 from safetensors.torch import load_file
 
@@ -169,3 +170,17 @@ def test_under_differential_privacy_a_public_corpus_is_read_first(tmp_path: Path
         facts = api.run_stage(run, name)
     assert facts["corpus"]["public"] and facts["corpus"]["steps"] == 8 and facts["privacy"]["epsilon"] > 0
     assert not (tmp_path / "run" / "fit" / domain.FOLDER).exists()
+
+
+def test_a_server_reads_a_public_corpus_before_its_holders_teach(tmp_path: Path):
+    """Not declared public it is refused, and what holders begin with is the generator that has read."""
+    said = write_all(tmp_path)
+    asked = {"federation.clients": HOLDERS, "corpus.source": str(tmp_path / "public.txt"), "match.steps": 0}
+    settings = said.pop("settings") | SHORT | {"fit.check_every": 4} | asked
+    with pytest.raises(PrivacyError, match=r"corpus\.public=true"):
+        api.recipe_for(**said, settings=settings)
+    run = api.open_run(api.recipe_for(**said, settings=settings | {"corpus.public": True}), tmp_path / "run")
+    done_in_one_room(run, tmp_path)
+    told = run.stage("fit").manifest
+    assert told["corpus"]["steps"] == 8 and told["corpus"]["public"] and told["fewest_holders"] == HOLDERS
+    assert told["corpus"]["curve"][-1]["held_out_nll"] < told["corpus"]["curve"][0]["held_out_nll"]
