@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dilm import api
-from dilm.costs import Shape
+from dilm.costs import LIBRARIES, Company, Shape
 
 SMALL = {"data.dev_rows": 10, "data.test_rows": 10}
 
@@ -61,6 +61,29 @@ def test_more_at_once_needs_more_memory(planned: Planned, stage: str, more: dict
         return found[stage]["megabytes"] - found["load"]["megabytes"]
 
     assert beside_libraries(planned(**more)) > 1.5 * beside_libraries(planned())
+
+
+def test_a_mixture_costs_what_all_its_members_do(planned: Planned):
+    """Memory of all; a text is learnt and written by one of them, and read by all while they are matched."""
+
+    alone, both = planned(), planned(models__mixture="scratch:small")
+    for stage, least in (("fit", 1.2), ("match", 1.3), ("generate", 1.02)):
+        held = [found[stage]["megabytes"] - found["load"]["megabytes"] - LIBRARIES for found in (alone, both)]
+        assert held[1] > least * held[0], stage
+    assert "scratch:small, scratch:small" in both["pretrain"]["detail"]
+
+
+@pytest.mark.parametrize(("sizes", "stage"), [((4, 4), "shared"), ((4, 8, 2), "sum")])
+def test_a_company_of_equals_shares_and_every_member_counts(sizes: tuple[int, ...], stage: str):
+    members = tuple(Shape(layers, 64, 100, 100) for layers in sizes)
+    company, one = Company(members), Company(members[:1])
+    assert company.multiplied == sum(each.multiplied for each in members) > one.multiplied == members[0].multiplied
+    if stage == "shared":
+        assert company.shared == one.shared == members[0].multiplied
+        assert company.training(50) == 2 * one.training(50)
+    weights = sum(each.weights for each in members)
+    assert 4 * weights < company.writing(3, 9) < sum(each.writing(3, 9) for each in members)
+    assert one.writing(3, 9) == members[0].writing(3, 9)
 
 
 def test_what_runs_piece_by_piece_needs_no_more_for_a_larger_batch(planned: Planned):

@@ -18,7 +18,7 @@ from dilm.build import Bench, is_scratch
 from dilm.coresets.raced import trainings
 from dilm.generators import named
 from dilm.models.pieces import tokens_at_once
-from dilm.models.shapes import Shape, opened, small
+from dilm.models.shapes import Company, Shape, opened, small
 from dilm.recipe import Recipe
 from dilm.recipe_learners import learning
 from dilm.runs import Run
@@ -53,7 +53,7 @@ class Cost:
 class Shapes:
     """Of the models."""
 
-    generator: Shape
+    generator: Company
     learner: Shape
     encoder: Shape
 
@@ -81,7 +81,7 @@ class _Count:
     def stages(self) -> dict[str, tuple[str, float]]:
         recipe, splits = self.recipe, self.bench.splits
         rows = f"{len(splits.train)} train, {len(splits.dev)} dev, {len(splits.test)} test rows"
-        made = [name for name in (recipe.models.generator, recipe.models.learner) if is_scratch(name)]
+        made = [name for name in (*named(recipe), recipe.models.learner) if is_scratch(name)]
         trials = self._trials()
         return {
             "load": (rows, 0.0),
@@ -109,13 +109,18 @@ class _Count:
         return {
             "pretrain": warmed.training(self._together(recipe.pretrain.batch) * self.tokens) if self._warms else 0.0,
             "embed": learner.training(2 * unrolled * self.tokens) if embed.wanted(recipe) else 0.0,
-            "fit": generator.training(self._kept(self._together(recipe.fit.batch) * (2 if recipe.fit.contrast else 1))),
+            "fit": generator.training(self._fitted() / len(generator.members)),
             "match": matched + trained + encoder + points + 2 * copy * bool(recipe.match.check_every),
             "generate": generator.writing(recipe.generate.batch, self.bench.task.max_tokens),
             "select": encoder + points,
             "evaluate": trained,
             "audit": max(trained, generator.writing(recipe.generate.batch, self.tokens)) + encoder,
         }
+
+    def _fitted(self) -> float:
+        """Tokens of a step of fit of which activations are kept; in a mixture each member has its share of them."""
+        wanted = self.recipe.fit
+        return self._kept(self._together(wanted.batch) * (2 if wanted.contrast else 1))
 
     def _together(self, rows: int) -> int:
         """Of a batch, the rows whose graph is kept at a time."""
@@ -144,7 +149,7 @@ class _Count:
         return FORWARD * rows * self.tokens * self.shapes.learner.multiplied
 
     def _written(self, rows: int) -> float:
-        return SAMPLING * FORWARD * rows * self.tokens * self.shapes.generator.multiplied
+        return SAMPLING * FORWARD * rows * self.tokens * self.shapes.generator.shared
 
     def _pretrain(self) -> float:
         wanted = self.recipe.pretrain
@@ -153,7 +158,7 @@ class _Count:
     def _fit(self) -> float:
         wanted = self.recipe.fit
         texts = wanted.steps * wanted.batch * (2 if wanted.contrast else 1)
-        return TRAINING * texts * self.tokens * self.shapes.generator.multiplied
+        return TRAINING * texts * self.tokens * self.shapes.generator.shared
 
     def _checks(self) -> int:
         wanted = self.recipe.match
@@ -163,12 +168,18 @@ class _Count:
         wanted, texts = self.recipe.match, self.recipe.match.synthetic * self.classes
         learnt = texts * (2 if wanted.lm_lambda else 1)
         taught = TRAINING * learnt * self.tokens * self.shapes.generator.multiplied
-        step = taught + self._read(texts) + self._written(texts)
+        step = taught + self._read(texts) + self._written(texts) + self._covered(texts)
         bank = wanted.trajectories * self._learnt((wanted.ages - 1) * wanted.age_steps, self.recipe.evaluate.batch)
         small = wanted.check_per_class * self.classes
         check = self._learnt(wanted.check_steps, min(small, self.recipe.evaluate.batch)) + self._read(wanted.check_rows)
         check += self._written(small * wanted.check_oversample)
         return wanted.steps * step + bank + self._checks() * wanted.check_sets * check
+
+    def _covered(self, texts: int) -> float:
+        """Reading proposals under every condition, where coverage is asked for."""
+        if not (self.recipe.generation.coverage and self.bench.task.writes):
+            return 0.0
+        return FORWARD * texts * self.classes * self.tokens * self.shapes.generator.multiplied
 
     def _pool_rows(self) -> int:
         recipe = self.recipe
@@ -235,11 +246,10 @@ class _Count:
 
 def _shapes(recipe: Recipe) -> Shapes:
     models, words = recipe.models, recipe.pretrain.vocabulary
-    size = models.generator.partition(":")[2] if is_scratch(models.generator) else ""
-    generator = small(size, words) if size else opened(models.generator)
+    members = [small(name.partition(":")[2], words) if is_scratch(name) else opened(name) for name in named(recipe)]
     learner = small(recipe.pretrain.learner_size, words) if is_scratch(models.learner) else opened(models.learner)
     encoder = opened(models.encoder) if models.encoder else learner
-    return Shapes(generator, replace(learner, vocabulary=0), replace(encoder, vocabulary=0))
+    return Shapes(Company(tuple(members)), replace(learner, vocabulary=0), replace(encoder, vocabulary=0))
 
 
 def _measured_rate(bench: Bench, size: int = 768) -> float:

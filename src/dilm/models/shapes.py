@@ -46,6 +46,32 @@ class Shape:
         return 4 * (self.weights + texts * (2 * self.layers * self.width * tokens + 3 * self.vocabulary))
 
 
+@dataclass(frozen=True)
+class Company:
+    """The generators of a run, which read and write as one: those of a mixture, or a single one."""
+
+    members: tuple[Shape, ...]
+
+    @property
+    def multiplied(self) -> float:
+        """Weights that a token is multiplied with, where all members say how likely it is."""
+        return sum(member.multiplied for member in self.members)
+
+    @property
+    def shared(self) -> float:
+        """The same of a text that one of them learns or writes."""
+        return self.multiplied / len(self.members)
+
+    def training(self, tokens: float) -> float:
+        """Bytes of a step in which every member reads so many tokens."""
+        return sum(member.training(tokens) for member in self.members)
+
+    def writing(self, texts: int, tokens: float) -> float:
+        """Bytes of a batch of texts: one member writes, and the weights of the others are there."""
+        idle = [4 * (sum(member.weights for member in self.members) - member.weights) for member in self.members]
+        return max(each + member.writing(texts, tokens) for each, member in zip(idle, self.members, strict=True))
+
+
 def small(size: str, words: int) -> Shape:
     """Of a model from scratch with so many words."""
     shape = named_size(size)
