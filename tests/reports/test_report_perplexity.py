@@ -66,3 +66,26 @@ def test_page_card_and_comparison_say_which_way_is_better(found: Findings):
     (field,) = comparison.fields([comparison.Entrant.of("run", found, "data")])
     assert field.methods[:3] == ("DiLM", "Random real rows, equal tokens", "Random real rows")
     assert field.scale.said == ", less is better"
+
+
+def test_examples_are_counted_by_condition_wherever_they_are(found: Findings):
+    """And by class where there are classes."""
+    said = [
+        page.render(found),
+        card.render(found),
+        table.markdown(found),
+        table.plain(found),
+        figures.accuracy_bars(found),
+    ]
+    for text in said:
+        assert "per class" not in text and "of each class" not in text and "their class" not in text
+    assert all("2 per condition" in text for text in said[1:4])
+    assert "examples per condition" in said[1] and "examples, 2 per condition" in said[0]
+    assert "the same number per condition" in said[0] and 'aria-label="Condition 1 pub"' in said[0]
+    classes = replace(found, task=replace(TASK, metric="accuracy", kind="classification"))
+    assert "2 per class" in table.plain(classes) and "one example of each class" in card.render(classes).lower()
+
+
+def test_a_comparison_counts_by_condition_too(found: Findings):
+    (field,) = comparison.fields([comparison.Entrant.of("run", found, "data")])
+    assert comparison.header(field) == ("method", "2 per condition")

@@ -88,7 +88,7 @@ def test_page_table_and_card_read_well(made: Distilled):
     table = (made.run / "results.md").read_text("utf-8")
     assert "perplexity" in table and "accuracy of tokens" in table and "equal tokens" in table
     assert "less is better" in (made.run / "report.html").read_text("utf-8")
-    assert "text-generation" in made.card and "Conditions:" in made.card
+    assert "text-generation" in made.card and "Conditions:" in made.card and "2 examples per condition" in made.card
     plan = {row["stage"]: row for row in api.plan(api.existing_run(made.run))}
     assert plan["evaluate"]["seconds"] > 0
 

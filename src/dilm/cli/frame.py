@@ -65,7 +65,9 @@ def described(
         str | None, typer.Option(help="Column of the text that learners are to write, in place of a label.")
     ] = None,
     test: Annotated[Path | None, typer.Option(help="A test file, which is only ever scored.")] = None,
-    per_class: Annotated[int | None, typer.Option(help="Examples of each class in the distilled set.")] = None,
+    per_class: Annotated[
+        int | None, typer.Option(help="Examples of each class, or condition, in the distilled set.")
+    ] = None,
     generator: Annotated[str | None, typer.Option(help="Hub id, folder, or scratch:tiny|mini|small|base.")] = None,
     learner: Annotated[str | None, typer.Option(help="Hub id, folder, or scratch.")] = None,
     recipe: Annotated[str | None, typer.Option(help="A bundled recipe (see `dilm recipes`) or a YAML file.")] = None,

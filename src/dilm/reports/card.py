@@ -32,6 +32,7 @@ def render(findings: Findings, file: str = "distilled.jsonl") -> str:
         .render(
             findings=findings,
             task=findings.task,
+            group=wording.group(findings.task.metric),
             front=Markup(front_matter(findings, file)),
             verdict=verdict(findings),
             samples=samples(findings),
@@ -56,9 +57,10 @@ def front_matter(findings: Findings, file: str) -> str:
     """The card's metadata as YAML. The licence is `other`: only the owner of the real data can choose one."""
     import yaml
 
+    group = wording.group(findings.task.metric)
     return yaml.safe_dump(
         {
-            "pretty_name": f"{findings.task.name}, distilled to {findings.per_class} per class",
+            "pretty_name": f"{findings.task.name}, distilled to {findings.per_class} per {group}",
             "license": "other",
             "license_name": "unknown",
             "task_categories": ["text-generation" if findings.task.writes else "text-classification"],

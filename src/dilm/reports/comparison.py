@@ -87,6 +87,11 @@ class Field:
         return scale(self.entrants[0].metric)
 
     @property
+    def group(self) -> str:
+        """What examples are counted by: a class or a condition."""
+        return wording.group(self.entrants[0].metric)
+
+    @property
     def learners(self) -> tuple[str, ...]:
         """In the order of their first appearance."""
         return tuple(dict.fromkeys(cell.learner for cell in self.cells))
@@ -138,7 +143,7 @@ def fields(entrants: Iterable[Entrant]) -> tuple[Field, ...]:
 
 def header(field: Field) -> tuple[str, ...]:
     """Columns of a learner's table."""
-    return ("method", *(f"{size} per class" for size in field.sizes))
+    return ("method", *(f"{size} per {field.group}" for size in field.sizes))
 
 
 def rows(field: Field, learner: str) -> tuple[tuple[str, tuple[str, ...]], ...]:

@@ -28,7 +28,7 @@ def by_size(field: Field) -> str:
         named = _named(field)
         for axes, learner in zip(panels, field.learners, strict=True):
             _draw_sizes(axes, field, learner, named)
-        panels[-1].set_xlabel("examples per class")
+        panels[-1].set_xlabel(f"examples per {field.group}")
         legend(panels[0])
         return inline(figure, "by-size", f"Mean {field.metric} of each method at each size")
 

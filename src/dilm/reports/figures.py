@@ -96,7 +96,9 @@ def _draw_block(axes: Axes, findings: Findings, block: Block) -> None:
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.grid(axis="x")
-    axes.set_title(f"{short(block.learner, 34)}, {block.per_class} per class", loc="left")
+    axes.set_title(
+        f"{short(block.learner, 34)}, {block.per_class} per {wording.group(findings.task.metric)}", loc="left"
+    )
     for label, bar in zip(axes.get_yticklabels(), bars, strict=True):
         label.set_fontweight(_weight(bar))
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Kind = Literal["ours", "ablation", "variant", "baseline", "rival", "ceiling"]
@@ -115,6 +116,16 @@ def describe(name: str) -> Method:
         words, meaning = VARIANTS[variant]
         return Method(f"{KNOWN[base].title}, {words}", "variant", f"{KNOWN[base].title}: {meaning}")
     return KNOWN.get(name) or Method(name, "rival", "A set named in the recipe, trained and scored in the same way.")
+
+
+def explained(name: str, group: str) -> Method:
+    """The same, in terms of what the task's examples are counted by.
+
+    >>> explained("herding", "condition").meaning.rpartition(" ")[2]
+    'condition.'
+    """
+    method = describe(name)
+    return replace(method, meaning=re.sub(r"\bclass\b", group, method.meaning))
 
 
 def among_runs(name: str) -> str:

@@ -60,6 +60,7 @@ def render(findings: Findings) -> str:
             verdict=verdict(findings),
             tiles=tiles(findings),
             groups=groups(findings),
+            group_name=wording.group(findings.task.metric),
             header=table.header(findings),
             ahead=table.AHEAD,
             reading=scale(findings.task.metric).note,
@@ -86,7 +87,7 @@ def render(findings: Findings) -> str:
 def tiles(findings: Findings) -> tuple[tuple[str, str], ...]:
     """The few numbers to remember, each with what it is."""
     rows, small = findings.rows("train"), len(findings.distilled)
-    found = [(wording.count(small), f"examples, {findings.per_class} per class")]
+    found = [(wording.count(small), f"examples, {findings.per_class} per {wording.group(findings.task.metric)}")]
     if rows:
         found.append((wording.count(rows), "training rows that they stand for"))
     first = next((block for block in blocks(findings) if block.find(methods.OURS)), None)
@@ -131,7 +132,7 @@ def cut(text: str, longest: int) -> str:
 def glossary(findings: Findings) -> tuple[methods.Method, ...]:
     """What each method in the comparison is, in the order of the first block."""
     names = dict.fromkeys(bar.method for block in blocks(findings) for bar in block.bars)
-    return tuple(map(methods.describe, names))
+    return tuple(methods.explained(name, wording.group(findings.task.metric)) for name in names)
 
 
 @dataclass(frozen=True, slots=True)

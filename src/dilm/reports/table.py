@@ -54,7 +54,12 @@ def rows(block: Block) -> tuple[Row, ...]:
 
 def title(findings: Findings, block: Block) -> str:
     """What a block was measured on."""
-    return f"{findings.task.name}, {block.learner}, {block.per_class} per class"
+    return f"{findings.task.name}, {_trained(findings, block)}"
+
+
+def _trained(findings: Findings, block: Block) -> str:
+    """Who, on how many examples."""
+    return f"{block.learner}, {block.per_class} per {wording.group(findings.task.metric)}"
 
 
 def results(findings: Findings, width: int = WIDE) -> Table:
@@ -72,7 +77,7 @@ def results(findings: Findings, width: int = WIDE) -> Table:
     for name in (names[place] for place in shown):
         table.add_column(name, justify="left" if name == "method" else "right", overflow="fold")
     for block in found:
-        table.add_row(Text(f"{block.learner}, {block.per_class} per class", style="italic"))
+        table.add_row(Text(_trained(findings, block), style="italic"))
         for row in rows(block):
             table.add_row(*(Text(row.cells[place]) for place in shown), style=STYLES.get(row.kind))
         table.add_section()

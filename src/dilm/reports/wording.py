@@ -10,6 +10,15 @@ def metric(name: str) -> str:
     return METRICS.get(name, name)
 
 
+def group(metric: str) -> str:
+    """What a task's examples are counted by: where its target is text there are no classes, but conditions.
+
+    >>> group("accuracy"), group("perplexity")
+    ('class', 'condition')
+    """
+    return "condition" if metric == "perplexity" else "class"
+
+
 def percent(share: float) -> str:
     """A share of 1 as a percentage with one decimal.
 
