@@ -81,8 +81,7 @@ def search(wanted: Search) -> Searched:
     What was killed goes on where it stopped. Raises RecipeError, PrivacyError, RunError and ResourceError for what
     cannot be searched, and the error of a trial where one after the other fails.
     """
-    _require_searchable(wanted)
-    _begin(wanted)
+    begin(wanted)
     better = "minimize" if scale(wanted.metric).sign < 0 else "maximize"
     study = studies.opened(wanted.out, wanted.storage, wanted.name, better)
     with studies.working(wanted.out) as worker:
@@ -190,8 +189,9 @@ def _require_searchable(wanted: Search) -> None:
         )
 
 
-def _begin(wanted: Search) -> None:
-    """The search folder: what is searched stands in it, and it holds one search only."""
+def begin(wanted: Search) -> None:
+    """The search folder: what is searched stands in it, and it holds one search only. Raises as `search` does."""
+    _require_searchable(wanted)
     if wanted.out.exists() and any(wanted.out.iterdir()) and not (wanted.out / SPACE).exists():
         raise RunError(f"{wanted.out} holds something else than a search.", "Choose another `--out`.")
     runs.make_private(wanted.out, runs.DOORS[wanted.recipe.runtime.readers])

@@ -9,11 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tiny_runs import SETTINGS
+from two_nodes import two_nodes
 
 from dilm import api, journal, pipeline, recipe_book, runs, search_space, studies, trying, tuning
 from dilm.errors import ModelError, PrivacyError, RecipeError, ResourceError, RunError
@@ -374,3 +376,29 @@ def test_processes_that_search_together_end_with_as_many_trials_as_wanted(tmp_pa
     record = json.loads((tmp_path / "out" / tuning.RECORD).read_text("utf-8"))["trials"]
     assert len([t for t in record if t["state"] in ("complete", "pruned")]) == 6
     assert len({json.dumps(t["settings"]) for t in record if t["state"] == "complete"}) > 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["processes", "ray"])
+def test_several_trials_at_a_time_end_with_as_many_as_wanted(engine: str, tmp_path: Path):
+    """As tasks of a cluster of two nodes, too: every trial is one worker's, and more than one worked."""
+    out, cache = tmp_path / "out", tmp_path / "cache"
+    with two_nodes(cache) if engine == "ray" else nullcontext("") as address:
+        storage = f"sqlite:///{tmp_path / 'study.db'}" if address else ""
+        asked = {"runtime.engine": engine, "runtime.cluster": address}
+        found = searched(out, 6, settings=asked, storage=storage, workers=2, prune=0)
+    assert [trial.state for trial in found.trials].count("complete") == 6 and found.best
+    recipe = recipe_book.read(str(out / runs.RECIPE))
+    study = studies.opened(out, storage, tuning.Search(recipe, search_space.of(SPACE, recipe), out, 6).name)
+    assert len({trial.user_attrs[studies.WORKER] for trial in study.trials}) == 2
+    assert recipe.runtime.engine == engine  # the recipe is the caller's, not that of a task
+    assert json.loads((out / tuning.RECORD).read_text("utf-8"))["best"] == found.best.number
+
+
+def test_tasks_that_could_not_share_a_study_are_refused(tmp_path: Path):
+    asked = {"runtime.engine": "ray", "runtime.cluster": "10.0.0.1:6379"}
+    with pytest.raises(RecipeError, match="may have machines that do not see the study"):
+        searched(tmp_path / "out", 2, settings=asked, workers=2)
+    with pytest.raises(RecipeError, match="workers should be at least 1"):
+        searched(tmp_path / "out", 2, workers=0)
+    assert not (tmp_path / "out").exists()

@@ -21,6 +21,7 @@ def search(
     settings: Mapping[str, Any] | None = None,
     storage: str = "",
     prune: float = 50.0,
+    workers: int = 1,
 ) -> Searched:
     """Search a space of settings around a recipe (bundled name or YAML file) until `trials` of them are scored.
 
@@ -28,9 +29,10 @@ def search(
     another database), search.html, trials.md, trials.json and best.yaml. Called again, it goes on; from several
     processes or machines, it is shared. `prune`: a trial ends early among the worst so many percent; 0: none does.
     """
-    from dilm import search_space, tuning
+    from dilm import search_space, together
+    from dilm.tuning import Search
 
     base = recipe_book.override(recipe_book.read(recipe), dict(settings or {}))
     recipe_book.check(base)
     made = search_space.of(space, base) if isinstance(space, Mapping) else search_space.read(space, base)
-    return tuning.search(tuning.Search(base, made, Path(out), trials, storage, prune))
+    return together.search(Search(base, made, Path(out), trials, storage, prune), workers)

@@ -61,6 +61,7 @@ def search(
         str, typer.Option(help="Database URL that machines share; left out, SQLite in the folder.")
     ] = "",
     prune: Annotated[float, typer.Option(help="End a trial among the worst so many percent early; 0: none.")] = 50.0,
+    workers: Annotated[int, typer.Option(help="Trials at a time: processes, or with --engine ray tasks.")] = 1,
     engine: Engine = None,
     settings: Settings = None,
     as_json: Json = False,
@@ -69,7 +70,8 @@ def search(
     from dilm import api
 
     given = pairs(with_engine(settings, engine), "--set")
-    found = api.search(recipe, space, trials=trials, out=out, storage=storage, prune=prune, settings=given)
+    said = {"trials": trials, "out": out, "storage": storage, "prune": prune, "workers": workers}
+    found = api.search(recipe, space, **said, settings=given)
     best = found.best
     told = {"trials": found.counted, "best": best and best.number, "dev_score": best and best.value}
     told |= {"error": best.error, "settings": dict(best.settings), "recipe": str(out / "best.yaml")} if best else {}
