@@ -78,10 +78,14 @@ KINDS: dict[str, dict[str, Any]] = {
     "t5": {},
     "bart": {},
     "lora": {"adapters.rank": 4, "adapters.dropout": 0.1},
+    "dora": {"adapters.rank": 4, "adapters.kind": "dora"},
+    "8bit": {"adapters.rank": 4, "adapters.base": "8bit"},
+    "4bit": {"adapters.rank": 4, "adapters.base": "4bit"},
     "mixture": {"models.mixture": "scratch:tiny"},
     "chat": ASK,
 }
 """Settings of each kind beside its model."""
+ADAPTED = [kind for kind, settings in KINDS.items() if "adapters.rank" in settings]
 
 
 @pytest.fixture(scope="session")
@@ -104,12 +108,14 @@ def bases(finished: Distilled, tmp_path_factory: pytest.TempPathFactory) -> Call
         elif kind == "chat" and not folder.exists():
             shutil.copytree(fitted, folder)
             tokenizer().save_pretrained(folder)
-        return "scratch:tiny" if kind == "mixture" else str(fitted if kind == "lora" else folder)
+        return "scratch:tiny" if kind == "mixture" else str(fitted if kind in ADAPTED else folder)
 
     return base
 
 
 def recipe_of(kind: str, source: Path, bases: Callable[[str], str], **changes: Any):
+    if "bit" in kind:
+        pytest.importorskip("bitsandbytes")
     settings = SHORT | KINDS[kind] | changes
     return api.recipe_for(source, **(START | {"generator": bases(kind)}), settings=settings)
 

@@ -28,6 +28,7 @@ def search(
     `space` is a YAML file or its content. `out` holds the trials' runs, the study (unless `storage` is the URL of
     another database), search.html, trials.md, trials.json and best.yaml. Called again, it goes on; from several
     processes or machines, it is shared. `prune`: a trial ends early among the worst so many percent; 0: none does.
+    `workers`: so many trials at a time, in processes or, with the setting runtime.engine=ray, as tasks of Ray.
     """
     from dilm import search_space, together
     from dilm.tuning import Search
