@@ -197,7 +197,7 @@ class Bench:
         """How the learner grows up on the train rows, as `match` meets it."""
         wanted, trial = self.recipe.match, self.recipe.evaluate
         schedule = Schedule(max((wanted.ages - 1) * wanted.age_steps, 1), trial.lr, trial.warmup)
-        at_once = rows_at_once(self.place)
+        at_once = FEW_AT_ONCE if self.place.recompute else 0  # 0 is its own choice
         return Ageing(self.splits.train, wanted.ages, wanted.age_steps, schedule, trial.batch, seed, at_once)
 
     def aged(self, learner: AnyLearner, ageing: Ageing, lives: int) -> Cached:
@@ -295,8 +295,3 @@ class Bench:
 def peak_rate(given: float, model: str, scratch: float, pretrained: float) -> float:
     """The learning rate asked for, or where that is 0 the one that suits the kind of model."""
     return given or (scratch if is_scratch(model) else pretrained)
-
-
-def rows_at_once(place: Place) -> int:
-    """Of a learner that grows: few where memory matters more than time, 0 for its own choice."""
-    return FEW_AT_ONCE if place.recompute else 0

@@ -69,7 +69,8 @@ def telling(generator: Generator, examples: Sequence[Example]) -> Tensor:
     1 + log P(own condition | text) / log(conditions), by Bayes' rule on the generator's own likelihoods of whole texts,
     conditions being equally frequent: 1 where no other condition would write it, 0 where all are as likely to, less
     where another is likelier to. Its expectation over the writer is the mutual information of condition and text, as a
-    share of the most that it can be: then each condition covers what no other does, and together they cover most.
+    share of the most that it can be: then each condition covers what no other does, and together they cover most. Where
+    all conditions mean the same it is 0, and so is its slope: `fit` must have told them apart.
 
     That the posterior moves with the generator, too, is rightly left out of the slope: over all conditions that part
     adds up to nothing, sum over c of p(text, c) d log p(c | text) being p(text) d 1.
