@@ -63,7 +63,7 @@ from dilm.models.attending import plain_attention
 from dilm.models.classifier import Classifier
 from dilm.models.encodings import Batch
 from dilm.recipe import Runtime
-from dilm.recipe_learners import Learning
+from dilm.recipe.learners import Learning
 from dilm.runtime import workers
 from dilm.runtime.device import Place
 from dilm.runtime.optimize import Schedule

@@ -6,10 +6,9 @@ from pathlib import Path
 
 from typer.main import get_command
 
-from dilm import recipe_book
 from dilm.cli import app
-from dilm.recipe import Recipe
-from dilm.recipe_fields import fields_of, flatten, leaves
+from dilm.recipe import Recipe, book
+from dilm.recipe.fields import fields_of, flatten, leaves
 
 HERE = Path(__file__).parent / "reference"
 
@@ -25,7 +24,7 @@ def recipe_page() -> str:
         'changes one setting on the command line, `settings={"section.name": value}` in Python. Every setting changes',
         "results, and so belongs to a stage's key, unless it stands in `runtime` or `server`.",
         "",
-        f"Bundled recipes: {', '.join(f'`{name}`' for name in recipe_book.names())}.",
+        f"Bundled recipes: {', '.join(f'`{name}`' for name in book.names())}.",
     ]
     values, section = flatten(Recipe()), None
     for name, field in leaves().items():

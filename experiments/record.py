@@ -11,7 +11,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from dilm import api, recipe_book
+from dilm import api
+from dilm.recipe import book
 from dilm.stages.report import FOLDERS
 
 KEPT = (
@@ -44,7 +45,7 @@ def record(run: Path, folder: Path) -> None:
         for name in fields
     }
     names["evaluate.learners"] = [_without_folders(learner) for learner in recipe.evaluate.learners]
-    text = recipe_book.to_yaml(recipe_book.override(recipe, names), comments=False)
+    text = book.to_yaml(book.override(recipe, names), comments=False)
     (folder / "recipe.yaml").write_text(text, encoding="utf-8")
     shutil.copy(run / "scores.jsonl", folder / "scores.jsonl")
     shutil.copy(run / "results.md", folder / "results.md")

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 from dilm import api, leaderboard
-from dilm.recipe_rules import SELECTORS
+from dilm.recipe.rules import SELECTORS
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))

@@ -16,10 +16,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dilm import api, leaderboard, pipeline, recipe_book, runs, tuning
+from dilm import api, leaderboard, pipeline, runs
 from dilm.evaluation.statistics import paired, summarise
-from dilm.recipe import Recipe
+from dilm.recipe import Recipe, book
 from dilm.runtime.seeding import numpy_stream
+from dilm.searching import tuning
 from dilm.stages.records import scores
 from dilm.types import Score
 
@@ -100,8 +101,8 @@ def main() -> None:
     for name in (tuning.TABLE, tuning.RECORD):
         shutil.copy(out / name, given.records / name)
     assert found.best
-    base = recipe_book.override(recipe_book.read("default"), settings)
-    arms = {"default": base, "best": recipe_book.override(base, found.best.settings)}
+    base = book.override(book.read("default"), settings)
+    arms = {"default": base, "best": book.override(base, found.best.settings)}
     scored = [score for name, recipe in arms.items() for score in on_test(name, recipe, given.out, given.quick)]
     write_table(scored, Path(given.source).name, given.records)
 
@@ -109,7 +110,7 @@ def main() -> None:
 def on_test(name: str, recipe: Recipe, out: Path, quick: bool) -> list[Score]:
     """The sets of one recipe, and of real rows, each with every learner on test rows."""
     more = FINAL | {"seed": SEED, "data.seed": 0} | ({"select.sets": 2} if quick else {})
-    run = runs.create(out / f"test-{name}", recipe_book.override(recipe, more), resume=True)
+    run = runs.create(out / f"test-{name}", book.override(recipe, more), resume=True)
     if (out / "test-default").exists() and name != "default":
         with pipeline.at_work(run):
             leaderboard.share(runs.existing(out / "test-default"), run)

@@ -34,9 +34,11 @@ from small_models import SMALL_MODELS  # noqa: E402
 from tables import ahead, interval, write  # noqa: E402
 
 PER_CLASS = 10
-READING = 400
+READING = 300
 SETTINGS: dict[str, Any] = SMALL_MODELS | {
-    "fit.steps": 400,
+    "fit.steps": 300,
+    "fit.batch": 32,
+    "corpus.batch": 32,
     "evaluate.lr": 1e-4,  # MiniLM's
     "evaluate.steps": 60,
     "models.max_tokens": 48,

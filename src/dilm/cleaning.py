@@ -32,7 +32,7 @@ from dilm.privacy.stand_ins import SALT_BYTES, TELLING_APART, StandIns, form
 from dilm.privacy.survey import Survey
 from dilm.protocols import Detector
 from dilm.recipe import Recipe
-from dilm.recipe_privacy import OFF, Anonymize
+from dilm.recipe.privacy import OFF, Anonymize
 from dilm.runs import cache_folder
 from dilm.runtime.device import choose
 from dilm.runtime.hashing import folder_key, key

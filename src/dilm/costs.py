@@ -20,7 +20,7 @@ from dilm.generators import named
 from dilm.models.pieces import tokens_at_once
 from dilm.models.shapes import Company, Shape, opened, small
 from dilm.recipe import Recipe
-from dilm.recipe_learners import learning
+from dilm.recipe.learners import learning
 from dilm.runs import Run
 from dilm.runtime.memory import peak_mb
 from dilm.runtime.optimize import AT_ONCE

@@ -18,9 +18,9 @@ from dilm.models.instructed import Asking, Prompted, Prompts, prompts_for
 from dilm.models.mixture import AnyGenerator, Mixture
 from dilm.models.sampling import Sampling
 from dilm.recipe import Recipe
-from dilm.recipe_fields import counted
-from dilm.recipe_generator_rules import learns
-from dilm.recipe_private_rules import require_mechanism
+from dilm.recipe.fields import counted
+from dilm.recipe.generator_rules import learns
+from dilm.recipe.private_rules import require_mechanism
 from dilm.runtime.device import Place
 from dilm.runtime.seeding import derive, python_stream, seed_torch
 from dilm.types import Dataset, Task

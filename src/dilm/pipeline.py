@@ -21,8 +21,8 @@ from dilm.data.corpus import corpus_key
 from dilm.errors import RunError
 from dilm.models.hub import identity
 from dilm.recipe import Recipe
-from dilm.recipe_fields import counted
-from dilm.recipe_learners import learning
+from dilm.recipe.fields import counted
+from dilm.recipe.learners import learning
 from dilm.runs import Run, make_cache, open_to_others
 from dilm.runtime.hashing import key
 from dilm.runtime.memory import begin_peak, give_back, peak_mb

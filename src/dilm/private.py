@@ -22,7 +22,7 @@ from dilm.errors import PrivacyError
 from dilm.privacy.ledger import Budget, Entry, Ledger, Mechanism, calibrated
 from dilm.privacy.noise import Keyed, Noise, Secure, key_of
 from dilm.recipe import Recipe
-from dilm.recipe_private_rules import MECHANISMS, require_mechanism
+from dilm.recipe.private_rules import MECHANISMS, require_mechanism
 from dilm.runs import LEDGER
 from dilm.runtime.hashing import key
 from dilm.types import Dataset

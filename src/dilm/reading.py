@@ -23,7 +23,7 @@ from dilm.models.encoder import CachedEncoder, FeatureEncoder
 from dilm.models.hub import identity
 from dilm.privacy.survey import Survey
 from dilm.recipe import Recipe
-from dilm.recipe_generation import Generation
+from dilm.recipe.generation import Generation
 from dilm.runs import cache_folder, make_cache
 from dilm.runtime.device import Place, choose
 from dilm.runtime.hashing import key

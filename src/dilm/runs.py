@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dilm import recipe_book
 from dilm.errors import RunError
-from dilm.recipe import Recipe
+from dilm.recipe import Recipe, book
 
 RECIPE, MANIFEST = "recipe.yaml", "manifest.json"
 LOCK = ".lock"
@@ -80,7 +79,7 @@ class Run:
 
     def with_recipe(self, recipe: Recipe) -> Run:
         """The same folder under a changed recipe, which is written down; stages that it changes count as undone."""
-        write_text(self.folder / RECIPE, recipe_book.to_yaml(recipe))
+        write_text(self.folder / RECIPE, book.to_yaml(recipe))
         protect(self.folder / RECIPE, private_mode(self.folder))
         return Run(self.folder, recipe)
 
@@ -109,7 +108,7 @@ def create(folder: Path, recipe: Recipe, resume: bool) -> Run:
     found = existing(folder).recipe
     if StageFolder(folder / FIRST).manifest is None:
         return Run(folder, recipe).with_recipe(recipe)
-    differences = recipe_book.differences(found, recipe)
+    differences = book.differences(found, recipe)
     if differences:
         shown = "; ".join(differences[:5]) + ("; ..." if len(differences) > 5 else "")
         raise RunError(
@@ -127,7 +126,7 @@ def existing(folder: Path) -> Run:
         raise RunError(
             f"{folder} is not a run folder: it has no {RECIPE}.", "Make one with `dilm load SOURCE --out FOLDER`."
         )
-    return Run(folder, recipe_book.read(str(file)))
+    return Run(folder, book.read(str(file)))
 
 
 def open_to_others(run: Run) -> str:

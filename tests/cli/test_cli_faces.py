@@ -13,9 +13,9 @@ import yaml
 from typer.testing import CliRunner
 
 import dilm
-from dilm import api, recipe_book
+from dilm import api
 from dilm.cli import app
-from dilm.recipe import Recipe
+from dilm.recipe import Recipe, book
 
 SOURCE_VERBS = ("distill", "load", "plan")
 STAGE_VERBS = ("pretrain", "embed", "fit", "match", "generate", "select", "audit", "evaluate", "report")
@@ -70,15 +70,15 @@ def test_version():
 
 
 def test_recipes_are_listed():
-    assert list(json.loads(ask("recipes", "--json").stdout)) == recipe_book.names()
-    assert all(name in ask("recipes").stdout for name in recipe_book.names())
+    assert list(json.loads(ask("recipes", "--json").stdout)) == book.names()
+    assert all(name in ask("recipes").stdout for name in book.names())
 
 
-@pytest.mark.parametrize("name", recipe_book.names())
+@pytest.mark.parametrize("name", book.names())
 def test_show_prints_a_recipe_that_is_read_back(name: str, tmp_path):
     path = tmp_path / "shown.yaml"
     path.write_text(ask("show", name).stdout, encoding="utf-8")
-    assert recipe_book.read(path) == recipe_book.read(name)
+    assert book.read(path) == book.read(name)
     assert yaml.safe_load(path.read_text("utf-8"))["per_class"] > 0
 
 

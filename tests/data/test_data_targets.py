@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dilm import reading, recipe_book
+from dilm import reading
 from dilm.data import toy_slots
 from dilm.data.conditions import Clusters, by_clusters, word_points
 from dilm.data.load import Limits, divide, load, read
 from dilm.errors import DataError
 from dilm.numerics.answers import realised
-from dilm.recipe import Recipe
+from dilm.recipe import Recipe, book
 from dilm.types import Dataset, Example, Splits
 
 TOPICS = {"rivers": "water flows north past old bridges", "bread": "dough rises slowly in warm ovens"}
@@ -94,7 +94,7 @@ def test_clusters_are_found_once_for_all_processes(tmp_path: Path, monkeypatch: 
 
     def read(**changes: object) -> reading.Found:
         said = {"data.source": "toy_generation", "data.train_rows": 60, "data.test_rows": 10, "data.dev_rows": 10}
-        return reading.read_splits(recipe_book.override(Recipe(), said | changes))
+        return reading.read_splits(book.override(Recipe(), said | changes))
 
     first, again = read(), read()
     assert asked == [8] and first.splits.train.fingerprint == again.splits.train.fingerprint

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dilm.recipe import Recipe
-from dilm.recipe_fields import fields_of, leaves
+from dilm.recipe.fields import fields_of, leaves
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]

@@ -6,11 +6,11 @@ from random import Random
 
 import pytest
 
-from dilm import planting, recipe_book
+from dilm import planting
 from dilm.errors import DataError, RecipeError
 from dilm.pipeline import NAMES, keys
 from dilm.privacy.canaries import BEGINNING, END, draw, tosses
-from dilm.recipe import Recipe
+from dilm.recipe import Recipe, book
 from dilm.types import Dataset, Example, Splits, Task
 
 PAIRS = Task("pairs", ("one", "other"), ("no", "yes"), max_tokens=64)
@@ -47,7 +47,7 @@ def test_too_few_words_make_no_canaries():
 
 
 def planted(count: int, seed: int = 0) -> Recipe:
-    return recipe_book.override(Recipe(), {"audit.canaries": count, "seed": seed})
+    return book.override(Recipe(), {"audit.canaries": count, "seed": seed})
 
 
 def test_they_stand_behind_the_train_rows_and_nowhere_else(rows: Dataset):
@@ -67,10 +67,10 @@ def test_they_stand_behind_the_train_rows_and_nowhere_else(rows: Dataset):
 def test_they_stand_in_the_key_of_all_that_meets_them_and_without_them_nothing_does():
     none, some = keys(Recipe()), keys(planted(5))
     assert {name for name in NAMES if none[name] != some[name]} == set(NAMES)
-    other = keys(recipe_book.override(Recipe(), {"audit.span": 9}))
+    other = keys(book.override(Recipe(), {"audit.span": 9}))
     assert {name for name in NAMES if none[name] != other[name]} == {"audit", "report"}
 
 
 def test_real_rows_are_not_released_where_some_are_made_up():
     with pytest.raises(RecipeError, match="made-up ones"):
-        recipe_book.check(recipe_book.override(planted(5), {"select.pool": "both"}))
+        book.check(book.override(planted(5), {"select.pool": "both"}))

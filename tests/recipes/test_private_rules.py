@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from dilm import api, recipe_book
+from dilm import api
 from dilm.errors import DilmError, PrivacyError, RecipeError
-from dilm.recipe import Recipe
-from dilm.recipe_private_rules import MECHANISMS, REFUSED, require_mechanism
+from dilm.recipe import Recipe, book
+from dilm.recipe.private_rules import MECHANISMS, REFUSED, require_mechanism
 
 TOUCHES = {
     "pretrain": {"models.generator": "scratch:tiny"},
@@ -55,10 +55,10 @@ def test_a_touch_without_a_mechanism_is_refused_by_name(touch: str):
     assert REFUSED[touch].what in told.value.problem and REFUSED[touch].instead in told.value.remedy
     with pytest.raises(PrivacyError):
         require_mechanism(private(), touch)
-    changed = recipe_book.override(Recipe(), TOUCHES[touch])
+    changed = book.override(Recipe(), TOUCHES[touch])
     require_mechanism(changed, touch)  # without epsilon nothing is refused
     if touch not in ("share",):
-        recipe_book.check(changed)
+        book.check(changed)
 
 
 def test_every_refusal_is_tested_here_but_that_of_real_rows_in_the_product():

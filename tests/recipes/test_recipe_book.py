@@ -11,12 +11,11 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dilm import recipe_book, recipe_rules
 from dilm.errors import RecipeError
-from dilm.recipe import Recipe
-from dilm.recipe_fields import flatten, leaves
-from dilm.recipe_ranges import RANGES
-from dilm.recipe_rules import CHOICES
+from dilm.recipe import Recipe, book, rules
+from dilm.recipe.fields import flatten, leaves
+from dilm.recipe.ranges import RANGES
+from dilm.recipe.rules import CHOICES
 
 TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
 VALUES: dict[type, st.SearchStrategy[Any]] = {
@@ -34,7 +33,7 @@ def any_recipe(draw: st.DrawFn) -> Recipe:
     strategies = {
         name: VALUES.get(leaves()[name].annotation, st.lists(TEXTS, max_size=3).map(tuple)) for name in chosen
     }
-    return recipe_book.override(Recipe(), {name: draw(each) for name, each in strategies.items() if each is not TEXTS})
+    return book.override(Recipe(), {name: draw(each) for name, each in strategies.items() if each is not TEXTS})
 
 
 def written(tmp_path, text: str) -> str:
@@ -50,27 +49,27 @@ def written(tmp_path, text: str) -> str:
 def test_what_is_written_is_read(tmp_path_factory, recipe: Recipe, source: str, texts: list[str], comments: bool):
     recipe = replace(recipe, data=replace(recipe.data, source=source, text=tuple(texts)))
     path = tmp_path_factory.mktemp("recipe") / "it.yaml"
-    path.write_text(recipe_book.to_yaml(recipe, comments), encoding="utf-8")
-    assert recipe_book.read(path) == recipe
+    path.write_text(book.to_yaml(recipe, comments), encoding="utf-8")
+    assert book.read(path) == recipe
 
 
-@pytest.mark.parametrize("name", recipe_book.names())
+@pytest.mark.parametrize("name", book.names())
 def test_bundled_recipe_is_valid_and_introduces_itself(name: str):
-    recipe_book.check(recipe_book.read(name))
-    assert recipe_book.headline(name).endswith(".")
-    assert "#     dilm distill " in (recipe_book.BUNDLED / f"{name}.yaml").read_text("utf-8")
+    book.check(book.read(name))
+    assert book.headline(name).endswith(".")
+    assert "#     dilm distill " in (book.BUNDLED / f"{name}.yaml").read_text("utf-8")
 
 
 def test_bundled_names():
     papers = ["paper-mnli", "paper-qqp", "paper-sst2"]
     private = ("private", "private-generation", "private-toy")
-    assert recipe_book.names() == ["default", "generation", *papers, *private, "toy", "toy-generation"]
-    assert recipe_book.read("default") == Recipe()
+    assert book.names() == ["default", "generation", *papers, *private, "toy", "toy-generation"]
+    assert book.read("default") == Recipe()
 
 
 @pytest.mark.parametrize("name", ["paper-sst2", "paper-qqp", "paper-mnli"])
 def test_paper_recipes_hold_the_papers_numbers(name: str):
-    found = flatten(recipe_book.read(name))
+    found = flatten(book.read(name))
     paper = {
         "models.generator": "gpt2",
         "models.learner": "bert-base-uncased",
@@ -94,9 +93,9 @@ def test_paper_recipes_hold_the_papers_numbers(name: str):
     assert {setting: found[setting] for setting in paper} == paper
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in recipe_book.BUNDLED.glob("paper-*")))
+@pytest.mark.parametrize("name", sorted(path.stem for path in book.BUNDLED.glob("paper-*")))
 def test_each_number_of_a_paper_recipe_stands_beside_the_papers(name: str):
-    for line in (recipe_book.BUNDLED / f"{name}.yaml").read_text("utf-8").splitlines():
+    for line in (book.BUNDLED / f"{name}.yaml").read_text("utf-8").splitlines():
         value = line.partition("#")[0].partition(":")[2].strip()
         if value[:1].isdigit():
             assert "# paper" in line or "# ours" in line, line
@@ -119,12 +118,12 @@ def test_every_section_is_explained():
     for section in fields(Recipe):
         kind = type(getattr(Recipe(), section.name))
         if is_dataclass(kind):
-            assert kind.__doc__ and f"# {kind.__doc__}" in recipe_book.to_yaml(Recipe())
+            assert kind.__doc__ and f"# {kind.__doc__}" in book.to_yaml(Recipe())
 
 
 def test_a_section_without_settings_is_all_defaults(tmp_path):
-    assert recipe_book.read(written(tmp_path, "fit:\n  # steps: 3\nseed: 4\n")) == Recipe(seed=4)
-    assert recipe_book.read(written(tmp_path, "")) == Recipe()
+    assert book.read(written(tmp_path, "fit:\n  # steps: 3\nseed: 4\n")) == Recipe(seed=4)
+    assert book.read(written(tmp_path, "")) == Recipe()
 
 
 @pytest.mark.parametrize(
@@ -146,7 +145,7 @@ def test_a_section_without_settings_is_all_defaults(tmp_path):
 )
 def test_a_wrong_file_is_told_what_is_wrong(tmp_path, text: str, said: str):
     with pytest.raises(RecipeError) as told:
-        recipe_book.read(written(tmp_path, text))
+        book.read(written(tmp_path, text))
     assert said in str(told.value)
     assert told.value.remedy
 
@@ -154,12 +153,12 @@ def test_a_wrong_file_is_told_what_is_wrong(tmp_path, text: str, said: str):
 def test_a_file_that_is_not_text_is_told_so(tmp_path):
     (tmp_path / "it.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(RecipeError, match="not readable YAML"):
-        recipe_book.read(tmp_path / "it.yaml")
+        book.read(tmp_path / "it.yaml")
 
 
 def test_unknown_name_suggests_the_nearest():
     with pytest.raises(RecipeError, match="Did you mean `paper-sst2`"):
-        recipe_book.read("paper-sst")
+        book.read("paper-sst")
 
 
 def test_override_reads_texts_as_a_command_line_does():
@@ -172,7 +171,7 @@ def test_override_reads_texts_as_a_command_line_does():
         "data.label": "123",
         "seed": "7",
     }
-    made = recipe_book.override(Recipe(), wanted)
+    made = book.override(Recipe(), wanted)
     assert (made.fit.steps, made.fit.lr, made.seed, made.data.drop_empty) == (300, 1e-4, 7, True)
     assert made.data.text == ("question1", "question2")
     assert made.evaluate.baselines == ("random", "full")
@@ -180,9 +179,9 @@ def test_override_reads_texts_as_a_command_line_does():
 
 
 def test_override_changes_nothing_else():
-    made = recipe_book.override(Recipe(), {"fit.steps": 321})
-    assert recipe_book.differences(Recipe(), made) == [f"fit.steps: {Recipe().fit.steps} -> 321"]
-    assert recipe_book.override(Recipe(), {}) == Recipe()
+    made = book.override(Recipe(), {"fit.steps": 321})
+    assert book.differences(Recipe(), made) == [f"fit.steps: {Recipe().fit.steps} -> 321"]
+    assert book.override(Recipe(), {}) == Recipe()
 
 
 @pytest.mark.parametrize(
@@ -190,17 +189,17 @@ def test_override_changes_nothing_else():
 )
 def test_override_refuses_unknown_names(name: str, said: str):
     with pytest.raises(RecipeError, match=said):
-        recipe_book.override(Recipe(), {name: "1"})
+        book.override(Recipe(), {name: "1"})
 
 
 def test_differences_leave_out_what_changes_no_result():
-    quick = recipe_book.override(Recipe(), {"runtime.threads": 1, "server.budget": 5, "server.key_variable": "MY_KEY"})
-    assert quick != Recipe() and recipe_book.differences(Recipe(), quick) == []
+    quick = book.override(Recipe(), {"runtime.threads": 1, "server.budget": 5, "server.key_variable": "MY_KEY"})
+    assert quick != Recipe() and book.differences(Recipe(), quick) == []
 
 
 def test_only_gradients_of_the_head_are_centred():
     with pytest.raises(RecipeError, match=r"match\.centred"):
-        recipe_book.check(recipe_book.override(Recipe(), {"match.centred": True, "match.gradient": "last:1"}))
+        book.check(book.override(Recipe(), {"match.centred": True, "match.gradient": "last:1"}))
 
 
 @pytest.mark.parametrize(
@@ -250,34 +249,34 @@ def test_only_gradients_of_the_head_are_centred():
 )
 def test_check_names_setting_and_remedy(setting: str, value: object, said: str):
     with pytest.raises(RecipeError, match=said):
-        recipe_book.check(recipe_book.override(Recipe(), {setting: value}))
+        book.check(book.override(Recipe(), {setting: value}))
 
 
 def test_a_key_in_the_place_of_its_variable_is_not_repeated():
     with pytest.raises(RecipeError, match="name of an environment variable") as told:
-        recipe_book.check(recipe_book.override(Recipe(), {"server.key_variable": "sk-very-secret"}))
+        book.check(book.override(Recipe(), {"server.key_variable": "sk-very-secret"}))
     assert "secret" not in str(told.value)
 
 
 def test_a_column_is_not_both_text_and_label():
     with pytest.raises(RecipeError, match="both text and label"):
-        recipe_book.check(recipe_book.override(Recipe(), {"data.text": "a,b", "data.label": "b"}))
+        book.check(book.override(Recipe(), {"data.text": "a,b", "data.label": "b"}))
 
 
 def test_real_rows_and_a_wish_for_privacy_exclude_each_other(monkeypatch: pytest.MonkeyPatch):
     """Whatever section says it; `server` stands for one here."""
-    both = recipe_book.override(Recipe(), {"select.pool": "both", "server.budget": 7})
-    recipe_book.check(both)
-    monkeypatch.setattr(recipe_rules, "PRIVATE", ("server",))
+    both = book.override(Recipe(), {"select.pool": "both", "server.budget": 7})
+    book.check(both)
+    monkeypatch.setattr(rules, "PRIVATE", ("server",))
     with pytest.raises(RecipeError, match="`server` wishes for privacy"):
-        recipe_book.check(both)
-    recipe_book.check(replace(both, select=Recipe().select))
+        book.check(both)
+    book.check(replace(both, select=Recipe().select))
 
 
 def test_zero_keeps_the_last_matching_step():
-    recipe_book.check(recipe_book.override(Recipe(), {"match.check_every": 0, "match.steps": 0}))
+    book.check(book.override(Recipe(), {"match.check_every": 0, "match.steps": 0}))
 
 
 def test_yaml_is_plain_yaml():
-    tree = yaml.safe_load(recipe_book.to_yaml(Recipe()))
+    tree = yaml.safe_load(book.to_yaml(Recipe()))
     assert list(tree) == [field.name for field in dataclasses.fields(Recipe)]

@@ -12,12 +12,12 @@ import pytest
 import yaml
 from tiny_runs import SETTINGS, START
 
-from dilm import api, pipeline, reading, recipe_book
+from dilm import api, pipeline, reading
 from dilm.build import Bench
 from dilm.distilled import Distilled
 from dilm.errors import RunError
 from dilm.journal import OWN_CODE
-from dilm.recipe import Recipe
+from dilm.recipe import Recipe, book
 from dilm.runs import Run
 from dilm.runtime.hashing import key
 from dilm.version import VERSION
@@ -161,16 +161,16 @@ def test_sizes_share_stand_ins_and_seeds_do_not(letters: Path, tmp_path: Path):
     assert fingerprint(per_class=2) == fingerprint(per_class=3) != fingerprint(per_class=2, seed=1)
 
 
-@pytest.mark.parametrize("name", recipe_book.names())
+@pytest.mark.parametrize("name", book.names())
 def test_without_anonymization_every_key_is_what_it_was(name: str):
-    recipe = recipe_book.read(name)
+    recipe = book.read(name)
     assert recipe.anonymize.operator == "none"
     said = asdict(recipe.data)
     later = {"seed": -1, "user": "", "target": ""}  # which stand in keys where they are set
     assert {name: said.pop(name) for name in later} == later
     load = ["load", [said, recipe.seed, recipe.models.max_tokens, *reading.clusters(recipe)], {}, VERSION]
     assert pipeline.keys(recipe)["load"] == key(load)
-    changed = recipe_book.override(recipe, {"anonymize.threshold": 0.9, "anonymize.kinds": "URL"})
+    changed = book.override(recipe, {"anonymize.threshold": 0.9, "anonymize.kinds": "URL"})
     assert pipeline.keys(changed) == pipeline.keys(recipe)
 
 
@@ -186,7 +186,7 @@ def test_with_it_every_key_depends_on_operator_rules_and_kinds(tmp_path: Path):
     ):
         file.write_text(rules, encoding="utf-8")
         settings = {"anonymize.operator": operator, "anonymize.kinds": kinds, "anonymize.patterns": str(file)}
-        seen.append(pipeline.keys(recipe_book.override(Recipe(), settings)))
+        seen.append(pipeline.keys(book.override(Recipe(), settings)))
     for name in pipeline.NAMES:
         assert len({keys[name] for keys in seen}) == len(seen), name
 
@@ -196,8 +196,7 @@ def test_rules_of_equal_content_are_the_same_rules(tmp_path: Path):
     shutil.copy(tmp_path / "a.yaml", tmp_path / "b.yaml")
     said = {"anonymize.operator": "mask"}
     recipes = [
-        recipe_book.override(Recipe(), said | {"anonymize.patterns": str(tmp_path / name)})
-        for name in ("a.yaml", "b.yaml")
+        book.override(Recipe(), said | {"anonymize.patterns": str(tmp_path / name)}) for name in ("a.yaml", "b.yaml")
     ]
     assert pipeline.keys(recipes[0]) == pipeline.keys(recipes[1])
 

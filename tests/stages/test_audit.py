@@ -14,7 +14,7 @@ import pytest
 from tiny_runs import SETTINGS, START
 from typer.testing import CliRunner
 
-from dilm import api, recipe_book
+from dilm import api
 from dilm.build import Bench
 from dilm.cli import app
 from dilm.distilled import Distilled
@@ -22,6 +22,7 @@ from dilm.errors import AuditError, RecipeError
 from dilm.journal import OWN_CODE
 from dilm.planting import real_rows
 from dilm.privacy.findings import NAMES, Audited
+from dilm.recipe import book
 from dilm.runs import Run
 from dilm.stages.attacks import Sides
 from dilm.stages.audit import audited, look, sides
@@ -91,7 +92,7 @@ def test_a_generator_that_learnt_rows_by_heart_is_flagged(bench: Bench):
 def test_a_generator_that_knew_the_language_before_is_its_own_reference(bench: Bench):
     """Here what it was before it was trained, as a folder: a pretrained model."""
     before = str(bench.folder("pretrain") / "generator")
-    recipe = recipe_book.override(bench.recipe, {"models.generator": before})
+    recipe = book.override(bench.recipe, {"models.generator": before})
     pretrained = Bench(Run(bench.run.folder, recipe), OWN_CODE)
     found = look(pretrained, sides(pretrained, "quick"))
     assert figures(found)["reference_auc"].flagged  # type: ignore[attr-defined]
@@ -144,7 +145,7 @@ def test_rows_that_were_not_as_likely_to_be_held_out_stand_on_no_side(bench: Ben
     """Here each dev row stands in train, too, but for case and a sign: no row is left to tell anything by."""
     splits = bench.splits.all()
     shouted = Dataset(splits.task, [replace(row, texts=(row.texts[0].upper() + " !",)) for row in splits.dev])
-    bench.recipe = recipe_book.override(bench.recipe, {"audit.canaries": 0, "audit.held_out": "dev"})
+    bench.recipe = book.override(bench.recipe, {"audit.canaries": 0, "audit.held_out": "dev"})
     bench.__dict__["_rows"] = (Splits(Dataset(splits.task, (*splits.train, *splits.dev)), shouted, splits.test), None)
     rows = sides(bench, "quick")
     assert len(rows.held_out) == 0 and {*rows.train} == {*splits.train}

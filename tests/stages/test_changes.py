@@ -22,8 +22,8 @@ from dilm.journal import OWN_CODE
 from dilm.models.classifier import Classifier
 from dilm.models.endpoint import EndpointScorer
 from dilm.recipe import Recipe
-from dilm.recipe_fields import LATER
-from dilm.recipe_rules import SELECTORS
+from dilm.recipe.fields import LATER
+from dilm.recipe.rules import SELECTORS
 from dilm.stages.students import enrolled, scorer
 from dilm.stages.variants import VARIANTS
 from dilm.types import Dataset, Example

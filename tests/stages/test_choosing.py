@@ -14,7 +14,7 @@ from dilm.distilled import Distilled
 from dilm.errors import RecipeError
 from dilm.journal import OWN_CODE
 from dilm.recipe import Recipe
-from dilm.recipe_book import override
+from dilm.recipe.book import override
 from dilm.runs import Run
 from dilm.runtime.hashing import key
 from dilm.stages import jobs, load

@@ -14,7 +14,7 @@ from federated_runs import HOLDERS, done_in_one_room, write_all
 from private_runs import write_data
 from safetensors.torch import load_file
 
-from dilm import api, pipeline, recipe_book, runs
+from dilm import api, pipeline, runs
 from dilm.data.unlabelled import read_unlabelled
 from dilm.distillation import domain as reading
 from dilm.distillation.domain import Reading, corpus_nll, read_on
@@ -22,7 +22,7 @@ from dilm.distillation.fit import held_out_nll
 from dilm.errors import DataError, PrivacyError, RecipeError
 from dilm.models.causal import CausalGenerator
 from dilm.models.unlabelled import classes_as_start, unlabelled_nll
-from dilm.recipe import Recipe
+from dilm.recipe import Recipe, book
 from dilm.runtime.optimize import AdamW, Schedule
 from dilm.stages import domain
 
@@ -141,7 +141,7 @@ def test_reading_that_is_killed_ends_as_reading_that_was_not(
 
 def test_a_run_without_a_corpus_keeps_its_keys_whatever_the_corpus_would_be():
     plain = pipeline.keys(Recipe())
-    assert pipeline.keys(recipe_book.override(Recipe(), {"corpus.steps": 7, "corpus.unit": "sentence"})) == plain
+    assert pipeline.keys(book.override(Recipe(), {"corpus.steps": 7, "corpus.unit": "sentence"})) == plain
 
 
 def test_privacy_wants_the_corpus_declared_public(corpus: Path):
@@ -159,7 +159,7 @@ def test_privacy_wants_the_corpus_declared_public(corpus: Path):
 )
 def test_generators_that_read_no_corpus_are_told_at_the_door(beside: dict[str, Any]):
     with pytest.raises(RecipeError, match=r"corpus\.source is not read with"):
-        recipe_book.check(recipe_book.override(Recipe(), beside | {"corpus.source": "reviews.txt"}))
+        book.check(book.override(Recipe(), beside | {"corpus.source": "reviews.txt"}))
 
 
 def test_under_differential_privacy_a_public_corpus_is_read_first(tmp_path: Path):

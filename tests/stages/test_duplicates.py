@@ -11,7 +11,7 @@ import pytest
 from dilm.coresets.distinct import Distinct
 from dilm.errors import RecipeError
 from dilm.recipe import Recipe
-from dilm.recipe_rules import check
+from dilm.recipe.rules import check
 from dilm.stages.choosing import undoubled
 
 

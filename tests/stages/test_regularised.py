@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from dilm import api, pipeline, recipe_book
+from dilm import api, pipeline
 from dilm.distillation.fluency import Anchored
 from dilm.errors import RecipeError
-from dilm.recipe import Recipe
-from dilm.recipe_fields import counted
+from dilm.recipe import Recipe, book
+from dilm.recipe.fields import counted
 
 NEW = {"fit.dropout": 0.1, "fit.label_smoothing": 0.1, "match.kl": 0.5, "match.dropout": 0.0, "match.patience": 2}
 
@@ -55,7 +55,7 @@ def test_kl_is_asked_at_every_step_of_every_class_and_changes_what_is_learnt(
 def test_a_new_setting_changes_its_own_stage_and_at_its_default_none(name: str):
     stage, plain = name.partition(".")[0], Recipe()
     assert name.partition(".")[2] not in counted(plain)[stage]
-    before, after = pipeline.keys(plain), pipeline.keys(recipe_book.override(plain, {name: NEW[name]}))
+    before, after = pipeline.keys(plain), pipeline.keys(book.override(plain, {name: NEW[name]}))
     assert {each for each in before if before[each] != after[each]} == {stage, *later(stage)}
 
 
@@ -75,4 +75,4 @@ def later(stage: str) -> set[str]:
 )
 def test_what_cannot_be_meant_is_told(settings: dict[str, object], problem: str):
     with pytest.raises(RecipeError, match=problem):
-        recipe_book.check(recipe_book.override(Recipe(), settings))
+        book.check(book.override(Recipe(), settings))

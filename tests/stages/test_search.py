@@ -17,10 +17,11 @@ import pytest
 from tiny_runs import SETTINGS
 from two_nodes import two_nodes
 
-from dilm import api, journal, pipeline, recipe_book, runs, search_space, studies, trying, tuning
+from dilm import api, journal, pipeline, runs
 from dilm.errors import ModelError, PrivacyError, RecipeError, ResourceError, RunError
-from dilm.recipe import Recipe
+from dilm.recipe import Recipe, book
 from dilm.reports.searched import Searched
+from dilm.searching import spaces, studies, trying, tuning
 
 QUICK = SETTINGS | {
     "per_class": 2,
@@ -104,10 +105,10 @@ def test_what_no_setting_changes_is_made_once(four: tuple[Path, Searched]):
 
 def test_the_best_recipe_is_the_searched_one_with_the_best_settings(four: tuple[Path, Searched], tmp_path: Path):
     out, found = four
-    best = recipe_book.read(out / tuning.BEST)
+    best = book.read(out / tuning.BEST)
     assert found.best
-    base = recipe_book.override(recipe_book.read("toy"), QUICK)
-    assert best == recipe_book.override(base, found.best.settings)
+    base = book.override(book.read("toy"), QUICK)
+    assert best == book.override(base, found.best.settings)
     assert best.evaluate.baselines == base.evaluate.baselines != ()
     assert api.recipe_for(best.data.source, recipe=str(out / tuning.BEST)) == best
     run = runs.create(tmp_path / "run", best, resume=False)
@@ -248,7 +249,7 @@ def test_matching_is_watched_and_pruned_at_its_checkpoints(monkeypatch: pytest.M
     assert not (tmp_path / "out" / trying.TRIALS / "0001" / "generate").exists()
 
 
-BASE = recipe_book.override(recipe_book.read("toy"), QUICK)
+BASE = book.override(book.read("toy"), QUICK)
 
 
 @pytest.mark.parametrize(
@@ -274,7 +275,7 @@ BASE = recipe_book.override(recipe_book.read("toy"), QUICK)
 )
 def test_mistakes_in_a_space_are_told(space: Any, problem: str):
     with pytest.raises(RecipeError, match=problem):
-        search_space.of(space, BASE)
+        spaces.of(space, BASE)
 
 
 def test_a_space_on_disk_may_nest_its_settings_and_write_numbers_as_yaml_mistakes_them(tmp_path: Path):
@@ -282,13 +283,13 @@ def test_a_space_on_disk_may_nest_its_settings_and_write_numbers_as_yaml_mistake
     file.write_text(
         "match:\n  lr: {low: 1e-5, high: 1e-3, log: true}\nselect.filters: {choices: [[agree], [agree, 'words:3']]}\n"
     )
-    found = search_space.read(file, BASE)
+    found = spaces.read(file, BASE)
     lr, filters = found.dimensions
     assert (lr.name, lr.low, lr.high, lr.log) == ("match.lr", 1e-5, 1e-3, True)
-    assert recipe_book.override(BASE, {filters.name: filters.choices[1]}).select.filters == ("agree", "words:3")
-    assert search_space.of(found.plain, BASE) == found
+    assert book.override(BASE, {filters.name: filters.choices[1]}).select.filters == ("agree", "words:3")
+    assert spaces.of(found.plain, BASE) == found
     with pytest.raises(RecipeError, match="There is no space"):
-        search_space.read(tmp_path / "none.yaml", BASE)
+        spaces.read(tmp_path / "none.yaml", BASE)
 
 
 @pytest.mark.parametrize(
@@ -303,15 +304,15 @@ def test_a_space_on_disk_may_nest_its_settings_and_write_numbers_as_yaml_mistake
 def test_what_cannot_be_searched_is_told(
     settings: dict[str, Any], options: dict[str, Any], fault: type[Exception], problem: str, tmp_path: Path
 ):
-    made = search_space.of(SPACE, BASE)
-    recipe = recipe_book.override(BASE, settings) if "dp.epsilon" not in settings else private(settings)
+    made = spaces.of(SPACE, BASE)
+    recipe = book.override(BASE, settings) if "dp.epsilon" not in settings else private(settings)
     with pytest.raises(fault, match=problem) as told:
         tuning.search(tuning.Search(recipe, made, tmp_path / "out", 2, **options))
     assert "hunter2" not in str(told.value)
 
 
 def private(settings: dict[str, Any]) -> Recipe:
-    return recipe_book.override(recipe_book.read("private-toy"), settings)
+    return book.override(book.read("private-toy"), settings)
 
 
 def test_a_folder_holds_one_search(four: tuple[Path, Searched], tmp_path: Path):
@@ -388,8 +389,8 @@ def test_several_trials_at_a_time_end_with_as_many_as_wanted(engine: str, tmp_pa
         asked = {"runtime.engine": engine, "runtime.cluster": address}
         found = searched(out, 6, settings=asked, storage=storage, workers=2, prune=0)
     assert [trial.state for trial in found.trials].count("complete") == 6 and found.best
-    recipe = recipe_book.read(str(out / runs.RECIPE))
-    study = studies.opened(out, storage, tuning.Search(recipe, search_space.of(SPACE, recipe), out, 6).name)
+    recipe = book.read(str(out / runs.RECIPE))
+    study = studies.opened(out, storage, tuning.Search(recipe, spaces.of(SPACE, recipe), out, 6).name)
     assert len({trial.user_attrs[studies.WORKER] for trial in study.trials}) == 2
     assert recipe.runtime.engine == engine  # the recipe is the caller's, not that of a task
     assert json.loads((out / tuning.RECORD).read_text("utf-8"))["best"] == found.best.number

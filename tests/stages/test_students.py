@@ -12,7 +12,7 @@ from dilm.evaluation.trials import Trial, run_trial
 from dilm.models.encoder import FeatureEncoder
 from dilm.models.encodings import Encodings
 from dilm.recipe import Runtime
-from dilm.recipe_learners import Learning
+from dilm.recipe.learners import Learning
 from dilm.runtime.optimize import Schedule
 from dilm.stages.students import Enrolled, student
 from dilm.types import Dataset

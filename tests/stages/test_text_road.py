@@ -16,7 +16,7 @@ from dilm.data.jsonl import read_dataset
 from dilm.distilled import Distilled
 from dilm.errors import DilmError, RecipeError
 from dilm.recipe import Recipe
-from dilm.recipe_fields import counted
+from dilm.recipe.fields import counted
 
 
 @pytest.fixture(scope="module")

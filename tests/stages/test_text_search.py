@@ -10,10 +10,11 @@ import pytest
 from text_runs import SAID, SHORT
 from tiny_runs import SETTINGS
 
-from dilm import api, search_space, studies, trying, tuning
+from dilm import api
 from dilm.errors import RecipeError
 from dilm.reports import search_page
 from dilm.reports.searched import Searched
+from dilm.searching import spaces, studies, trying, tuning
 
 QUICK: dict[str, Any] = (
     SETTINGS
@@ -46,10 +47,10 @@ def test_the_best_trial_has_the_least_perplexity(two: tuple[Path, Searched]):
 
 
 def _name(out: Path, found: Searched) -> str:
-    from dilm import recipe_book
+    from dilm.recipe import book
 
-    recipe = recipe_book.read(str(out / "recipe.yaml"))
-    return tuning.Search(recipe, search_space.of(dict(found.space), recipe), out, 2).name
+    recipe = book.read(str(out / "recipe.yaml"))
+    return tuning.Search(recipe, spaces.of(dict(found.space), recipe), out, 2).name
 
 
 def test_scores_on_the_way_are_perplexities_too(two: tuple[Path, Searched]):

@@ -8,10 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dilm import recipe_book, runs
+from dilm import runs
 from dilm.errors import RecipeError
-from dilm.recipe import Recipe
-from dilm.recipe_privacy import OFF
+from dilm.recipe import Recipe, book
+from dilm.recipe.privacy import OFF
 from dilm.runs import Run
 from dilm.runtime.processes import crew
 
@@ -51,7 +51,7 @@ def recipe_for(
     """
     source = str(source)
     closed = bool(epsilon) or bool((settings or {}).get("federation.clients"))
-    base = recipe_book.read(recipe or _base(source, closed, writes=_writes(source, target, label)))
+    base = book.read(recipe or _base(source, closed, writes=_writes(source, target, label)))
     said = {
         "data.source": source,
         "data.text": (text,) if isinstance(text, str) else tuple(text),
@@ -68,8 +68,8 @@ def recipe_for(
         "runtime.device": device,
     }
     spoken = {name: value for name, value in said.items() if value not in (None, ())}
-    made = recipe_book.override(base, spoken | dict(settings or {}))
-    recipe_book.check(made)
+    made = book.override(base, spoken | dict(settings or {}))
+    book.check(made)
     return made
 
 
@@ -119,8 +119,8 @@ def change_settings(run: Run, settings: Mapping[str, Any]) -> Run:
     """The run under changed settings; the stages that they touch, and those after them, count as undone."""
     if not settings:
         return run
-    changed = recipe_book.override(run.recipe, settings)
-    recipe_book.check(changed)
+    changed = book.override(run.recipe, settings)
+    book.check(changed)
     return crew().told(lambda: run.with_recipe(changed))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dilm import recipe_book
+from dilm.recipe import book
 
 if TYPE_CHECKING:
     from dilm.reports.searched import Searched
@@ -30,10 +30,10 @@ def search(
     processes or machines, it is shared. `prune`: a trial ends early among the worst so many percent; 0: none does.
     `workers`: so many trials at a time, in processes or, with the setting runtime.engine=ray, as tasks of Ray.
     """
-    from dilm import search_space, together
-    from dilm.tuning import Search
+    from dilm.searching import spaces, together
+    from dilm.searching.tuning import Search
 
-    base = recipe_book.override(recipe_book.read(recipe), dict(settings or {}))
-    recipe_book.check(base)
-    made = search_space.of(space, base) if isinstance(space, Mapping) else search_space.read(space, base)
+    base = book.override(book.read(recipe), dict(settings or {}))
+    book.check(base)
+    made = spaces.of(space, base) if isinstance(space, Mapping) else spaces.read(space, base)
     return together.search(Search(base, made, Path(out), trials, storage, prune), workers)

@@ -81,20 +81,20 @@ def search(
 @verb
 def recipes(as_json: Json = False) -> None:
     """The recipes that come with dilm."""
-    from dilm import recipe_book
+    from dilm.recipe import book
 
-    about = {name: recipe_book.headline(name) for name in recipe_book.names()}
+    about = {name: book.headline(name) for name in book.names()}
     print_facts(about, as_json)
 
 
 @verb
 def show(recipe: Annotated[str, typer.Argument(help="A name from `dilm recipes`, or a YAML file.")]) -> None:
     """Print a recipe with the meaning of every setting, as YAML that --recipe reads."""
-    from dilm import recipe_book
+    from dilm.recipe import book
 
-    found = recipe_book.read(recipe)
-    recipe_book.check(found)
-    typer.echo(recipe_book.to_yaml(found), nl=False)
+    found = book.read(recipe)
+    book.check(found)
+    typer.echo(book.to_yaml(found), nl=False)
 
 
 @verb

@@ -25,10 +25,10 @@ from dilm.evaluation.trials import Trial
 from dilm.models.mixture import AnyGenerator
 from dilm.protocols import Selector
 from dilm.recipe import Recipe
-from dilm.recipe_filters import asks_judge as judges
-from dilm.recipe_filters import asks_teacher, filtering
-from dilm.recipe_learners import SAME
-from dilm.recipe_selection import Select
+from dilm.recipe.filters import asks_judge as judges
+from dilm.recipe.filters import asks_teacher, filtering
+from dilm.recipe.learners import SAME
+from dilm.recipe.selection import Select
 from dilm.runtime.progress import bar
 from dilm.runtime.seeding import python_stream
 from dilm.schedules import trial_schedule

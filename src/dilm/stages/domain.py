@@ -16,7 +16,7 @@ from dilm.models.dropout import set_dropout
 from dilm.models.mixture import AnyGenerator
 from dilm.models.unlabelled import classes_as_start, unlabelled_nll
 from dilm.recipe import Recipe
-from dilm.recipe_fields import counted
+from dilm.recipe.fields import counted
 from dilm.runtime.optimize import AdamW, Schedule
 from dilm.runtime.progress import bar
 from dilm.runtime.seeding import derive, python_stream

@@ -10,9 +10,9 @@ from dilm.coresets.filters import require_answers, require_pairs
 from dilm.data.conditions import Clusters
 from dilm.errors import DilmError, PrivacyError, RecipeError
 from dilm.recipe import Recipe
-from dilm.recipe_filters import asks_teacher, filtering
-from dilm.recipe_generation import TOKENS
-from dilm.recipe_learners import learning
+from dilm.recipe.filters import asks_teacher, filtering
+from dilm.recipe.generation import TOKENS
+from dilm.recipe.learners import learning
 from dilm.types import Task
 
 CLASSES_ONLY = ("validated", "raced", "tdd", "tdd_text")

@@ -32,7 +32,7 @@ from dilm.models.mixture import AnyGenerator
 from dilm.models.parts import find_part
 from dilm.models.snapshots import Vectors
 from dilm.protocols import Proposals, Selector, Target
-from dilm.recipe_generator_rules import learns
+from dilm.recipe.generator_rules import learns
 from dilm.runtime.hashing import key
 from dilm.runtime.optimize import AdamW, Schedule
 from dilm.runtime.progress import bar

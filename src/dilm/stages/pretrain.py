@@ -12,7 +12,7 @@ from dilm.generators import named, role
 from dilm.models import scratch
 from dilm.models.warmed import warm_up_causal
 from dilm.recipe import Recipe
-from dilm.recipe_learners import learning
+from dilm.recipe.learners import learning
 from dilm.runtime.seeding import derive
 
 

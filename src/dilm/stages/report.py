@@ -16,7 +16,7 @@ from dilm.build import Bench
 from dilm.distilled import Distilled
 from dilm.evaluation.statistics import Difference, Summary, paired, summarise
 from dilm.recipe import UNCHANGING
-from dilm.recipe_fields import counted
+from dilm.recipe.fields import counted
 from dilm.reports import card, page, table
 from dilm.reports.audit import Audit
 from dilm.reports.findings import Bar, Block, Cost, Findings, Measure, Personal, bar, beside, blocks

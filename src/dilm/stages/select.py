@@ -14,8 +14,8 @@ from dilm.build import Bench
 from dilm.coresets.equal_tokens import EqualTokens
 from dilm.coresets.nearest_rows import NearestRows
 from dilm.data.jsonl import read_dataset, write_dataset
-from dilm.recipe_generation import TOKENS
-from dilm.recipe_rules import SELECTORS
+from dilm.recipe.generation import TOKENS
+from dilm.recipe.rules import SELECTORS
 from dilm.runs import write_text
 from dilm.runtime.meter import spent
 from dilm.runtime.progress import bar

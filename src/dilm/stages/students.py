@@ -22,7 +22,7 @@ from dilm.models.linear import FrozenFeatures, WordCounts
 from dilm.models.scorer import CausalScorer
 from dilm.protocols import Scorer, Student
 from dilm.recipe import Prompt, Runtime, Server
-from dilm.recipe_learners import SAME, Learning, learning
+from dilm.recipe.learners import SAME, Learning, learning
 from dilm.runs import cache_folder
 from dilm.runtime.device import choose
 from dilm.runtime.hashing import key

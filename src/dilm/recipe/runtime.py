@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic.dataclasses import dataclass
 
-from dilm.recipe_prompt import DOOR
+from dilm.recipe.prompt import DOOR
 
 
 @dataclass(frozen=True, config=DOOR)

@@ -16,21 +16,22 @@ from typing import TYPE_CHECKING
 import yaml
 from filelock import FileLock
 
-from dilm import pipeline, recipe_book, runs, studies
+from dilm import pipeline, runs
 from dilm.errors import DilmError, PrivacyError, RecipeError, ResourceError, RunError
 from dilm.reading import is_generation
-from dilm.recipe import UNCHANGING, Recipe
-from dilm.recipe_fields import counted
-from dilm.recipe_learners import learning
+from dilm.recipe import UNCHANGING, Recipe, book
+from dilm.recipe.fields import counted
+from dilm.recipe.learners import learning
 from dilm.reports import search_page, searched
 from dilm.reports.scales import scale
 from dilm.reports.searched import Searched, Tried
 from dilm.runtime.hashing import key
 from dilm.runtime.processes import crew
 from dilm.runtime.seeding import derive
-from dilm.search_space import Space
-from dilm.studies import FAILURE, MEASURED, TRIES, WORKER
-from dilm.trying import BASE, Way, run_trial, unmeasured
+from dilm.searching import studies
+from dilm.searching.spaces import Space
+from dilm.searching.studies import FAILURE, MEASURED, TRIES, WORKER
+from dilm.searching.trying import BASE, Way, run_trial, unmeasured
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -139,9 +140,9 @@ class _Work:
         from optuna.samplers import TPESampler
 
         self.study.sampler = TPESampler(seed=derive(self.wanted.recipe.seed, "search", trial.number))
-        recipe = recipe_book.override(unmeasured(self.wanted.recipe), self.wanted.space.suggested(trial))
+        recipe = book.override(unmeasured(self.wanted.recipe), self.wanted.space.suggested(trial))
         try:
-            recipe_book.check(recipe)
+            book.check(recipe)
         except RecipeError as fault:
             trial.set_user_attr(FAILURE, fault.problem)
             self._refusals.append(fault)
@@ -168,7 +169,7 @@ class _Work:
 
 
 def _require_searchable(wanted: Search) -> None:
-    recipe_book.check(wanted.recipe)
+    book.check(wanted.recipe)
     if wanted.recipe.dp.epsilon:
         raise PrivacyError(
             "A search chooses by dev scores, which no mechanism covers, and every trial would spend the budget anew.",
@@ -198,12 +199,12 @@ def begin(wanted: Search) -> None:
     with studies.locked(wanted.out):
         if (wanted.out / SPACE).exists():
             _require_same(wanted)
-        runs.write_text(wanted.out / runs.RECIPE, recipe_book.to_yaml(wanted.recipe))
+        runs.write_text(wanted.out / runs.RECIPE, book.to_yaml(wanted.recipe))
         runs.write_text(wanted.out / SPACE, yaml.safe_dump(wanted.space.plain, sort_keys=False))
 
 
 def _require_same(wanted: Search) -> None:
-    found = recipe_book.differences(recipe_book.read(wanted.out / runs.RECIPE), wanted.recipe)
+    found = book.differences(book.read(wanted.out / runs.RECIPE), wanted.recipe)
     if yaml.safe_load((wanted.out / SPACE).read_text("utf-8")) != wanted.space.plain:
         found.append("another space")
     if found:
@@ -226,11 +227,11 @@ def _base(wanted: Search) -> None:
 def write(wanted: Search, study: Study) -> Searched:
     """The page, the table, the record, and the best recipe, of what is known by now."""
     found = _found(wanted, study)
-    best = recipe_book.override(wanted.recipe, found.best.settings) if found.best else None
+    best = book.override(wanted.recipe, found.best.settings) if found.best else None
     with studies.locked(wanted.out):
         if best:
-            runs.write_text(wanted.out / BEST, recipe_book.to_yaml(best))
-        text = recipe_book.to_yaml(best, comments=False) if best else ""
+            runs.write_text(wanted.out / BEST, book.to_yaml(best))
+        text = book.to_yaml(best, comments=False) if best else ""
         runs.write_text(wanted.out / PAGE, search_page.render(found, text))
         runs.write_text(wanted.out / TABLE, searched.markdown(found))
         runs.write_text(wanted.out / RECORD, json.dumps(searched.plain(found), indent=1, ensure_ascii=False))

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from dilm.data.tasks import task_names
 from dilm.errors import PrivacyError, RecipeError
 from dilm.recipe import Recipe
-from dilm.recipe_filters import asks_judge, asks_teacher
-from dilm.recipe_learners import learning
-from dilm.recipe_privacy import OFF
+from dilm.recipe.filters import asks_judge, asks_teacher
+from dilm.recipe.learners import learning
+from dilm.recipe.privacy import OFF
 
 MECHANISMS = {
     "fit": "DP-SGD: Poisson-sampled rows, per-row clipping, Gaussian noise on the sum",

@@ -8,14 +8,14 @@ from typing import Any
 
 from dilm.errors import RecipeError, did_you_mean
 from dilm.recipe import Recipe
-from dilm.recipe_fields import flatten
-from dilm.recipe_filters import filtering
-from dilm.recipe_generation import with_tokens
-from dilm.recipe_generator_rules import check_generators
-from dilm.recipe_learners import learning
-from dilm.recipe_privacy import OFF
-from dilm.recipe_private_rules import check_private
-from dilm.recipe_ranges import RANGES
+from dilm.recipe.fields import flatten
+from dilm.recipe.filters import filtering
+from dilm.recipe.generation import with_tokens
+from dilm.recipe.generator_rules import check_generators
+from dilm.recipe.learners import learning
+from dilm.recipe.privacy import OFF
+from dilm.recipe.private_rules import check_private
+from dilm.recipe.ranges import RANGES
 
 SELECTORS = (
     "random",

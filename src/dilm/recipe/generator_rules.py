@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dilm.errors import RecipeError
 from dilm.recipe import Recipe
-from dilm.recipe_privacy import OFF
+from dilm.recipe.privacy import OFF
 
 
 def check_generators(recipe: Recipe) -> None:

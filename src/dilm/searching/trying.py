@@ -14,16 +14,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dilm import leaderboard, pipeline, recipe_book, runs
+from dilm import leaderboard, pipeline, runs
 from dilm.build import Bench
 from dilm.errors import RunError
 from dilm.journal import SEARCHING
-from dilm.recipe import Recipe
+from dilm.recipe import Recipe, book
 from dilm.runs import Run
+from dilm.searching.studies import FOLDER, MEASURED, known
 from dilm.stages.dev_scores import dev_jobs, dev_scores, mark, unraced
 from dilm.stages.grading import in_metric
 from dilm.stages.select import synthetic_sets
-from dilm.studies import FOLDER, MEASURED, known
 from dilm.types import Score
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ ENOUGH = 5
 
 def unmeasured(recipe: Recipe) -> Recipe:
     """The recipe of a trial: no baselines, for nobody is compared with them here."""
-    return recipe_book.override(recipe, {"evaluate.baselines": (), "evaluate.robust": False})
+    return book.override(recipe, {"evaluate.baselines": (), "evaluate.robust": False})
 
 
 def run_trial(way: Way, out: Path, recipe: Recipe) -> float:

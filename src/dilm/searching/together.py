@@ -12,12 +12,12 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from dilm import recipe_book, tuning
 from dilm.errors import RecipeError, ResourceError
-from dilm.recipe import Recipe
+from dilm.recipe import Recipe, book
 from dilm.reports.searched import Searched
 from dilm.runtime import cluster, workers
-from dilm.tuning import Search
+from dilm.searching import tuning
+from dilm.searching.tuning import Search
 
 
 def search(wanted: Search, at_once: int) -> Searched:
@@ -54,7 +54,7 @@ def _require_shared(wanted: Search) -> None:
 
 def _alone(recipe: Recipe) -> Recipe:
     """Within a task the trainings of a trial come one after the other: tasks that wait for tasks block the rest."""
-    return recipe_book.override(recipe, {"runtime.engine": "processes", "runtime.cluster": "", "runtime.workers": 1})
+    return book.override(recipe, {"runtime.engine": "processes", "runtime.cluster": "", "runtime.workers": 1})
 
 
 def _part(wanted: Search, here: Path, number: int) -> int:

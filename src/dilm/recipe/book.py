@@ -12,10 +12,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from dilm.errors import RecipeError, did_you_mean
 from dilm.recipe import UNCHANGING, Recipe
-from dilm.recipe_fields import LIST_THEM, fields_of, flatten, leaves, suggest
-from dilm.recipe_rules import check as check
+from dilm.recipe.fields import LIST_THEM, fields_of, flatten, leaves, suggest
+from dilm.recipe.rules import check as check
 
-BUNDLED = Path(__file__).parent / "recipes"
+BUNDLED = Path(__file__).parents[1] / "recipes"
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
 
 

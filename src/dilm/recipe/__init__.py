@@ -10,16 +10,16 @@ from dataclasses import field
 
 from pydantic.dataclasses import dataclass
 
-from dilm.recipe_corpus import Corpus
-from dilm.recipe_embed import Embed
-from dilm.recipe_federation import Federation
-from dilm.recipe_generation import Generation
-from dilm.recipe_generators import Adapters, Instruct
-from dilm.recipe_privacy import Anonymize, Audit, Privacy
-from dilm.recipe_prompt import DOOR as _DOOR
-from dilm.recipe_prompt import Prompt, Server
-from dilm.recipe_runtime import Runtime
-from dilm.recipe_selection import Race, Select
+from dilm.recipe.corpus import Corpus
+from dilm.recipe.embed import Embed
+from dilm.recipe.federation import Federation
+from dilm.recipe.generation import Generation
+from dilm.recipe.generators import Adapters, Instruct
+from dilm.recipe.privacy import Anonymize, Audit, Privacy
+from dilm.recipe.prompt import DOOR as _DOOR
+from dilm.recipe.prompt import Prompt, Server
+from dilm.recipe.runtime import Runtime
+from dilm.recipe.selection import Race, Select
 
 UNCHANGING = ("runtime", "server")
 """Sections that change speed, cost or the last digits, and nothing else."""

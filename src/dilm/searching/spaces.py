@@ -17,9 +17,9 @@ import yaml
 
 from dilm.errors import RecipeError, did_you_mean
 from dilm.recipe import Recipe
-from dilm.recipe_book import override
-from dilm.recipe_fields import flatten, leaves, suggest
-from dilm.recipe_rules import check_each
+from dilm.recipe.book import override
+from dilm.recipe.fields import flatten, leaves, suggest
+from dilm.recipe.rules import check_each
 
 if TYPE_CHECKING:
     from optuna.trial import Trial

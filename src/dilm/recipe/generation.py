@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pydantic.dataclasses import dataclass
 
-from dilm.recipe_prompt import DOOR
+from dilm.recipe.prompt import DOOR
 
 TOKENS = "@tokens"
 """After the name of a selector over real rows: as many tokens as our sets have."""
