@@ -22,7 +22,7 @@ from transformers import (
     GPT2LMHeadModel,
 )
 
-from dilm.build import rows_at_once
+from dilm.build import FEW_AT_ONCE
 from dilm.data.load import Limits, load
 from dilm.distillation.match import Matching, closed_form, match
 from dilm.distillation.targets import Representatives
@@ -131,7 +131,7 @@ def texts(several: Written, step: int) -> list[list[str]]:
 
 def banked(table: Table, ages: int, number: int) -> Cached:
     """A bank of one life on disk."""
-    schedule, at_once = Schedule(ages * LEARNER_STEPS, 1e-4, 0.5), rows_at_once(table.place)
+    schedule, at_once = Schedule(ages * LEARNER_STEPS, 1e-4, 0.5), FEW_AT_ONCE if table.place.recompute else 0
     ageing = Ageing(table.train, ages, LEARNER_STEPS, schedule, BATCH, number, at_once)
     bank = Cached(ageing, lives=1, bank=Snapshots(table.folder / f"lives-{number}", table.learner.pristine))
     bank.fill(table.learner, lambda: None)

@@ -18,7 +18,7 @@ def recipe_page() -> str:
     lines = [
         "# Recipe",
         "",
-        "Everything that can be configured. Generated from `src/dilm/recipe.py` by `docs/make_reference.py`.",
+        "Everything that can be configured. Generated from `src/dilm/recipe/` by `docs/make_reference.py`.",
         "",
         "A recipe on disk is YAML with these names; what it leaves out keeps its default. `--set section.name=value`",
         'changes one setting on the command line, `settings={"section.name": value}` in Python. Every setting changes',

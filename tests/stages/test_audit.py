@@ -22,6 +22,7 @@ from dilm.errors import AuditError, RecipeError
 from dilm.journal import OWN_CODE
 from dilm.planting import real_rows
 from dilm.privacy.findings import NAMES, Audited
+from dilm.reading import Found
 from dilm.recipe import book
 from dilm.runs import Run
 from dilm.stages.attacks import Sides
@@ -146,7 +147,8 @@ def test_rows_that_were_not_as_likely_to_be_held_out_stand_on_no_side(bench: Ben
     splits = bench.splits.all()
     shouted = Dataset(splits.task, [replace(row, texts=(row.texts[0].upper() + " !",)) for row in splits.dev])
     bench.recipe = book.override(bench.recipe, {"audit.canaries": 0, "audit.held_out": "dev"})
-    bench.__dict__["_rows"] = (Splits(Dataset(splits.task, (*splits.train, *splits.dev)), shouted, splits.test), None)
+    doubled = Splits(Dataset(splits.task, (*splits.train, *splits.dev)), shouted, splits.test)
+    bench.__dict__["_rows"] = Found(doubled, None, None)
     rows = sides(bench, "quick")
     assert len(rows.held_out) == 0 and {*rows.train} == {*splits.train}
     alone = look(bench, rows)

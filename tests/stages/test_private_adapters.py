@@ -50,38 +50,41 @@ class Fitted:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def own_secret(own_cache: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Noise follows from the user's secret, and from where the test's files lie: it is another at every run."""
-    folder = tmp_path_factory.mktemp("secret")
-    (folder / "secret").write_bytes(b"x" * 32)
+def same_noise(own_cache: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Noise follows from the user's secret and from what identifies a release, paths of its files included: with the
+    same secret and relative paths it is the same at every run on a machine."""
+    folder = tmp_path_factory.mktemp("private")
+    (folder / "cache").mkdir()
+    (folder / "cache" / "secret").write_bytes(b"x" * 32)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DILM_CACHE", str(folder))
+        patch.setenv("DILM_CACHE", str(folder / "cache"))
+        patch.chdir(folder)
         yield
 
 
 @pytest.fixture(scope="module")
-def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def said(same_noise: None) -> dict[str, Any]:
     """600 private rows, and a GPT-2 that read public text of the same words: it can write, and knows no class."""
-    folder, rng = tmp_path_factory.mktemp("private"), random.Random(5)
-    with (folder / "reviews.csv").open("w", newline="", encoding="utf-8") as handle:
+    rng = random.Random(5)
+    with Path("reviews.csv").open("w", newline="", encoding="utf-8") as handle:
         table = csv.writer(handle)
         table.writerow(("text", "label"))
         for at in range(600):
             label = list(WORDS)[at % 2]
             table.writerow((f"{rng.choice(THINGS)} {rng.choice(WORDS[label])} {rng.choice(THINGS)}", label))
     texts = [" ".join(rng.choices(KNOWN, k=rng.randint(2, 4))) for _ in range(300)]
-    (folder / "public.txt").write_text("\n".join(texts), encoding="utf-8")
+    Path("public.txt").write_text("\n".join(texts), encoding="utf-8")
     tokenizer = train_tokenizer(texts, 600)
     model = small_gpt2(tokenizer, Size(2, 32, 2), 0)
     warm_up_causal(model, tokenizer, texts, WarmUp(80, 32, 1e-2), 0, choose("cpu", "fp32"))
-    save(model, tokenizer, folder / "base")
+    save(model, tokenizer, Path("base"))
     return {
-        "source": folder / "reviews.csv",
-        "generator": str(folder / "base"),
+        "source": "reviews.csv",
+        "generator": "base",
         "per_class": 3,
         "recipe": "private-toy",
         "epsilon": EPSILON,
-        "settings": PRIVATE | FITTED | {"pretrain.corpus": str(folder / "public.txt")},
+        "settings": PRIVATE | FITTED | {"pretrain.corpus": "public.txt"},
     }
 
 

@@ -168,7 +168,7 @@ def threat_model(terms: Terms) -> Sequence[str]:
         "clipped and rounded to a grid first.",
     ]
     if terms.least == 2:
-        said.append("Where one of three is lost, two are left, and each of them sees the other's sum.")
+        said.append("Where no more than two are left, each of them sees the other's sum.")
     return [*said, _noise_told(terms)]
 
 

@@ -47,7 +47,7 @@ class Keystream:
         """Standard normal numbers, [count], float64, each of which is half the sum of four.
 
         One alone takes few of the values that floats have, and which, tells what it was added to (Mironov 2012); to
-        take four apart is hopeless (Holohan and Braghin 2021, section 5.1). None is beyond 17 standard deviations.
+        take four apart is hopeless (Holohan and Braghin 2021, section 5.1). None is beyond 17.2 standard deviations.
         """
         import numpy as np
 
