@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -70,3 +72,34 @@ def test_every_benchmark_is_listed_with_its_records():
         assert script.name in helpers or f"({script.name})" in readme, script.name
     for record in (SCRIPTS / "records").glob("*.md"):
         assert f"(records/{record.name})" in readme, record.name
+
+
+def test_what_scripts_import_of_dilm_is_there():
+    """Known long before anybody runs them: a rename leaves some behind."""
+    missing = []
+    for folder in ("benchmarks", "experiments", "examples", "docs"):
+        for script in (SCRIPTS.parent / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(script.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "dilm":
+                    missing += [(script.name, node.module, each.name) for each in node.names if not there(node, each)]
+    assert missing == []
+
+
+def there(node: ast.ImportFrom, name: ast.alias) -> bool:
+    """Whether a module binds a name, hands it out later, or has a module of this name below it."""
+    home = SCRIPTS.parent / "src" / str(node.module).replace(".", "/")
+    file = home / "__init__.py" if home.is_dir() else home.with_suffix(".py")
+    text = file.read_text(encoding="utf-8")
+    bound = {found for part in ast.parse(text).body for found in names(part)}
+    later = "__getattr__" in bound and f'"{name.name}"' in text
+    return name.name in bound or later or (home / f"{name.name}.py").exists() or (home / name.name).is_dir()
+
+
+def names(part: ast.stmt) -> Iterator[str]:
+    """What a statement of a module binds."""
+    if isinstance(part, ast.Import | ast.ImportFrom):
+        yield from (each.asname or each.name for each in part.names)
+    elif isinstance(part, ast.FunctionDef | ast.ClassDef):
+        yield part.name
+    else:
+        yield from (each.id for each in ast.walk(part) if isinstance(each, ast.Name))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import queue
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -246,3 +247,39 @@ def test_a_server_without_tls_is_told_from_none(hall: Hall, tmp_path: Path):
     own = pair(tmp_path, "server")
     with pytest.raises(RunError, match="does not speak TLS"), join(hall.address, 60, Secrets(trust=own.certificate)):
         pass
+
+
+def test_who_is_refused_by_an_alert_is_told_the_same_as_by_silence(tmp_path: Path):
+    own = pair(tmp_path, "server")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(own.certificate, own.key)
+    context.load_verify_locations(own.certificate)
+    context.verify_mode = ssl.CERT_REQUIRED
+
+    def refuse(server: socket.socket) -> None:
+        with suppress(OSError):
+            while line := server.accept()[0]:
+                with suppress(ssl.SSLError), context.wrap_socket(line, server_side=True):
+                    pass
+
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        threading.Thread(target=refuse, args=(server,), daemon=True).start()
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(RunError, match="none is shown"), join(address, 60, Secrets(trust=own.certificate)):
+            pass
+
+
+def test_a_server_that_ends_in_the_middle_of_a_handshake_is_looked_for_again(tmp_path: Path):
+    own = pair(tmp_path, "server")
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+
+        def end() -> None:
+            line, _ = server.accept()
+            line.recv(65536)  # the greeting
+            line.close()
+            server.close()
+
+        threading.Thread(target=end, daemon=True).start()
+        with pytest.raises(RunError, match="No server answered"), join(address, 1, Secrets(trust=own.certificate)):
+            pass

@@ -49,19 +49,21 @@ def greet(address: str, seconds: float, secrets: Secrets) -> None:
         raise ResourceError("A certificate is shown over TLS alone.", "Name the server's authority with --trust.")
     if not secrets.trust:
         return
-    context = _context(secrets, ssl.PROTOCOL_TLS_CLIENT)
+    context, deadline, refused = _context(secrets, ssl.PROTOCOL_TLS_CLIENT), time.monotonic() + seconds, 0
     context.set_alpn_protocols(["h2"])
-    deadline, refused = time.monotonic() + seconds, 0
     while refused < TRIES:
         welcome = _welcome(address, context, secrets)
         refused += welcome is False
         if welcome or time.monotonic() > deadline:
             return
         time.sleep(PAUSE)
-    shown = (
-        f"{secrets.certificate.name} is none of them, or its time is over" if secrets.certificate else "none is shown"
-    )
-    raise RunError(
+    raise _refused(address, secrets)
+
+
+def _refused(address: str, secrets: Secrets) -> RunError:
+    own = secrets.certificate
+    shown = f"{own.name} is none of them, or its time is over" if own else "none is shown"
+    return RunError(
         f"The server at {address} hangs up after the handshake: it lets in only holders with a certificate that its "
         f"authority signed, and {shown}.",
         "Ask who runs it to sign yours, and name it with --certificate and --key.",
@@ -77,12 +79,14 @@ def _welcome(address: str, context: ssl.SSLContext, secrets: Secrets) -> bool | 
             socket.create_connection((host, int(port)), timeout=SECONDS) as raw,
             context.wrap_socket(raw, server_hostname=host) as line,
         ):
-            return line.recv(1) != b""  # gRPC's server begins with its settings
+            return _speaks(line)
     except ssl.SSLCertVerificationError as fault:
         raise RunError(
             f"The server at {address} is not one that {secrets.trust} vouches for: {fault.verify_message}.",
             "Ask who runs it for its authority's certificate, and use an address that the server's certificate names.",
         ) from fault
+    except ssl.SSLEOFError:
+        return None  # it is just going away
     except ssl.SSLError as fault:
         raise RunError(
             f"Whoever listens at {address} does not speak TLS as this does ({fault.reason}).",
@@ -90,6 +94,14 @@ def _welcome(address: str, context: ssl.SSLContext, secrets: Secrets) -> bool | 
         ) from fault
     except OSError:
         return None
+
+
+def _speaks(line: ssl.SSLSocket) -> bool:
+    """Whether anything comes: gRPC's server begins with its settings. Who is refused is told so, or cut off."""
+    try:
+        return line.recv(1) != b""
+    except (ssl.SSLError, ConnectionError):
+        return False
 
 
 def read(file: Path | None) -> bytes:

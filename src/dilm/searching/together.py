@@ -1,13 +1,15 @@
 """Several trials of a search at a time: processes of this machine, or tasks on a Ray cluster, that share its study.
 
 Each is a search of its own that ends when there are as many trials as wanted, so nobody deals them out, and one that is
-lost costs its trial alone: whoever called goes on until nothing is missing.
+lost costs trials under way alone, which are tried again: whoever called goes on until nothing is missing.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import BrokenExecutor
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -31,8 +33,9 @@ def search(wanted: Search, at_once: int) -> Searched:
         _require_shared(wanted)
         tuning.begin(wanted)
         part = partial(_part, replace(wanted, recipe=_alone(wanted.recipe), out=wanted.out.absolute()), Path.cwd())
-        for _ in _side_by_side(wanted, part, at_once):
-            pass
+        with suppress(BrokenExecutor):  # one process was killed, which ends the others, too
+            for _ in _side_by_side(wanted, part, at_once):
+                pass
     return tuning.search(wanted)
 
 
