@@ -67,6 +67,16 @@ def test_the_best_is_a_finished_trial_that_none_beats(states: list[tuple[str, fl
         assert searched.rows(found)[0][0] == "ours"
 
 
+def test_of_perplexities_the_least_is_the_best_and_the_page_says_so():
+    values = [trial(0, value=9.5), trial(1, value=4.25), trial(2, value=12.0), trial(3, "pruned", 3.0)]
+    found = replace(FOUND, metric="perplexity", trials=values)
+    assert found.best and found.best.number == 1
+    assert [cells[0] for _, cells in searched.rows(found)] == ["1", "0", "2", "3"]
+    page = search_page.render(found, "seed: 0")
+    assert "4.25 ± 0.01 with trial 1" in page and "less is better" in page and "425.0 %" not in page
+    assert "(less is better)" in searched.markdown(found)
+
+
 @pytest.mark.parametrize("state", searched.KINDS)
 def test_every_state_has_words(state: str):
     assert searched.rows(replace(FOUND, trials=[trial(0, state)]))[0][1][-1] == searched.KINDS[state]

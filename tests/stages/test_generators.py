@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,13 @@ KINDS: dict[str, dict[str, Any]] = {
     "chat": ASK,
 }
 """Settings of each kind beside its model."""
+
+
+def rarely(kinds: Iterable[str], *slow: str) -> list[Any]:
+    """All kinds, some of them among the slow tests alone: each has a faster test of its own, or a sibling here."""
+    return [pytest.param(kind, marks=pytest.mark.slow) if kind in slow else kind for kind in kinds]
+
+
 ADAPTED = [kind for kind, settings in KINDS.items() if "adapters.rank" in settings]
 
 
@@ -139,7 +146,7 @@ def interrupted(after: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Training, "checkpoint", checkpoint)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", rarely(KINDS, "dora", "8bit", "4bit"))
 def test_the_road_of_every_kind(kind: str, source, bases, tmp_path: Path):
     run = travel(recipe_of(kind, source, bases), tmp_path / "run")
     pool = products(run)
@@ -153,7 +160,7 @@ def test_the_road_of_every_kind(kind: str, source, bases, tmp_path: Path):
 READ = {"corpus.steps": 8, "corpus.check_every": 4, "corpus.batch": 8, "corpus.lr": 3e-2}
 
 
-@pytest.mark.parametrize("kind", ["llama", "t5", "bart", "lora"])
+@pytest.mark.parametrize("kind", rarely(("llama", "t5", "bart", "lora"), "llama", "t5"))
 def test_every_kind_that_can_reads_a_corpus_first(kind: str, source, bases, tmp_path: Path):
     """An encoder-decoder as any other; of adapters alone the weights change, and they alone are kept."""
     file = tmp_path / "reviews.txt"

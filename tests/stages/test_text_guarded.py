@@ -46,24 +46,32 @@ PRIVATE: dict[str, Any] = {
 }
 
 
-def road(recipe: Any, out: Path, last: str = "select") -> Run:
+def road(recipe: Any, out: Path, last: str) -> Run:
     run = api.open_run(recipe, out)
     for stage in api.STAGES[: api.STAGES.index(last) + 1]:
         api.run_stage(run, stage)
     return run
 
 
-def test_conditions_of_a_column_are_written_under_differential_privacy(answers: Path, tmp_path: Path):
-    """Whole road: a budget that is kept, a generator that no loss of real rows chose, a product that says so."""
-    made = api.distill(answers, out=tmp_path / "run", recipe="private-generation", settings=PRIVATE, **SAID)
-    run = api.existing_run(made.run)
-    assert made.task.writes and made.task.labels == ("animal", "food") and made.data.counts == (2, 2)
-    spent = made.provenance.spend
+def test_conditions_of_a_column_are_learnt_under_differential_privacy(answers: Path, tmp_path: Path):
+    """A budget that is kept, and a generator that no loss of real rows chose."""
+    recipe = api.recipe_for(answers, **SAID, recipe="private-generation", settings=PRIVATE)
+    run = road(recipe, tmp_path / "run", "fit")
+    bench = Bench(run, OWN_CODE)
+    spent = private.spend(bench)
     assert 0 < spent["epsilon"] <= spent["budget"] == 300
     assert [each["what"] for each in spent["mechanisms"]] == ["fit (DP-SGD)"]
     assert spent["mechanisms"][0]["steps"] == 20 and run.stage("fit").manifest["curve"] == []
-    bench = Bench(run, OWN_CODE)
+    assert bench.task.writes and bench.task.labels == ("animal", "food")
     assert bench.clusters is None and private.states(run.recipe) == 0
+
+
+@pytest.mark.slow
+def test_conditions_of_a_column_are_written_under_differential_privacy(answers: Path, tmp_path: Path):
+    """Whole road: a product of both conditions that says what was promised."""
+    made = api.distill(answers, out=tmp_path / "run", recipe="private-generation", settings=PRIVATE, **SAID)
+    assert made.task.labels == ("animal", "food") and made.data.counts == (2, 2)
+    assert [each["what"] for each in made.provenance.spend["mechanisms"]] == ["fit (DP-SGD)"]
     assert "differentially private" in (made.run / "report.html").read_text("utf-8")
 
 
@@ -85,7 +93,8 @@ def test_what_has_no_mechanism_is_refused_before_anything_is_learnt(
     assert not (tmp_path / "run" / "pretrain").exists()
 
 
-def test_personal_data_is_in_no_field_and_no_cluster_is_named_after_it(answers: Path, tmp_path: Path):
+@pytest.mark.parametrize("last", ["load", pytest.param("select", marks=pytest.mark.slow)])
+def test_personal_data_is_in_no_field_and_no_cluster_is_named_after_it(answers: Path, tmp_path: Path, last: str):
     """Rows are clustered once they are clean; what was found is in the target, too."""
     file, rules = tmp_path / "letters.csv", tmp_path / "rules.yaml"
     rules.write_text(yaml.safe_dump({"deny": {"CRITIC": ["Zebedee", "Ottoline"]}}), encoding="utf-8")
@@ -97,7 +106,7 @@ def test_personal_data_is_in_no_field_and_no_cluster_is_named_after_it(answers: 
             table.writerow({"ask": f"{name} wants {row['ask']}", "say": f"{row['say']} for {name}"})
     asked = {"anonymize.patterns": str(rules), "anonymize.languages": ()}
     recipe = api.recipe_for(file, **SAID, anonymize=True, settings=QUICK | asked | {"models.max_tokens": 40})
-    run = road(recipe, tmp_path / "run")
+    run = road(recipe, tmp_path / "run", last)
     found = run.stage("load").manifest
     assert found["anonymized"]["kinds"] == {"CRITIC": 180}
     bench = Bench(run, OWN_CODE)
@@ -107,6 +116,7 @@ def test_personal_data_is_in_no_field_and_no_cluster_is_named_after_it(answers: 
         assert not any(name in text.lower() for row in bench.splits.train for text in row.texts)
 
 
+@pytest.mark.slow
 def test_the_audit_tries_every_attack_and_finds_canaries(answers: Path, tmp_path: Path):
     recipe = api.recipe_for(answers, **SAID, settings=QUICK | {"audit.canaries": 4, "match.steps": 0})
     run = road(recipe, tmp_path / "run", "audit")

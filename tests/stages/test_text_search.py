@@ -13,6 +13,7 @@ from tiny_runs import SETTINGS
 from dilm import api
 from dilm.errors import RecipeError
 from dilm.reports import search_page
+from dilm.reports.scales import scale
 from dilm.reports.searched import Searched
 from dilm.searching import spaces, studies, trying, tuning
 
@@ -33,6 +34,7 @@ def two(answers: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
     return out, api.search("generation", SPACE, trials=2, out=out, settings=QUICK | {"data.source": str(answers)})
 
 
+@pytest.mark.slow
 def test_the_best_trial_has_the_least_perplexity(two: tuple[Path, Searched]):
     out, found = two
     done = [trial for trial in found.trials if trial.state == "complete"]
@@ -53,6 +55,7 @@ def _name(out: Path, found: Searched) -> str:
     return tuning.Search(recipe, spaces.of(dict(found.space), recipe), out, 2).name
 
 
+@pytest.mark.slow
 def test_scores_on_the_way_are_perplexities_too(two: tuple[Path, Searched]):
     """Of checkpoints one over what the curve of `match` says, of sets what their learners have."""
     out, found = two
@@ -62,6 +65,12 @@ def test_scores_on_the_way_are_perplexities_too(two: tuple[Path, Searched]):
         told = {at: value for at, value in trial.intermediate_values.items() if at < trying.SETS}
         assert list(told.values()) == pytest.approx([1 / row["dev_score"] for row in curve])
         assert trial.intermediate_values[trying.SETS + 1] == pytest.approx(trial.value)
+
+
+def test_what_is_known_before_rows_are_read_is_that_less_is_better(answers: Path, tmp_path: Path):
+    recipe = api.recipe_for(answers, **SAID, settings=SETTINGS | SHORT)
+    wanted = tuning.Search(recipe, spaces.of(SPACE, recipe), tmp_path / "out", 2)
+    assert scale(wanted.metric).sign < 0
 
 
 def test_a_trial_is_stopped_early_where_its_perplexity_is_high(tmp_path: Path):
@@ -86,6 +95,7 @@ def test_neither_how_many_conditions_nor_who_reads_may_be_searched(answers: Path
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_page_reads_perplexities_from_the_least_on(two: tuple[Path, Searched]):
     _, found = two
     rows = [cells[1] for _, cells in search_page.searched.rows(found)]
