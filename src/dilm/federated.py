@@ -61,6 +61,7 @@ def terms(recipe: Recipe, task: Task) -> Terms:
         recipe.seed,
         recipe.dp.trains,
         recipe.runtime.precision,
+        recipe.dp.noise,
     )
 
 

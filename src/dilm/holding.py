@@ -1,7 +1,7 @@
 """A data holder's side of a federated run: its rows, read once and kept here, and the sums that it answers with.
 
-Coins that draw rows, and its share of the noise, follow from a secret of this process, and from a counter: what is
-asked twice is answered with other coins and other noise.
+Coins that draw rows, and its share of the noise, follow from a secret of this process, and from a counter, or come from
+a cipher where the server announces that: what is asked twice is answered with other coins and other noise.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from dilm.models.causal import CausalGenerator
 from dilm.models.classifier import Classifier
 from dilm.privacy.dpsgd import Bounds, DPAdamW, Hooked
 from dilm.privacy.federation import DISTRIBUTED, Scale, Terms, threat_model
-from dilm.privacy.noise import Keyed
+from dilm.privacy.noise import Keyed, Noise, Secure
 from dilm.privacy.released import clipped_gradients
 from dilm.privacy.secagg import Holder, prepare
 from dilm.runtime.device import choose
@@ -61,11 +61,14 @@ class Answers:
     rows: Dataset
     terms: Terms
     device: str
-    noise: Keyed = field(default_factory=lambda: Keyed(secrets.token_bytes(32)))
+    noise: Noise = field(init=False)
     asked: int = 0
     generator: CausalGenerator | None = None
     learner: Classifier | None = None
     summing: DPAdamW | None = None
+
+    def __post_init__(self) -> None:
+        self.noise = Secure() if self.terms.drawn == "secure" else Keyed(secrets.token_bytes(32))
 
     def __call__(self, asked: Mapping[str, Any], arrays: list[np.ndarray]) -> np.ndarray:
         """The sum that is asked for, on its grid, with this holder's share of the noise: one vector, float64."""

@@ -51,7 +51,7 @@ from dilm.journal import OWN_CODE
 from dilm.models.snapshots import Vectors
 from dilm.privacy.dpsgd import Bounds, DPAdamW, row_by_row
 from dilm.privacy.federation import Terms
-from dilm.privacy.noise import Keyed
+from dilm.privacy.noise import Keyed, Secure
 from dilm.privacy.released import clipped_gradients
 from dilm.runtime.link import PLAIN, Frame, Hall
 from dilm.runtime.optimize import AdamW, Schedule
@@ -330,6 +330,19 @@ def test_a_holder_may_ask_for_a_budget_and_for_the_noise_that_was_announced(term
     asked = {"what": "fit", "signal": 1.0, "reach": 1.0, "levels": 1024, "noise": 0.0}
     with pytest.raises(PrivacyError, match="without the noise that it announced"):
         answers(asked, [])
+
+
+def test_holders_draw_by_the_cipher_where_that_is_asked_for(said: dict[str, Any], terms: Terms, folder: Path):
+    """Coins and noise; whichever it is, what is asked again is answered with another number."""
+    recipe = api.recipe_for(**(said | {"settings": said["settings"] | {"dp.noise": "secure"}}))
+    assert federated.terms(recipe, terms.about).drawn == "secure" and terms.drawn == "keyed"
+    mine = own_rows(Own(str(folder / "holder-0.csv")), terms)
+    for drawn, source in (("keyed", Keyed), ("secure", Secure)):
+        answers = Answers(mine, replace(terms, drawn=drawn), "cpu")
+        assert isinstance(answers.noise, source)
+        asked = {"what": "count", "signal": 64.0, "reach": 128.0, "levels": 2**22, "noise": 5.0}
+        told = {float(answers(asked, [])[0]) for _ in range(5)}
+        assert len(told) == 5
 
 
 def stop(hall: Hall) -> None:

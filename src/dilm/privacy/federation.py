@@ -121,6 +121,8 @@ class Terms:
     trains: str
     """`all` weights of the generator, or its `body`."""
     precision: str
+    drawn: str = "keyed"
+    """How each draws noise and coins: `keyed` by a secret of the process, or `secure`, as in `dp.noise`."""
     version: str = VERSION
 
     def text(self) -> str:
