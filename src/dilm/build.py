@@ -108,7 +108,9 @@ class Bench:
 
     @property
     def clusters(self) -> Clusters | None:
-        """Of train rows, where they are the conditions; None where these are classes, or a column names them."""
+        """Of train rows, where they are the conditions, else None; raises AccessError as these rows do."""
+        if self._rows.clusters:
+            self.gate.let("train")
         return self._rows.clusters
 
     @cached_property

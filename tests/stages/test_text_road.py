@@ -14,7 +14,7 @@ from tiny_runs import SETTINGS, rows_of
 from dilm import api, journal, pipeline, reading
 from dilm.data.jsonl import read_dataset
 from dilm.distilled import Distilled
-from dilm.errors import DilmError, RecipeError
+from dilm.errors import AccessError, DilmError, RecipeError
 from dilm.recipe import Recipe
 from dilm.recipe.fields import counted
 
@@ -72,6 +72,12 @@ def test_what_is_kept_lies_in_the_cluster_that_it_was_written_for(made: Distille
     assert sum(told["removed"].values()) + sum(told["yielded"].values()) == (~inside).sum()
     if not any(told["yielded"].values()):
         assert (bench.clusters.distances(made.data).argmin(1) == made.data.labels).all()
+
+
+def test_clusters_are_made_of_train_rows_and_handed_out_as_these(made: Distilled):
+    bench = api.begun.bench_of(api.existing_run(made.run), journal.FINDINGS)
+    with pytest.raises(AccessError, match="asks for train rows"):
+        _ = bench.clusters
 
 
 def test_keys_of_runs_that_knew_no_coverage_stay(answers: Path):
