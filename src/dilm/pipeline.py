@@ -27,7 +27,21 @@ from dilm.runs import Run, make_cache, open_to_others
 from dilm.runtime.hashing import key
 from dilm.runtime.memory import begin_peak, give_back, peak_mb
 from dilm.runtime.meter import spent
-from dilm.stages import audit, choosing, domain, embed, evaluate, fit, generate, load, match, pretrain, report, select
+from dilm.stages import (
+    audit,
+    choosing,
+    domain,
+    embed,
+    evaluate,
+    fit,
+    generate,
+    load,
+    match,
+    pretrain,
+    report,
+    rewriting,
+    select,
+)
 from dilm.stages.generate import asks_untuned
 from dilm.version import VERSION
 
@@ -229,6 +243,7 @@ def _choosing(recipe: Recipe) -> list[Any]:
     parts: list[Any] = [counted(recipe)["select"], trial.baselines]
     if choosing.races(recipe):
         parts += [recipe.race, trial.lr, trial.warmup, trial.weight_decay, trial.clip, trial.batch]
+    parts += rewriting.content(recipe)
     if choosing.asks_judge(wanted):
         parts += reading.judged(recipe)
     if choosing.asks_learner(wanted):

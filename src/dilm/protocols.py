@@ -20,6 +20,14 @@ Parts = Callable[["Tensor"], "Iterator[Tensor]"]
 """A loss -> losses whose gradients add up to its own."""
 
 
+class Assistant(Protocol):
+    """A language model that does as it is told."""
+
+    def answer(self, requests: Sequence[str], tokens: int, temperature: float, seed: int) -> list[Draft]:
+        """One raw answer to each request, of one field, cut off after `tokens` tokens; temperature 0 is greedy."""
+        ...
+
+
 class Generator(Protocol):
     """A language model that writes texts of a condition and knows how likely any text is."""
 

@@ -214,6 +214,8 @@ class Provenance:
     """Under differential privacy: epsilon, delta, the unit, and the mechanisms that spent it."""
     real_rows: tuple[int, ...] = ()
     """Which of the examples, counted from 0, are rows of the training data, word for word."""
+    rewritten: tuple[int, ...] = ()
+    """Which of the examples, counted from 0, an instruction-tuned model made from texts of the pool."""
     prompted_by: tuple[int, ...] = ()
     """Positions in the train split of real rows that stood in the generator's prompt."""
     corpus: Mapping[str, Any] = field(default_factory=dict)

@@ -54,6 +54,8 @@ class Reply:
 
     text: str
     top: dict[str, float]
+    finished: bool = True
+    """Whether it ended by itself: False where it was cut off at its longest."""
 
 
 class EndpointScorer:
@@ -155,7 +157,7 @@ def read_reply(answer: Any, url: str) -> Reply:
         text = choice["text"] if "text" in choice else choice["message"]["content"] or ""
         if not isinstance(text, str):
             raise TypeError(f"its text is a {type(text).__name__}")
-        return Reply(text, _top(choice.get("logprobs") or {}))
+        return Reply(text, _top(choice.get("logprobs") or {}), choice.get("finish_reason") != "length")
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as fault:
         raise ModelError(
             f"What {url} answered is no completion: {type(fault).__name__}, {fault}.",

@@ -154,6 +154,14 @@ def prompts_for(tokenizer: PreTrainedTokenizerBase, task: Task, asking: Asking) 
     return Prompts(before, _end_of_turn(tokenizer), separator, shown)
 
 
+def prompts_of(tokenizer: PreTrainedTokenizerBase, requests: Sequence[str]) -> Prompts:
+    """A prompt for each request, which its number stands for. Raises ModelError where a template refuses one."""
+    turns = [[{"role": "user", "content": request}] for request in requests]
+    return Prompts(
+        [_tokens(tokenizer, _render(tokenizer, each, True)) for each in turns], _end_of_turn(tokenizer), -1, []
+    )
+
+
 def _dialogue(task: Task, asking: Asking, condition: int) -> list[dict[str, str]]:
     said = asking.ask
     for name, value in {"label": task.labels[condition], "task": task.name, "fields": ", ".join(task.fields)}.items():

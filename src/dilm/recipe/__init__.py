@@ -18,6 +18,7 @@ from dilm.recipe.generators import Adapters, Instruct
 from dilm.recipe.privacy import Anonymize, Audit, Privacy
 from dilm.recipe.prompt import DOOR as _DOOR
 from dilm.recipe.prompt import Prompt, Server
+from dilm.recipe.rewriting import Rewrite
 from dilm.recipe.runtime import Runtime
 from dilm.recipe.selection import Race, Select
 
@@ -263,6 +264,7 @@ class Recipe:
     generate: Generate = field(default_factory=Generate)
     generation: Generation = field(default_factory=Generation)
     embed: Embed = field(default_factory=Embed)
+    rewrite: Rewrite = field(default_factory=Rewrite)
     select: Select = field(default_factory=Select)
     race: Race = field(default_factory=Race)
     evaluate: Evaluate = field(default_factory=Evaluate)

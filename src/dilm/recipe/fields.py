@@ -37,6 +37,7 @@ LATER = (
     "audit",
     "adapters",
     "instruct",
+    "rewrite",
 )
 """Settings and sections that came after runs were made. At their defaults they change nothing and stand in no key."""
 LIST_THEM = "`dilm show default` lists every setting."

@@ -23,16 +23,16 @@ class Prompt:
 
 @dataclass(frozen=True, config=DOOR)
 class Server:
-    """How the servers of learners `served:` and `served-chat:` are asked. Changes no result."""
+    """How the servers of learners and of rewrite.model (`served:`, `served-chat:`) are asked. Changes no result."""
 
     budget: int = 100_000
-    """Requests that one evaluation may send to each served model, repeated ones included. What stands in the cache
-    costs none."""
+    """Requests that one evaluation, or one selection, may send to each served model, repeated ones included. What
+    stands in the cache costs none."""
     parallel: int = 4
     """Requests under way at a time."""
     timeout: float = 60.0
     """Seconds without a sign of the server after which a request is repeated."""
     tries: int = 5
-    """Times that a request is sent before the evaluation stops."""
+    """Times that a request is sent before the stage stops."""
     key_variable: str = "DILM_API_KEY"
     """Environment variable that holds the key, never the key itself; where it is not set, none is sent."""

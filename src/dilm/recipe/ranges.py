@@ -23,7 +23,8 @@ RANGES = (
         generate.oversample generate.batch generate.attempts select.sets corpus.steps corpus.batch corpus.check_every
         embed.steps embed.batch embed.unroll embed.per_step embed.check_every
         evaluate.seeds evaluate.steps evaluate.batch evaluate.full_steps prompt.orders race.steps race.rows
-        audit.rows audit.span server.budget server.parallel server.tries""",
+        audit.rows audit.span server.budget server.parallel server.tries
+        rewrite.texts""",
         "at least 1",
         lambda value: value >= 1,
     ),
@@ -33,7 +34,7 @@ RANGES = (
         match.kl match.patience match.teacher_sets match.renew_every match.check_every generate.top_k
         evaluate.weight_decay prompt.top_logprobs audit.canaries adapters.rank adapters.alpha instruct.demonstrations
         corpus.rows corpus.lr corpus.weight_decay generation.coherence generation.diversity generation.coverage
-        generation.answers runtime.threads runtime.workers""",
+        generation.answers rewrite.temperature runtime.threads runtime.workers""",
         "0 or more",
         lambda value: value >= 0,
     ),

@@ -16,6 +16,7 @@ from dilm.recipe.learners import learning
 from dilm.recipe.privacy import OFF
 from dilm.recipe.private_rules import check_private
 from dilm.recipe.ranges import RANGES
+from dilm.recipe.rewriting_rules import check_rewriting
 
 SELECTORS = (
     "random",
@@ -51,6 +52,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "corpus.unit": ("text", "sentence"),
     "select.teacher": ("probe", "learner"),
     "select.pool": ("synthetic", "both"),
+    "rewrite.ask": ("rewrite", "merge", "both"),
+    "rewrite.best": SELECTORS[:7],
     "race.drawn_by": (*SELECTORS[:10], "cynical"),  # those that ask no generator; a race of races would be one
     "evaluate.baselines": (*with_tokens(SELECTORS), "nearest", "untuned", "untuned_random", "full", "tdd", "tdd_text"),
     "embed.start": ("texts", "tokens"),
@@ -82,6 +85,7 @@ def check(recipe: Recipe) -> None:
     _check_rhythm(recipe)
     _check_embeddings(recipe)
     _check_server(recipe)
+    check_rewriting(recipe)
     _check_anonymize(recipe)
     check_generators(recipe)
     check_private(recipe)

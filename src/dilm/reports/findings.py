@@ -202,6 +202,12 @@ class Findings:
         count, whole = len(self.provenance.real_rows), len(self.distilled)
         return f"{count} of {whole} rows are real rows of the training data" if count else ""
 
+    @property
+    def rewritten(self) -> str:
+        """How many of the examples are rewritten, for a sentence; "" where none is."""
+        count, whole = len(self.provenance.rewritten), len(self.distilled)
+        return f"{count} of {whole} texts were rewritten or merged by an instruction-tuned model" if count else ""
+
     def curve(self, stage: str) -> Curve:
         """What `stage` logged, or nothing."""
         return tuple((self.curves or {}).get(stage, ()))

@@ -73,20 +73,20 @@ def pool(bench: Bench, name: str, number: int) -> Dataset:
 def _write(bench: Bench, name: str, per_class: int, advance: Callable[[int], None]) -> dict[str, int]:
     """Processes share the sets, whose draws do not depend on each other, and all know the verdicts."""
     recipe, generator = bench.recipe, bench.generator(SOURCES[name])
-    flags = _flags(bench, generator)
+    found = flags(bench, generator)
     own: dict[int, tuple[Dataset, Counter[str]]] = {}
     for number in bench.crew.share(range(recipe.select.sets)):
         rng = torch_stream(recipe.seed, "pool", number)
-        own[number] = write_pool(generator, per_class, recipe.generate.attempts, rng, advance, flags)
+        own[number] = write_pool(generator, per_class, recipe.generate.attempts, rng, advance, found)
     pools = [pool for several in bench.crew.gathered(own) for pool in several.items()]
     bench.crew.told(lambda: _keep(bench, name, {number: texts for number, (texts, _) in pools}))
     return dict(sum((counted for _, (_, counted) in pools), Counter[str]()))
 
 
-def _flags(bench: Bench, generator: AnyGenerator) -> Flags | None:
-    """What must not leave: what a detector flags, and the very rows that a prompt shows."""
+def flags(bench: Bench, generator: AnyGenerator | None) -> Flags | None:
+    """What must not leave: what a detector flags, and the very rows that the prompt of a generator shows."""
     found = bench.panel.flags if bench.panel else None
-    shown = {tuple(" ".join(text.split()) for text in texts) for texts in generator.shown}
+    shown = {tuple(" ".join(text.split()) for text in texts) for texts in (generator.shown if generator else ())}
     if not shown:
         return found
     return lambda texts: texts in shown or bool(found and found(texts))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from dilm.distillation.generate import KEPT
 from dilm.recipe import Recipe
 from dilm.reports.methods import OURS
 
@@ -12,7 +13,7 @@ from dilm.reports.methods import OURS
 def notes(recipe: Recipe, manifests: Mapping[str, dict[str, Any]]) -> tuple[str, ...]:
     """In the order of the stages that they are about, but for the selection, which comes first."""
     chosen = manifests.get("select", {})
-    told = [*_of_the_race(chosen), *_of_filters(chosen), *_of_holders(manifests)]
+    told = [*_of_the_race(chosen), *_of_rewriting(chosen), *_of_filters(chosen), *_of_holders(manifests)]
     if "full" in recipe.evaluate.baselines:
         told.append("Full data was trained on once for each learner.")
     resumed = [name for name, manifest in manifests.items() if manifest.get("resumed")]
@@ -44,6 +45,19 @@ def _of_holders(manifests: Mapping[str, dict[str, Any]]) -> Iterator[str]:
             f"Generator and target learnt from {held['rows']:,} rows of {held['clients']} data holders, by sums. "
             "What is called train, dev and test here are public rows of the server, and baselines are made of those."
         )
+
+
+def _of_rewriting(chosen: Mapping[str, Any]) -> Iterator[str]:
+    """Who was asked to rewrite texts, what became of the answers, and how many were chosen for our first set."""
+    if not (told := chosen.get("rewritten")):
+        return
+    verdicts, delivered = told["verdicts"][OURS][0], len(told["chosen"][OURS][0])
+    dropped = ", ".join(f"{count} {name}" for name, count in verdicts.items() if name != KEPT)
+    yield (
+        f"{told['model']} was asked to rewrite or merge texts of the first pool {sum(verdicts.values())} times; "
+        f"{verdicts.get(KEPT, 0)} of its answers joined the pool ({dropped or 'none'} dropped), and {delivered} were "
+        "chosen for the first set."
+    )
 
 
 def _of_filters(chosen: Mapping[str, Any]) -> Iterator[str]:

@@ -45,6 +45,7 @@ FOLDERS = {
     "corpus": ("source",),
     "report": ("language_model",),
     "generation": ("judge",),
+    "rewrite": ("model",),
 }
 """Settings that may be folders of this machine."""
 LISTS = (("evaluate", "learners"), ("models", "mixture"))
@@ -190,6 +191,7 @@ def _provenance(bench: Bench, manifests: Mapping[str, dict[str, Any]]) -> Proven
         parents={name: manifest["key"] for name, manifest in manifests.items()},
         environment=libraries | machine,
         real_rows=tuple(manifests.get("select", {}).get("real", {}).get(OURS, [()])[0]),
+        rewritten=tuple(manifests.get("select", {}).get("rewritten", {}).get("chosen", {}).get(OURS, [()])[0]),
         prompted_by=tuple(row for rows in manifests.get("fit", {}).get("demonstrations", ()) for row in rows),
         corpus={name: value for name, value in manifests.get("fit", {}).get("corpus", {}).items() if name != "curve"},
         **_privacy(bench, manifests),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dilm.build import Bench
@@ -22,6 +22,7 @@ from dilm.runtime.progress import bar
 from dilm.runtime.seeding import numpy_stream, python_stream
 from dilm.stages.choosing import Told, selector, undoubled
 from dilm.stages.generate import SOURCES, pool, pools
+from dilm.stages.rewriting import Desk
 from dilm.types import Dataset, Selection
 
 NEAREST = "nearest"
@@ -39,6 +40,13 @@ class Stock:
     rows: Dataset
     real: int = 0
     """So many of them, the first ones, are train rows; of equal texts the earlier counts, so a copy counts as real."""
+    rewritten: int = 0
+    """So many of them, the last ones, an instruction-tuned model made from others."""
+
+    def places(self, chosen: Selection) -> tuple[list[int], list[int]]:
+        """Which of the chosen, counted from 0, are train rows, and which are rewritten."""
+        numbered, own = list(enumerate(chosen.positions)), len(self.rows) - self.rewritten
+        return [at for at, row in numbered if row < self.real], [at for at, row in numbered if row >= own]
 
 
 def run(bench: Bench) -> dict[str, Any]:
@@ -49,11 +57,13 @@ def run(bench: Bench) -> dict[str, Any]:
     written = {name: name for name in pools(bench)} | ({UNSELECTED: "untuned"} if UNSELECTED in baselines else {})
     coresets = [name for name in baselines if name.removesuffix(TOKENS) in (*SELECTORS, NEAREST)]
     told = {name: Told() for name in (*written, *coresets)}
-    real, positions = {}, {}
+    desk = Desk(bench)
+    real, rewritten, positions = {}, {}, {}
     begin, own = spent(), 0.0
     with bar("select", len(written) * recipe.select.sets + len(coresets)) as advance:
         for name, source in written.items():
-            real[name] = [_choose(bench, name, source, number, told[name]) for number in range(recipe.select.sets)]
+            places = [_choose(desk, name, source, number, told[name]) for number in range(recipe.select.sets)]
+            real[name], rewritten[name] = ([each[part] for each in places] for part in (0, 1))
             advance(recipe.select.sets)
             own = (spent() - begin).seconds if name == "dilm" else own
         for name in coresets:
@@ -63,7 +73,7 @@ def run(bench: Bench) -> dict[str, Any]:
     write_text(bench.folder("select") / "real-rows.json", json.dumps(positions))
     counts = {name: len(selections) for name, selections in positions.items()}
     facts = {"sets": dict.fromkeys(written, recipe.select.sets) | counts, "own_seconds": own}
-    return facts | ({"real": real} if recipe.select.pool == BOTH else {}) | _way(told)
+    return facts | ({"real": real} if recipe.select.pool == BOTH else {}) | desk.facts(rewritten) | _way(told)
 
 
 def _way(told: Mapping[str, Told]) -> dict[str, Any]:
@@ -75,11 +85,10 @@ def _way(told: Mapping[str, Told]) -> dict[str, Any]:
     return {name: way for name, way in ways.items() if way}
 
 
-def _choose(bench: Bench, name: str, source: str, number: int, told: Told) -> list[int]:
-    """Choose and write one set; which of its examples are real rows, counted from 0."""
-    recipe, texts = bench.recipe, pool(bench, source, number)
-    mixed = recipe.select.pool == BOTH and name != UNSELECTED
-    stock = _with_real_rows(bench, texts, number) if mixed else Stock(texts)
+def _choose(desk: Desk, name: str, source: str, number: int, told: Told) -> tuple[list[int], list[int]]:
+    """Choose and write one set; which of its examples are real rows, and which are rewritten, counted from 0."""
+    bench, recipe = desk.bench, desk.bench.recipe
+    stock = _stock(desk, name, source, number)
     if name == UNSELECTED:
         select = undoubled(bench, "random", bench.selector("random"))
     else:
@@ -87,7 +96,18 @@ def _choose(bench: Bench, name: str, source: str, number: int, told: Told) -> li
         select = selector(bench, recipe.select.method, told, generator)
     chosen = select(stock.rows, recipe.per_class, numpy_stream(recipe.seed, "select", number))
     write_dataset(bench.folder("select") / f"{name}-{number}.jsonl", chosen.apply(stock.rows))
-    return [place for place, position in enumerate(chosen.positions) if position < stock.real]
+    return stock.places(chosen)
+
+
+def _stock(desk: Desk, name: str, source: str, number: int) -> Stock:
+    """The texts of a pool, and what joins them: rewritten ones, and real rows where they are let in."""
+    texts = pool(desk.bench, source, number)
+    if name == UNSELECTED:
+        return Stock(texts)
+    new = desk.rewritten(source, number, texts)
+    mixed = desk.bench.recipe.select.pool == BOTH
+    stock = _with_real_rows(desk.bench, texts, number) if mixed else Stock(texts)
+    return replace(stock, rows=Dataset(texts.task, (*stock.rows, *new)), rewritten=len(new)) if new else stock
 
 
 def _with_real_rows(bench: Bench, texts: Dataset, number: int) -> Stock:
