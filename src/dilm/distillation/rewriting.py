@@ -104,7 +104,9 @@ def read(answer: Draft, task: Task) -> Draft:
 def _fields(said: str, task: Task) -> list[tuple[str, str]]:
     """Name and text of every field, in the order of the answer; an empty line ends one that says something."""
     names = {field.casefold(): field for field in task.fields}
-    begins = re.compile(r"[\W_]*?(" + "|".join(map(re.escape, task.fields)) + r")[\s*_`\"]*:[*_`]*(.*)", re.IGNORECASE)
+    begins = re.compile(
+        r"[\W\d_]*?(" + "|".join(map(re.escape, task.fields)) + r")[\s*_`\"]*:[*_`]*(.*)", re.IGNORECASE
+    )
     found: list[tuple[str, str]] = []
     is_open = False
     for line in said.splitlines():

@@ -9,15 +9,12 @@ from dilm.recipe.prompt import DOOR
 
 @dataclass(frozen=True, config=DOOR)
 class Rewrite:
-    """An instruction-tuned model rewrites texts of the pool or merges two of a class into one, before the choice.
-
-    What it writes joins the pool: the same filters and the same method choose among all, so what is worse stays out.
-    Real rows are never shown to it.
-    """
+    """Texts of the pool, rewritten or merged by an instruction-tuned model, join it before the choice."""
 
     model: str = ""
     """Causal LM with a chat template (hub id or folder), or `served-chat:URL#MODEL` behind an OpenAI-compatible server
-    (`served:` continues the request as plain text): texts of the pool are sent there. Empty: nothing is rewritten."""
+    (`served:` continues the request as plain text): texts of the pool are sent there, real rows never are. Empty:
+    nothing is rewritten."""
     ask: str = "rewrite"
     """`rewrite` one text, `merge` two of a class into one, or `both`."""
     texts: int = 10
