@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 from loopback import Completion, Server, serving
+from text_runs import SAID
+from text_runs import SHORT as TEXT
+from tiny_runs import SETTINGS
 from transformers import AutoTokenizer
 from typer.testing import CliRunner
 
@@ -38,11 +41,12 @@ CHAT = (
 
 
 def longer(prompt: str, *_: int) -> Completion:
-    """The shown texts in one, with more behind them; of every class the second is refused."""
-    shown = re.findall(r"^review: (.+)$", prompt, re.MULTILINE)
-    texts = [text for text in shown if text != "..."]
-    said = " and ".join(texts)
-    return ("I cannot." if len(said) % 4 == 0 else f"Sure:\nreview: {said} again"), []
+    """The shown texts in one, field by field, with more behind them; some are refused, by their length."""
+    fields: dict[str, list[str]] = {}
+    for name, text in re.findall(r"^(\w+): (.+)$", prompt, re.MULTILINE):
+        fields.setdefault(name, []).extend([text] if text != "..." else [])
+    said = [f"{name}: {' and '.join(texts)} again" for name, texts in fields.items()]
+    return ("I cannot." if len(said[0]) % 4 == 0 else "\n".join(["Sure:", *said])), []
 
 
 @pytest.fixture
@@ -152,6 +156,16 @@ def test_a_model_of_this_machine_rewrites_the_same_again(copied: Path, tmp_path:
     api.run_stage(run, "select")
     assert sets(copied)["rewritten-dilm-0.json"] == first["rewritten-dilm-0.json"]
     assert sets(copied)["dilm-0.jsonl"] == first["dilm-0.jsonl"]
+
+
+@pytest.mark.slow
+def test_where_the_target_is_text_an_answer_has_it_too(answers: Path, server: Server, tmp_path: Path):
+    asked = {"rewrite.model": f"served-chat:{server.url}#tiny", "rewrite.texts": 2, "select.sets": 1}
+    made = api.distill(answers, out=tmp_path / "run", settings=SETTINGS | TEXT | asked, **SAID)
+    told = api.existing_run(tmp_path / "run").stage("select").manifest["rewritten"]
+    assert told["verdicts"]["dilm"][0].get("kept", 0) > 0
+    new = [row["say"] for at, row in enumerate(made.rows()) if at in made.provenance.rewritten]
+    assert all(text.endswith(" again") for text in new)
 
 
 @pytest.mark.parametrize(

@@ -121,8 +121,8 @@ def _fields(said: str, task: Task) -> list[tuple[str, str]]:
 
 
 def _plain(text: str) -> str:
-    """On one line, without quotes around it; "" where nothing is said."""
-    plain = " ".join(text.split())
+    """On one line, without quotes around it; "" where nothing is said. A server may send what is no Unicode."""
+    plain = " ".join(text.encode("utf-8", "replace").decode("utf-8").split())
     while len(plain) > 1 and plain[0] in QUOTES and plain[-1] in QUOTES:
         plain = plain[1:-1].strip()
     return plain if any(letter.isalnum() for letter in plain) else ""

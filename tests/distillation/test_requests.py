@@ -60,6 +60,10 @@ def test_an_answer_without_the_form_is_no_text_of_one_field():
     assert read(Draft(("I'm sorry, but I can't help with that.",), True), FILMS).texts == ()
 
 
+def test_what_no_file_could_hold_gives_way():
+    assert read(Draft(("text: a \ud800 film",), True), FILMS).texts == ("a ? film",)
+
+
 def test_requests_show_first_texts_alone_and_all_of_them_in_pairs():
     said = requests(BOTH, POOL, 1)
     assert said == [
