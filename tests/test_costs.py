@@ -86,6 +86,17 @@ def test_a_company_of_equals_shares_and_every_member_counts(sizes: tuple[int, ..
     assert one.writing(3, 9) == members[0].writing(3, 9)
 
 
+def test_learners_in_turn_are_held_together_and_grow_up_one_by_one(planned: Planned, folders):
+    """A step has one of them, so that only their lives take longer."""
+    few = {"match__steps": 4, "match__ages": 40, "match__check_every": 0}
+    alone, twice, both = (
+        planned(**few, match__learners=named) for named in ((), ("same", "same"), ("same", str(folders["learner"])))
+    )
+    assert twice["match"]["megabytes"] == pytest.approx(alone["match"]["megabytes"], abs=5)
+    assert both["match"]["megabytes"] > alone["match"]["megabytes"]
+    assert "of 2 learners in turn" in both["match"]["detail"] and "turn" not in alone["match"]["detail"]
+
+
 def test_what_runs_piece_by_piece_needs_no_more_for_a_larger_batch(planned: Planned):
     """On a processor the graph of 64 rows is kept at a time; with `recompute` that of one piece."""
     few, many = (planned(fit__batch=batch, runtime__device="cpu") for batch in (64, 640))

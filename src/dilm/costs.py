@@ -21,6 +21,7 @@ from dilm.models.pieces import tokens_at_once
 from dilm.models.shapes import Company, Shape, opened, small
 from dilm.recipe import Recipe
 from dilm.recipe.learners import learning
+from dilm.recipe.matched import matched
 from dilm.runs import Run
 from dilm.runtime.memory import peak_mb
 from dilm.runtime.optimize import AT_ONCE
@@ -56,6 +57,11 @@ class Shapes:
     generator: Company
     learner: Shape
     encoder: Shape
+    matched: tuple[Shape, ...]
+    """Learners turn by turn."""
+    matched_once: tuple[Shape, ...]
+    held: tuple[Shape, ...]
+    """Of them, those that are held beside the learner, each once."""
 
 
 def estimate(recipe: Recipe, run: Run) -> dict[str, Cost]:
@@ -81,14 +87,14 @@ class _Count:
     def stages(self) -> dict[str, tuple[str, float]]:
         recipe, splits = self.recipe, self.bench.splits
         rows = f"{len(splits.train)} train, {len(splits.dev)} dev, {len(splits.test)} test rows"
-        made = [name for name in (*named(recipe), recipe.models.learner) if is_scratch(name)]
+        made = [name for name in (*named(recipe), *_learners(recipe)) if is_scratch(name)]
         trials = self._trials()
         return {
             "load": (rows, 0.0),
             "pretrain": (f"make {', '.join(made)}" if made else "nothing: models are pretrained", self._pretrain()),
             "embed": self._embed(),
             "fit": (f"{recipe.fit.steps} steps of {recipe.fit.batch} texts", self._fit()),
-            "match": (f"{recipe.match.steps} steps, {self._checks()} dev scores", self._match()),
+            "match": (self._matching(), self._match()),
             "generate": (f"{self._pool_rows()} texts", self._written(self._pool_rows())),
             "select": (f"{recipe.per_class} per class, {recipe.select.sets} sets", self._select()),
             "audit": (f"{2 * self._audited()} rows, 1 training", self._attacked()),
@@ -104,18 +110,24 @@ class _Count:
         encoder = 4 * self.shapes.encoder.weights
         points = 12.0 * self.shapes.encoder.width * len(self.bench.splits.train)  # and in double precision for a probe
         unrolled = recipe.embed.unroll * recipe.embed.per_step * self.classes + recipe.embed.batch
-        trained = copy + learner.training(self._together(recipe.evaluate.batch) * self.tokens)
+        trained = self._training(learner)
+        beside = sum(8 * each.weights for each in self.shapes.held)  # as it is, and as it was opened
+        eldest = max(map(self._training, (learner, *self.shapes.held)))
         matched = generator.training(self._kept(recipe.match.synthetic))
         return {
             "pretrain": warmed.training(self._together(recipe.pretrain.batch) * self.tokens) if self._warms else 0.0,
             "embed": learner.training(2 * unrolled * self.tokens) if embed.wanted(recipe) else 0.0,
             "fit": generator.training(self._fitted() / len(generator.members)),
-            "match": matched + trained + encoder + points + 2 * copy * bool(recipe.match.check_every),
+            "match": matched + eldest + beside + encoder + points + 2 * copy * bool(recipe.match.check_every),
             "generate": generator.writing(recipe.generate.batch, self.bench.task.max_tokens),
             "select": encoder + points,
             "evaluate": trained,
             "audit": max(trained, generator.writing(recipe.generate.batch, self.tokens)) + encoder,
         }
+
+    def _training(self, learner: Shape) -> float:
+        """Of a learner, and of a copy of its weights."""
+        return 4 * learner.weights + learner.training(self._together(self.recipe.evaluate.batch) * self.tokens)
 
     def _fitted(self) -> float:
         """Tokens of a step of fit of which activations are kept; in a mixture each member has its share of them."""
@@ -164,16 +176,27 @@ class _Count:
         wanted = self.recipe.match
         return 1 + -(-wanted.steps // wanted.check_every) if wanted.check_every else 0
 
+    def _matching(self) -> str:
+        wanted, others = self.recipe.match, self.recipe.match.learners
+        turns = f" of {len(others)} learners in turn" if others else ""
+        return f"{wanted.steps} steps{turns}, {self._checks()} dev scores"
+
     def _match(self) -> float:
         wanted, texts = self.recipe.match, self.recipe.match.synthetic * self.classes
         learnt = texts * (2 if wanted.lm_lambda else 1)
         taught = TRAINING * learnt * self.tokens * self.shapes.generator.multiplied
-        step = taught + self._read(texts) + self._written(texts) + self._covered(texts)
-        bank = wanted.trajectories * self._learnt((wanted.ages - 1) * wanted.age_steps, self.recipe.evaluate.batch)
+        read = self._read(texts) * fmean(each.multiplied for each in self.shapes.matched) / self._own
+        step = taught + read + self._written(texts) + self._covered(texts)
+        life = self._learnt((wanted.ages - 1) * wanted.age_steps, self.recipe.evaluate.batch)
+        bank = wanted.trajectories * life * sum(each.multiplied for each in self.shapes.matched_once) / self._own
         small = wanted.check_per_class * self.classes
         check = self._learnt(wanted.check_steps, min(small, self.recipe.evaluate.batch)) + self._read(wanted.check_rows)
         check += self._written(small * wanted.check_oversample)
         return wanted.steps * step + bank + self._checks() * wanted.check_sets * check
+
+    @property
+    def _own(self) -> float:
+        return self.shapes.learner.multiplied
 
     def _covered(self, texts: int) -> float:
         """Reading proposals under every condition, where coverage is asked for."""
@@ -188,7 +211,7 @@ class _Count:
 
     @property
     def _warms(self) -> bool:
-        return is_scratch(self.recipe.models.learner)
+        return any(map(is_scratch, _learners(self.recipe)))
 
     def _embed(self) -> tuple[str, float]:
         """Forwards and backwards through every unrolled step: about twice a plain training of as many."""
@@ -247,9 +270,20 @@ class _Count:
 def _shapes(recipe: Recipe) -> Shapes:
     models, words = recipe.models, recipe.pretrain.vocabulary
     members = [small(name.partition(":")[2], words) if is_scratch(name) else opened(name) for name in named(recipe)]
-    learner = small(recipe.pretrain.learner_size, words) if is_scratch(models.learner) else opened(models.learner)
-    encoder = opened(models.encoder) if models.encoder else learner
-    return Shapes(Company(tuple(members)), replace(learner, vocabulary=0), replace(encoder, vocabulary=0))
+    learners = {
+        name: replace(small(recipe.pretrain.learner_size, words) if is_scratch(name) else opened(name), vocabulary=0)
+        for name in dict.fromkeys(_learners(recipe))
+    }
+    learner, turns = learners[models.learner], matched(recipe)
+    encoder = replace(opened(models.encoder), vocabulary=0) if models.encoder else learner
+    each = [learners[name] for name in turns], [learners[name] for name in set(turns)]
+    held = [shape for name, shape in learners.items() if name != models.learner]
+    return Shapes(Company(tuple(members)), learner, encoder, *map(tuple, (*each, held)))
+
+
+def _learners(recipe: Recipe) -> tuple[str, ...]:
+    """By name: the recipe's own, and those that are matched."""
+    return recipe.models.learner, *matched(recipe)
 
 
 def _measured_rate(bench: Bench, size: int = 768) -> float:

@@ -23,6 +23,7 @@ from dilm.models.hub import identity
 from dilm.recipe import Recipe
 from dilm.recipe.fields import counted
 from dilm.recipe.learners import learning
+from dilm.recipe.matched import matched
 from dilm.runs import Run, make_cache, open_to_others
 from dilm.runtime.hashing import key
 from dilm.runtime.memory import begin_peak, give_back, peak_mb
@@ -63,7 +64,7 @@ STAGES = (
     Stage("pretrain", pretrain.run, lambda r: [_made_from(r), _models(r), pretrain.learns(r)], ("load",)),
     Stage("embed", embed.run, lambda r: _embedding(r), ("pretrain",), lambda r: not embed.wanted(r)),
     Stage("fit", fit.run, lambda r: _fitting(r), ("pretrain",)),
-    Stage("match", match.run, lambda r: [counted(r)["match"], *_trials(r), *reading.terms(r)], ("fit",)),
+    Stage("match", match.run, lambda r: _matching(r), ("fit",)),
     Stage("generate", generate.run, lambda r: [r.generate, r.per_class, r.select.sets, asks_untuned(r)], ("match",)),
     Stage("select", select.run, lambda r: _choosing(r), ("generate",)),
     Stage("audit", audit.run, lambda r: _attacks(r), ("select",), lambda r: True),
@@ -274,6 +275,12 @@ def _clips(recipe: Recipe) -> list[Any]:
     """What of the section on differential privacy counts where data holders only add up."""
     asked = recipe.dp
     return [asked.clip, asked.target_clip, asked.trajectory, asked.trains] if federated.wanted(recipe) else []
+
+
+def _matching(recipe: Recipe) -> list[Any]:
+    """What is matched with what, by the content of learners beside the recipe's own."""
+    others = [identity(name) for name in matched(recipe)] if recipe.match.learners else []
+    return [counted(recipe)["match"], *_trials(recipe), *reading.terms(recipe), *others]
 
 
 def _trials(recipe: Recipe) -> list[Any]:

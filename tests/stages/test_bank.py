@@ -14,7 +14,7 @@ from dilm.build import Bench
 from dilm.journal import OWN_CODE
 from dilm.recipe import Recipe
 from dilm.runtime.seeding import derive
-from dilm.stages.match import _target
+from dilm.stages.match import _target, _teachers
 
 OWN = {"data.dev_rows": 30, "data.test_rows": 30}
 
@@ -29,7 +29,7 @@ def bank(found: Bench) -> tuple[Path, Path]:
     """Of the lives, and of their teachers' gradients."""
     learner, ageing = found.learner(), found.ageing(derive(0, "lives"))
     lives = found.lives_folder(learner, ageing)
-    return lives, _target(found, lambda step: "0.0", lambda *_: None, lives).known.files.folder
+    return lives, _target(found, lambda step: "0.0", lambda *_: None, lives, _teachers(found)).known.files.folder
 
 
 def test_runs_of_several_seeds_with_one_seed_of_the_data_share_it(

@@ -7,7 +7,7 @@ should be (`Target`), what may be said (`Proposals`), how the gradient of what w
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
@@ -36,6 +36,17 @@ View = Callable[[Any, int], Callable[[Tensor], Tensor]]
 
 
 @dataclass(frozen=True)
+class Pupil:
+    """A learner that takes its turn, and what fills the sockets that are about it alone."""
+
+    learner: Learner
+    trajectory: Trajectory
+    target: Target
+    road: GradientRoad
+    view: View | None = None
+
+
+@dataclass(frozen=True)
 class Matching:
     """One matching problem: a learner, and what fills the sockets around it."""
 
@@ -51,16 +62,24 @@ class Matching:
     """What of the gradients is compared; None: all."""
     terms: tuple[Term, ...] = ()
     """What else is asked of the proposals."""
+    beside: tuple[Pupil, ...] = ()
+    """Learners whose turn comes after this one's, a step each."""
+
+    def at(self, step: int) -> Matching:
+        """The problem of a step: that of the learner whose turn it is, a function of the step alone."""
+        turn = step % (1 + len(self.beside))
+        return replace(self, **vars(self.beside[turn - 1])) if turn else self
 
 
 def match(generator: Generator, matching: Matching, update: Updater, steps: range, seed: int) -> Iterator[float]:
     """Fine-tune the generator; yields the cosine similarity of each step, mean over conditions, after the step."""
     for step in steps:
+        now = matching.at(step)
         for condition in update.share(generator.task.conditions):
-            matching.proposals(condition, step)  # refresh first: sampling puts the generator in eval mode
-        matching.trajectory(matching.learner, step)
+            now.proposals(condition, step)  # refresh first: sampling puts the generator in eval mode
+        now.trajectory(now.learner, step)
         generator.train()
-        yield 1.0 - _descend(generator, matching, update, step, seed)
+        yield 1.0 - _descend(generator, now, update, step, seed)
 
 
 def _descend(generator: Generator, matching: Matching, update: Updater, step: int, seed: int) -> float:

@@ -60,9 +60,10 @@ class Fresh:
     update: AdamW | None = None
 
     def __call__(self, learner: Learner, step: int) -> None:
-        """Bring the learner to this step's age; replays the life from its start where steps were skipped."""
+        """Bring the learner to this step's age, through those of steps that were not its own; replays the life from its
+        start where it is not in the midst of that."""
         life, age = divmod(step, self.ageing.ages)
-        if age == 0 or self.update is None or self.at != step - 1:
+        if age == 0 or self.update is None or not step - age <= self.at < step:
             self.update = self.ageing.start(learner, life)
             self.at = life * self.ageing.ages
         for _ in range(self.at, step):

@@ -153,6 +153,10 @@ class Match:
     """Whose gradient is matched: the learner's `head` (its last linear layer; paper), `last:N` (the last N blocks and
     what follows; `last:0`: heads of two layers), `lora:R` (adapters of rank R in every block, and what follows) or
     `all`. More of the learner says more of a text, and costs a backward pass for each step."""
+    learners: tuple[str, ...] = ()
+    """Learners whose gradients are matched in turn, one at each step, named as models.learner, which is `same`; empty:
+    that one alone. Steps cost what they do with one; each has ages and teacher gradients of its own, and memory holds
+    all. Dev scores stay with models.learner."""
     centred: bool = False
     """Whether head gradients are compared as if features were taken relative to the mean of the classes' real ones, as
     what all texts share says nothing of any. Only with `gradient: head`; not in the paper."""

@@ -29,6 +29,7 @@ LATER = (
     "generation.coverage",  # before its section, which is compared without what came later still
     "generation",
     "match.lm_lambda",
+    "match.learners",
     "match.centred",
     "select.filters",
     "select.teacher",

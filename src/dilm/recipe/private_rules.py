@@ -15,6 +15,7 @@ from dilm.errors import PrivacyError, RecipeError
 from dilm.recipe import Recipe
 from dilm.recipe.filters import asks_judge, asks_teacher
 from dilm.recipe.learners import learning
+from dilm.recipe.matched import matched
 from dilm.recipe.privacy import OFF
 
 MECHANISMS = {
@@ -50,8 +51,12 @@ def _drops(recipe: Recipe) -> bool:
 
 def _makes_models(recipe: Recipe) -> bool:
     named = (learning(name).model for name in recipe.evaluate.learners)
-    names = (recipe.models.generator, *recipe.models.mixture, recipe.models.learner, recipe.models.encoder, *named)
+    names = (recipe.models.generator, *recipe.models.mixture, *_learners(recipe), recipe.models.encoder, *named)
     return any(name.partition(":")[0] == "scratch" for name in names)
+
+
+def _learners(recipe: Recipe) -> tuple[str, ...]:
+    return recipe.models.learner, *matched(recipe)
 
 
 REFUSED = {
@@ -124,6 +129,11 @@ REFUSED = {
         "only the head's gradient is clipped row by row",
         lambda recipe: _matches(recipe) and recipe.match.gradient != "head",
         "set match.gradient=head",
+    ),
+    "learners": Touch(
+        "the target is released for the states of one learner",
+        lambda recipe: _matches(recipe) and bool(recipe.match.learners),
+        "leave match.learners out",
     ),
     "share": Touch(
         "matching has no share of the budget",

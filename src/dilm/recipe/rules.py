@@ -13,6 +13,7 @@ from dilm.recipe.filters import filtering
 from dilm.recipe.generation import with_tokens
 from dilm.recipe.generator_rules import check_generators
 from dilm.recipe.learners import learning
+from dilm.recipe.matched import check_matched
 from dilm.recipe.privacy import OFF
 from dilm.recipe.private_rules import check_private
 from dilm.recipe.ranges import RANGES
@@ -87,6 +88,7 @@ def check(recipe: Recipe) -> None:
     _check_server(recipe)
     check_rewriting(recipe)
     _check_anonymize(recipe)
+    check_matched(recipe)
     check_generators(recipe)
     check_private(recipe)
 

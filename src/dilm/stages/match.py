@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from dilm.coresets.typical import Typical
 from dilm.distillation.centring import Centred
 from dilm.distillation.fluency import Anchored, RealText, Together
 from dilm.distillation.generate import write_pool
-from dilm.distillation.match import GradientRoad, Matching, closed_form, match
+from dilm.distillation.match import GradientRoad, Matching, Pupil, closed_form, match
 from dilm.distillation.proposals import Refreshed, cluster_by
 from dilm.distillation.targets import Age, Mean, RandomRows, Representatives, mean_gradient
 from dilm.distillation.terms import Weighed, expected, pointwise_information, spread, telling
@@ -33,6 +34,7 @@ from dilm.models.parts import find_part
 from dilm.models.snapshots import Vectors
 from dilm.protocols import Proposals, Selector, Target
 from dilm.recipe.generator_rules import learns
+from dilm.recipe.matched import matched
 from dilm.runtime.hashing import key
 from dilm.runtime.optimize import AdamW, Schedule
 from dilm.runtime.progress import bar
@@ -42,6 +44,9 @@ from dilm.stages.grading import grade
 from dilm.stages.private_match import grown_without_real_rows, released_target
 from dilm.stages.training import Training
 from dilm.types import Dataset, Selection
+
+Teachers = Mapping[int, Sequence[Dataset]]
+"""Representative sets of each condition; empty where there are none."""
 
 
 def run(bench: Bench) -> dict[str, Any]:
@@ -111,27 +116,37 @@ def _is_stale(bench: Bench, training: Training) -> bool:
 
 
 def _matching(bench: Bench, generator: AnyGenerator, seed: int) -> Matching:
-    wanted, learner = bench.recipe.match, bench.learner()
-    trajectory, lives = _trajectory(bench, learner, seed)
+    wanted, names, sets = bench.recipe.match, matched(bench.recipe), _teachers(bench)
+    known = {name: _pupil(bench, name, sets, seed) for name in dict.fromkeys(names)}
     clustering = cluster_by(bench.encoder, wanted.clusters)
+    proposals = Refreshed(generator, clustering, wanted.synthetic, wanted.refresh_every, seed)
+    first, *others = (known[name] for name in names)
+    return Matching(
+        first.learner,
+        first.trajectory,
+        first.target,
+        proposals,
+        first.road,
+        wanted.temperature,
+        _fluency(bench, proposals, seed),
+        first.view,
+        beside=tuple(others),
+    )
+
+
+def _pupil(bench: Bench, name: str, sets: Teachers, seed: int) -> Pupil:
+    """A learner to be matched, with a life and a target of its own."""
+    learner = bench.learner(name)
+    trajectory, lives = _trajectory(bench, learner, seed)
     road, mean = _roads(bench, learner)
     if bench.recipe.closed:
         assert isinstance(trajectory, Cached) and isinstance(learner, Classifier)
         ask = federated_match.released_target if federated.wanted(bench.recipe) else released_target
         target: Target = ask(bench, learner, trajectory)
     else:
-        target = _target(bench, trajectory.age, mean, lives)
-    proposals = Refreshed(generator, clustering, wanted.synthetic, wanted.refresh_every, seed)
-    return Matching(
-        learner,
-        trajectory,
-        target,
-        proposals,
-        road,
-        wanted.temperature,
-        _fluency(bench, proposals, seed),
-        _centred(learner, target) if wanted.centred else None,
-    )
+        target = _target(bench, trajectory.age, mean, lives, sets)
+    view = _centred(learner, target) if bench.recipe.match.centred else None
+    return Pupil(learner, trajectory, target, road, view)
 
 
 def _fluency(bench: Bench, proposals: Proposals, seed: int) -> Together | None:
@@ -190,21 +205,24 @@ def _roads(bench: Bench, learner: AnyLearner) -> tuple[GradientRoad, Mean]:
     return (closed_form, mean_gradient) if wanted.gradient == "head" else (part.gradient, part.mean)
 
 
-def _target(bench: Bench, age: Age, mean: Mean, lives: Path | None) -> Target:
+def _target(bench: Bench, age: Age, mean: Mean, lives: Path | None, sets: Teachers) -> Target:
     """Representative sets, whose gradients are kept beside the lives, or random rows where none are wanted."""
     wanted, seed = bench.recipe.match, derive(bench.recipe.seed, "match")
-    if not wanted.teacher_sets:
+    if not sets:
         return RandomRows(private.real_rows(bench, "teachers"), wanted.real, seed, mean)
-    sets = _teachers(bench, derive(bench.recipe.data_seed, "match"))
     if lives is None:
         return Representatives(sets, age, seed, mean)
     content = key([wanted.gradient, wanted.road, [each.fingerprint for several in sets.values() for each in several]])
     return Representatives(sets, age, seed, mean, Vectors(lives / "teachers" / content))
 
 
-def _teachers(bench: Bench, seed: int) -> dict[int, list[Dataset]]:
-    """The representative sets of each condition, by k-means with different seeds (paper 3.3)."""
-    wanted, train = bench.recipe.match, private.real_rows(bench, "teachers")
+def _teachers(bench: Bench) -> Teachers:
+    """The representative sets of each condition, by k-means with different seeds (paper 3.3); where none are wanted,
+    nothing."""
+    wanted = bench.recipe.match
+    if not wanted.teacher_sets:
+        return {}
+    train, seed = private.real_rows(bench, "teachers"), derive(bench.recipe.data_seed, "match")
     sets: dict[int, list[Dataset]] = {condition: [] for condition in train.task.conditions}
     with bar("choose the teachers", wanted.teacher_sets) as advance:
         for number in range(wanted.teacher_sets):

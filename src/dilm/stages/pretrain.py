@@ -13,6 +13,7 @@ from dilm.models import scratch
 from dilm.models.warmed import warm_up_causal
 from dilm.recipe import Recipe
 from dilm.recipe.learners import learning
+from dilm.recipe.matched import matched
 from dilm.runtime.seeding import derive
 
 
@@ -44,7 +45,7 @@ def learns(recipe: Recipe) -> bool:
     """Whether a learner is to be made from scratch: to match with, to measure distances, or only to be evaluated."""
     models = recipe.models
     named = (learning(name).model for name in recipe.evaluate.learners)
-    return any(is_scratch(name) for name in (models.learner, models.encoder, *named))
+    return any(is_scratch(name) for name in (models.learner, *matched(recipe), models.encoder, *named))
 
 
 def _generator(bench: Bench, texts: list[str], name: str, role: str) -> None:
