@@ -97,6 +97,17 @@ def test_learners_in_turn_are_held_together_and_grow_up_one_by_one(planned: Plan
     assert "of 2 learners in turn" in both["match"]["detail"] and "turn" not in alone["match"]["detail"]
 
 
+def test_rewards_are_foretold(planned: Planned):
+    """Their number times their trainings, and a learner of their own."""
+    said = {"match__steps": 40, "match__check_every": 0}
+    none, some, often = (planned(**said, **more) for more in ({}, {"match__reward": 1.0}, _OFTEN))
+    assert none["match"]["megabytes"] < some["match"]["megabytes"]
+    assert often["match"]["seconds"] > 1.5 * none["match"]["seconds"]
+
+
+_OFTEN = {"match__reward": 1.0, "match__reward_every": 1, "match__reward_sets": 40, "match__reward_steps": 100}
+
+
 def test_what_runs_piece_by_piece_needs_no_more_for_a_larger_batch(planned: Planned):
     """On a processor the graph of 64 rows is kept at a time; with `recompute` that of one piece."""
     few, many = (planned(fit__batch=batch, runtime__device="cpu") for batch in (64, 640))

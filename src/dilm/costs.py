@@ -59,9 +59,8 @@ class Shapes:
     encoder: Shape
     matched: tuple[Shape, ...]
     """Learners turn by turn."""
-    matched_once: tuple[Shape, ...]
     held: tuple[Shape, ...]
-    """Of them, those that are held beside the learner, each once."""
+    """Of them, those that are not the recipe's own, each once."""
 
 
 def estimate(recipe: Recipe, run: Run) -> dict[str, Cost]:
@@ -112,13 +111,14 @@ class _Count:
         unrolled = recipe.embed.unroll * recipe.embed.per_step * self.classes + recipe.embed.batch
         trained = self._training(learner)
         beside = sum(8 * each.weights for each in self.shapes.held)  # as it is, and as it was opened
+        others = bool(recipe.match.check_every) + bool(recipe.match.reward)  # learners of their own
         eldest = max(map(self._training, (learner, *self.shapes.held)))
         matched = generator.training(self._kept(recipe.match.synthetic))
         return {
             "pretrain": warmed.training(self._together(recipe.pretrain.batch) * self.tokens) if self._warms else 0.0,
             "embed": learner.training(2 * unrolled * self.tokens) if embed.wanted(recipe) else 0.0,
             "fit": generator.training(self._fitted() / len(generator.members)),
-            "match": matched + eldest + beside + encoder + points + 2 * copy * bool(recipe.match.check_every),
+            "match": matched + eldest + beside + encoder + points + 2 * copy * others,
             "generate": generator.writing(recipe.generate.batch, self.bench.task.max_tokens),
             "select": encoder + points,
             "evaluate": trained,
@@ -185,18 +185,22 @@ class _Count:
         wanted, texts = self.recipe.match, self.recipe.match.synthetic * self.classes
         learnt = texts * (2 if wanted.lm_lambda else 1)
         taught = TRAINING * learnt * self.tokens * self.shapes.generator.multiplied
-        read = self._read(texts) * fmean(each.multiplied for each in self.shapes.matched) / self._own
+        own, turns = self.shapes.learner, self.shapes.matched
+        read = self._read(texts) * fmean(each.multiplied for each in turns) / own.multiplied
         step = taught + read + self._written(texts) + self._covered(texts)
         life = self._learnt((wanted.ages - 1) * wanted.age_steps, self.recipe.evaluate.batch)
-        bank = wanted.trajectories * life * sum(each.multiplied for each in self.shapes.matched_once) / self._own
+        grown = (*self.shapes.held, *([own] if own in turns else []))
+        bank = wanted.trajectories * life * sum(each.multiplied for each in grown) / own.multiplied
         small = wanted.check_per_class * self.classes
         check = self._learnt(wanted.check_steps, min(small, self.recipe.evaluate.batch)) + self._read(wanted.check_rows)
         check += self._written(small * wanted.check_oversample)
-        return wanted.steps * step + bank + self._checks() * wanted.check_sets * check
+        return wanted.steps * step + bank + self._checks() * wanted.check_sets * check + self._rewards()
 
-    @property
-    def _own(self) -> float:
-        return self.shapes.learner.multiplied
+    def _rewards(self) -> float:
+        wanted = self.recipe.match
+        texts = min(wanted.check_per_class, wanted.synthetic // 2) * self.classes
+        one = self._learnt(wanted.reward_steps, min(texts, self.recipe.evaluate.batch)) + self._read(wanted.reward_rows)
+        return -(-wanted.steps // wanted.reward_every) * wanted.reward_sets * one if wanted.reward else 0.0
 
     def _covered(self, texts: int) -> float:
         """Reading proposals under every condition, where coverage is asked for."""
@@ -274,11 +278,10 @@ def _shapes(recipe: Recipe) -> Shapes:
         name: replace(small(recipe.pretrain.learner_size, words) if is_scratch(name) else opened(name), vocabulary=0)
         for name in dict.fromkeys(_learners(recipe))
     }
-    learner, turns = learners[models.learner], matched(recipe)
+    learner, turns = learners.pop(models.learner), matched(recipe)
     encoder = replace(opened(models.encoder), vocabulary=0) if models.encoder else learner
-    each = [learners[name] for name in turns], [learners[name] for name in set(turns)]
-    held = [shape for name, shape in learners.items() if name != models.learner]
-    return Shapes(Company(tuple(members)), learner, encoder, *map(tuple, (*each, held)))
+    each = tuple(learners.get(name, learner) for name in turns)
+    return Shapes(Company(tuple(members)), learner, encoder, each, tuple(learners.values()))
 
 
 def _learners(recipe: Recipe) -> tuple[str, ...]:

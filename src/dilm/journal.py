@@ -42,7 +42,7 @@ TOUCHES: Mapping[str, Mapping[str, str]] = {
         "train": "train the generator as a language model of each class, or show it rows in its prompt",
         "dev": "stop in time, tell classes apart",
     },
-    "match": {"train": "teachers, learner ages, the encoder's points", "dev": "choose the checkpoint"},
+    "match": {"train": "teachers, learner ages, rewards, the encoder's points", "dev": "choose the checkpoint"},
     "generate": {},
     "select": {"train": "coresets, the probe, and rows for our sets where asked", "dev": "choose between sets"},
     "audit": {

@@ -26,6 +26,7 @@ TOUCHES = {
     "part": {"match.gradient": "all"},
     "share": {"dp.target": 0.0},
     "fluency": {"match.lm_lambda": 0.1},
+    "reward": {"match.reward": 0.1},
     "learners": {"match.learners": ("same", "bert-base-uncased")},
     "checkpoint": {"match.check_every": 20},
     "selection": {"select.method": "validated"},

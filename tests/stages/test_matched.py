@@ -94,3 +94,64 @@ def test_a_learner_is_matched_as_a_whole(name: str):
 def test_privacy_releases_the_states_of_one_learner(on: Mapping[str, Any]):
     with pytest.raises(PrivacyError, match=r"leave match\.learners out"):
         book.check(book.override(Recipe(), {**on, "match.learners": ("same", "bert")}))
+
+
+REWARDED = {"match.reward": 1.0, "match.reward_every": 2, "match.reward_sets": 2, "match.reward_steps": 3}
+
+
+def test_rewards_go_their_road_and_are_resumed_bit_for_bit(copied: Path, tmp_path: Path):
+    """The weights are others than without; scores stand in the curve where there were any."""
+    other = Path(shutil.copytree(copied, tmp_path / "other"))
+    settings = {"match.reward_rows": 40, "match.steps": 6, "match.refresh_every": 1, "match.check_every": 0}
+    matched(copied, settings)
+    plain = weights(copied)
+    facts = matched(copied, settings | REWARDED)
+    rewards = [(row["step"], row["reward"]) for row in facts["curve"] if "reward" in row]
+    assert [step for step, _ in rewards] == [1, 3, 5] and all(0 <= score <= 1 for _, score in rewards)
+    again = kill_and_go_on(other, settings | REWARDED)
+    assert again["curve"] == facts["curve"] and weights(other) == weights(copied) != plain
+
+
+def test_matching_sees_the_rows_of_rewards_nowhere_else(copied: Path):
+    """Neither teachers nor learners' lives; they are the same at every asking, and of each class its share."""
+    from dilm.build import Bench
+    from dilm.journal import OWN_CODE
+    from dilm.stages.match import _ageing, _teachers
+    from dilm.stages.rewarding import kept, matched_rows
+
+    said = {**REWARDED, "match.reward_rows": 30}
+    bench = Bench(api.change_settings(api.existing_run(copied), said), OWN_CODE)
+    train, rows = bench.splits.train, kept(bench)
+    assert rows.fingerprint == kept(bench).fingerprint and 28 <= len(rows) <= 30
+    assert max(rows.counts) - min(rows.counts) <= 1
+    rest = matched_rows(bench, "teachers")
+    assert sorted([*rows.examples, *rest.examples], key=str) == sorted(train.examples, key=str)
+    seen = {row.texts for several in _teachers(bench).values() for each in several for row in each}
+    assert seen and seen.isdisjoint(row.texts for row in rows)
+    assert _ageing(bench, 0).train.fingerprint == rest.fingerprint
+    many = Bench(api.change_settings(api.existing_run(copied), {"match.reward_rows": 10**6}), OWN_CODE)
+    assert len(kept(many)) <= len(train) / 4
+
+
+def test_settings_of_rewards_stand_in_no_key_by_default():
+    assert not any(name.startswith("reward") for name in counted(Recipe())["match"])
+    before, after = (pipeline.keys(book.override(Recipe(), {"match.reward": weight})) for weight in (0.0, 0.5))
+    assert before == pipeline.keys(Recipe()) and before["fit"] == after["fit"] and before["match"] != after["match"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"match.reward": -1.0}, "match.reward should be 0 or more"),
+        ({"match.reward_sets": 1}, "match.reward_sets should be at least 2"),
+        ({"match.reward": 1.0, "match.synthetic": 1}, "match.reward compares sets"),
+    ],
+)
+def test_rewards_that_cannot_be_meant_are_told(settings: Mapping[str, Any], problem: str):
+    with pytest.raises(RecipeError, match=problem):
+        book.check(book.override(Recipe(), dict(settings)))
+
+
+def test_privacy_has_no_mechanism_for_rewards():
+    with pytest.raises(PrivacyError, match=r"set match\.reward=0"):
+        book.check(book.override(Recipe(), {"dp.epsilon": 3.0, "match.reward": 0.1}))

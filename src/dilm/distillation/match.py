@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 from torch import Tensor
 
@@ -33,6 +33,24 @@ Term = Callable[[Sequence[Example], Tensor], Tensor]
 
 View = Callable[[Any, int], Callable[[Tensor], Tensor]]
 """(learner, step) -> gradient [P] -> what of it is compared [Q], linear and the same for real and synthetic ones."""
+
+
+class Rewarding(Protocol):
+    """What makes proposals likelier by what sets of them taught."""
+
+    name: str
+
+    def told(self) -> list[float]:
+        """How well they taught, since this was asked last."""
+        ...
+
+    def prepare(self, step: int) -> None:
+        """Whatever takes trainings, before the generator's step."""
+        ...
+
+    def __call__(self, condition: int, nll: Tensor) -> Tensor:
+        """What is added to the mismatch of a condition's proposals, given their nll [n], differentiable in that."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -62,6 +80,8 @@ class Matching:
     """What of the gradients is compared; None: all."""
     terms: tuple[Term, ...] = ()
     """What else is asked of the proposals."""
+    reward: Rewarding | None = None
+    """Asks for the proposals of all conditions, whoever answers for them."""
     beside: tuple[Pupil, ...] = ()
     """Learners whose turn comes after this one's, a step each."""
 
@@ -75,9 +95,12 @@ def match(generator: Generator, matching: Matching, update: Updater, steps: rang
     """Fine-tune the generator; yields the cosine similarity of each step, mean over conditions, after the step."""
     for step in steps:
         now = matching.at(step)
-        for condition in update.share(generator.task.conditions):
+        conditions = generator.task.conditions
+        for condition in conditions if now.reward else update.share(conditions):
             now.proposals(condition, step)  # refresh first: sampling puts the generator in eval mode
         now.trajectory(now.learner, step)
+        if now.reward:
+            now.reward.prepare(step)
         generator.train()
         yield 1.0 - _descend(generator, now, update, step, seed)
 
@@ -97,7 +120,8 @@ def _descend(generator: Generator, matching: Matching, update: Updater, step: in
             weights = likelihood_weights(nll, matching.temperature)  # [n], the differentiable road
             mismatch = _mismatch(matching, condition, step, examples, weights)
             seen[condition] = float(mismatch.detach())
-            yield from parts(sum((term(examples, weights) for term in matching.terms), mismatch))
+            rewarded = [matching.reward(condition, nll)] if matching.reward else []
+            yield from parts(sum((*rewarded, *(term(examples, weights) for term in matching.terms)), mismatch))
             if matching.fluency:
                 yield from matching.fluency(generator, condition, step)
 

@@ -176,6 +176,16 @@ class Match:
     """Independent trajectories in the bank (cached only)."""
     renew_every: int = 0
     """cached: steps after which other trajectories take their place; 0: never. At 1 every step has its own."""
+    reward: float = 0.0
+    """Weight, beside the mismatch, of a reward: texts in sets that taught a learner better become likelier. 0: none."""
+    reward_every: int = 5
+    """Steps between rewards."""
+    reward_sets: int = 4
+    """Sets drawn from a step's texts, of match.check_per_class in each class or half of them; each trains a learner."""
+    reward_steps: int = 30
+    """Training steps on each."""
+    reward_rows: int = 200
+    """Train rows that learners are scored on, at most a quarter. Matching sees them nowhere else; `fit` has."""
     check_every: int = 20
     """Steps between dev scores; the best checkpoint is kept. A multiple of refresh_every; 0: keep the last."""
     check_sets: int = 2

@@ -1,4 +1,4 @@
-"""What a recipe's matching must keep: who is matched."""
+"""What a recipe's matching must keep: who is matched, and what is rewarded."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from dilm.recipe.learners import PREFIXES, SAME
 
 
 def check_matched(recipe: Recipe) -> None:
-    """Raise RecipeError for a learner whose gradients cannot be matched."""
+    """Raise RecipeError for a learner whose gradients cannot be matched, or rewards that tell no texts apart."""
+    if recipe.match.reward and recipe.match.synthetic < 2:
+        raise RecipeError(
+            "match.reward compares sets of a step's texts, and match.synthetic is 1.", "Set match.synthetic above 1."
+        )
     for name in recipe.match.learners:
         if name.startswith((*PREFIXES, "first-", "scratch:")) or name == "tfidf" or not name.strip():
             raise RecipeError(

@@ -145,6 +145,11 @@ REFUSED = {
         lambda recipe: _matches(recipe) and recipe.match.lm_lambda > 0,
         "set match.lm_lambda=0",
     ),
+    "reward": Touch(
+        "rewards are scored on train rows",
+        lambda recipe: _matches(recipe) and recipe.match.reward > 0,
+        "set match.reward=0",
+    ),
     "checkpoint": Touch(
         "dev scores choose the checkpoint",
         lambda recipe: _matches(recipe) and recipe.match.check_every > 0,

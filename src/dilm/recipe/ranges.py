@@ -19,6 +19,7 @@ RANGES = (
     Range(
         """per_class data.dev_rows data.test_rows pretrain.batch fit.batch fit.check_every fit.patience
         match.synthetic match.real match.refresh_every match.clusters match.ages match.age_steps match.trajectories
+        match.reward_every match.reward_steps match.reward_rows
         match.check_sets match.check_per_class match.check_oversample match.check_steps match.check_rows
         generate.oversample generate.batch generate.attempts select.sets corpus.steps corpus.batch corpus.check_every
         embed.steps embed.batch embed.unroll embed.per_step embed.check_every
@@ -31,7 +32,7 @@ RANGES = (
     Range(
         """seed dp.epsilon federation.clients federation.least federation.spare data.train_rows models.max_tokens
         pretrain.steps fit.steps fit.lr fit.weight_decay match.steps match.lr match.weight_decay match.lm_lambda
-        match.kl match.patience match.teacher_sets match.renew_every match.check_every generate.top_k
+        match.kl match.reward match.patience match.teacher_sets match.renew_every match.check_every generate.top_k
         evaluate.weight_decay prompt.top_logprobs audit.canaries adapters.rank adapters.alpha instruct.demonstrations
         corpus.rows corpus.lr corpus.weight_decay generation.coherence generation.diversity generation.coverage
         generation.answers rewrite.temperature runtime.threads runtime.workers""",
@@ -63,7 +64,7 @@ RANGES = (
         lambda value: 0 < value <= 1,
     ),
     Range("data.seed", "0 or more, or -1 for the run's", lambda value: value >= -1),
-    Range("race.candidates race.seeds generation.conditions", "at least 2", lambda value: value >= 2),
+    Range("race.candidates race.seeds match.reward_sets generation.conditions", "at least 2", lambda value: value >= 2),
     # Every byte is a token of its own, so that no text is unknown.
     Range("pretrain.vocabulary", "at least 300", lambda value: value >= 300),
     # Less would not hold one query beside what is left to a chat template.

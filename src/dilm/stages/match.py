@@ -22,7 +22,7 @@ from dilm.distillation.match import GradientRoad, Matching, Pupil, closed_form, 
 from dilm.distillation.proposals import Refreshed, cluster_by
 from dilm.distillation.targets import Age, Mean, RandomRows, Representatives, mean_gradient
 from dilm.distillation.terms import Weighed, expected, pointwise_information, spread, telling
-from dilm.distillation.trajectory import Cached, Fresh
+from dilm.distillation.trajectory import Ageing, Cached, Fresh
 from dilm.errors import RecipeError
 from dilm.evaluation.finetune import finetune
 from dilm.generators import most_learned
@@ -42,6 +42,7 @@ from dilm.runtime.seeding import derive, numpy_stream, python_stream, torch_stre
 from dilm.stages import federated_match
 from dilm.stages.grading import grade
 from dilm.stages.private_match import grown_without_real_rows, released_target
+from dilm.stages.rewarding import matched_rows, rewarded, without_kept
 from dilm.stages.training import Training
 from dilm.types import Dataset, Selection
 
@@ -93,6 +94,7 @@ def _train(bench: Bench, generator: AnyGenerator, training: Training) -> None:
     wanted, seed = bench.recipe.match, derive(bench.recipe.seed, "match")
     terms = _terms(bench, generator)
     matching = replace(_matching(bench, generator, seed), terms=terms)
+    tellers = (*terms, *([matching.reward] if matching.reward else []))
     examiner = Examiner(bench.learner(), _check_selector(bench)) if wanted.check_every else None
     if examiner and training.best is None:
         _measure(bench, generator, examiner, training)
@@ -103,7 +105,7 @@ def _train(bench: Bench, generator: AnyGenerator, training: Training) -> None:
             for similarity in match(generator, matching, training.update, chunk, seed):
                 similarities.append(similarity)
                 advance(1, similarity=similarity)
-            told = {term.name: training.update.mean(term.told()) for term in terms}
+            told = {each.name: training.update.mean(seen) for each in tellers if (seen := each.told())}
             training.rows.append({"step": training.step, "similarity": fmean(similarities), **told})
             if examiner and (training.step % wanted.check_every == 0 or training.step == wanted.steps):
                 _measure(bench, generator, examiner, training)
@@ -130,6 +132,7 @@ def _matching(bench: Bench, generator: AnyGenerator, seed: int) -> Matching:
         wanted.temperature,
         _fluency(bench, proposals, seed),
         first.view,
+        reward=rewarded(bench, proposals, seed),
         beside=tuple(others),
     )
 
@@ -153,7 +156,7 @@ def _fluency(bench: Bench, proposals: Proposals, seed: int) -> Together | None:
     """What keeps the generator a language model, where any of it is asked for."""
     wanted, parts = bench.recipe.match, []
     if wanted.lm_lambda:
-        parts.append(RealText(private.real_rows(bench, "fluency"), wanted.synthetic, wanted.lm_lambda, seed))
+        parts.append(RealText(matched_rows(bench, "fluency"), wanted.synthetic, wanted.lm_lambda, seed))
     if wanted.kl:
         parts.append(Anchored(bench.generator("fit"), proposals, wanted.kl))
     return Together(parts) if parts else None
@@ -188,12 +191,18 @@ def _trajectory(bench: Bench, learner: AnyLearner, seed: int) -> tuple[Cached | 
     """The learner's ages, and where what follows from them is kept: lives do not depend on the run's seed."""
     wanted = bench.recipe.match
     if wanted.trajectory == "fresh":
-        return Fresh(bench.ageing(seed)), None
-    ageing = bench.ageing(derive(0, "lives"))
+        return Fresh(_ageing(bench, seed)), None
+    ageing = _ageing(bench, derive(0, "lives"))
     if bench.recipe.closed:
         ageing = grown_without_real_rows(bench, ageing)
     bank = bench.aged(learner, ageing, wanted.trajectories)
     return replace(bank, seed=seed, renew_every=wanted.renew_every), bench.lives_folder(learner, ageing)
+
+
+def _ageing(bench: Bench, seed: int) -> Ageing:
+    """On the train rows, but for those that rewards are scored on."""
+    ageing = bench.ageing(seed)
+    return replace(ageing, train=without_kept(bench, ageing.train)) if bench.recipe.match.reward else ageing
 
 
 def _roads(bench: Bench, learner: AnyLearner) -> tuple[GradientRoad, Mean]:
@@ -209,7 +218,7 @@ def _target(bench: Bench, age: Age, mean: Mean, lives: Path | None, sets: Teache
     """Representative sets, whose gradients are kept beside the lives, or random rows where none are wanted."""
     wanted, seed = bench.recipe.match, derive(bench.recipe.seed, "match")
     if not sets:
-        return RandomRows(private.real_rows(bench, "teachers"), wanted.real, seed, mean)
+        return RandomRows(matched_rows(bench, "teachers"), wanted.real, seed, mean)
     if lives is None:
         return Representatives(sets, age, seed, mean)
     content = key([wanted.gradient, wanted.road, [each.fingerprint for several in sets.values() for each in several]])
@@ -222,19 +231,19 @@ def _teachers(bench: Bench) -> Teachers:
     wanted = bench.recipe.match
     if not wanted.teacher_sets:
         return {}
-    train, seed = private.real_rows(bench, "teachers"), derive(bench.recipe.data_seed, "match")
+    train, seed = matched_rows(bench, "teachers"), derive(bench.recipe.data_seed, "match")
     sets: dict[int, list[Dataset]] = {condition: [] for condition in train.task.conditions}
     with bar("choose the teachers", wanted.teacher_sets) as advance:
         for number in range(wanted.teacher_sets):
-            chosen = bench.crew.told(partial(_choose, bench, numpy_stream(seed, "teachers", number))).apply(train)
+            rng = numpy_stream(seed, "teachers", number)
+            chosen = bench.crew.told(partial(_choose, bench, train, rng)).apply(train)
             for condition, teachers in sets.items():
                 teachers.append(chosen.of(condition))
             advance(1)
     return sets
 
 
-def _choose(bench: Bench, rng: np.random.Generator) -> Selection:
-    train = bench.splits.train
+def _choose(bench: Bench, train: Dataset, rng: np.random.Generator) -> Selection:
     return KMeansNearest(bench.encoder)(train, min(bench.recipe.match.real, *train.counts), rng)
 
 
