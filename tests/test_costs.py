@@ -105,6 +105,11 @@ def test_rewards_are_foretold(planned: Planned):
     assert often["match"]["seconds"] > 1.5 * none["match"]["seconds"]
 
 
+def test_coverage_costs_a_reading_under_every_class(planned: Planned):
+    said = {"match__steps": 4000, "match__check_every": 0}
+    assert planned(**said, match__coverage=1.0)["match"]["seconds"] > 1.01 * planned(**said)["match"]["seconds"]
+
+
 _OFTEN = {"match__reward": 1.0, "match__reward_every": 1, "match__reward_sets": 40, "match__reward_steps": 100}
 
 

@@ -204,9 +204,8 @@ class _Count:
 
     def _covered(self, texts: int) -> float:
         """Reading proposals under every condition, where coverage is asked for."""
-        if not (self.recipe.generation.coverage and self.bench.task.writes):
-            return 0.0
-        return FORWARD * texts * self.classes * self.tokens * self.shapes.generator.multiplied
+        wanted = self.recipe.generation if self.bench.task.writes else self.recipe.match
+        return bool(wanted.coverage) * FORWARD * texts * self.classes * self.tokens * self.shapes.generator.multiplied
 
     def _pool_rows(self) -> int:
         recipe = self.recipe

@@ -155,3 +155,40 @@ def test_rewards_that_cannot_be_meant_are_told(settings: Mapping[str, Any], prob
 def test_privacy_has_no_mechanism_for_rewards():
     with pytest.raises(PrivacyError, match=r"set match\.reward=0"):
         book.check(book.override(Recipe(), {"dp.epsilon": 3.0, "match.reward": 0.1}))
+
+
+def test_terms_against_collapse_are_asked_for_beside_the_mismatch(copied: Path):
+    """Told as shares under their own names; with much of the first the writer's entropy is more than without."""
+    settings = {"match.steps": 8, "match.lr": 1e-2, "match.check_every": 0, "match.temperature": 0.1}
+    plain = matched(copied, {**settings, "match.entropy": 1e-9})["curve"]  # only taken note of
+    before = weights(copied)
+    asked = matched(copied, {**settings, "match.entropy": 50.0, "match.coverage": 0.1})["curve"]
+    assert weights(copied) != before
+    assert all(0 <= row["entropy"] <= 1 + 1e-6 for row in (*plain, *asked))
+    assert all(row["coverage"] <= 1 + 1e-6 for row in asked) and "coverage" not in plain[0]
+    left = [sum(1 - row["entropy"] for row in rows[1:]) for rows in (asked, plain)]
+    assert left[0] < 0.8 * left[1]
+
+
+def test_where_the_target_is_text_these_terms_have_other_names():
+    from dataclasses import replace
+
+    from dilm.stages.fitting import require_fitting
+    from dilm.types import Task
+
+    writes = Task("answers", ("ask", "say"), ("all",), kind="generation")
+    recipe = book.override(Recipe(), {"evaluate.baselines": ("random",), "select.method": "random"})
+    for name, instead in (("entropy", "generation.diversity"), ("coverage", "generation.coverage")):
+        with pytest.raises(RecipeError, match=rf"match\.{name} is for tasks with classes") as told:
+            require_fitting(replace(recipe, match=replace(recipe.match, **{name: 0.5})), writes)
+        assert instead in told.value.remedy
+
+
+@pytest.mark.parametrize("name", ["match.entropy", "match.coverage"])
+def test_terms_against_collapse_touch_no_real_row_and_no_old_key(name: str):
+    plain, asked = Recipe(), book.override(Recipe(), {name: 0.5})
+    assert name.partition(".")[2] not in counted(plain)["match"]
+    assert pipeline.keys(plain)["match"] != pipeline.keys(asked)["match"]
+    with pytest.raises(RecipeError, match=f"{name} should be 0 or more"):
+        book.check(book.override(Recipe(), {name: -1.0}))
+    book.check(book.override(book.read("private"), {name: 0.5}))

@@ -154,9 +154,12 @@ class Match:
     what follows; `last:0`: heads of two layers), `lora:R` (adapters of rank R in every block, and what follows) or
     `all`. More of the learner says more of a text, and costs a backward pass for each step."""
     learners: tuple[str, ...] = ()
-    """Learners whose gradients are matched in turn, one at each step, named as models.learner, which is `same`; empty:
-    that one alone. Steps cost what they do with one; each has ages and teacher gradients of its own, and memory holds
-    all. Dev scores stay with models.learner."""
+    """Learners whose gradients are matched in turn, a step each, named as models.learner, which is `same`; empty: that
+    alone. Each has ages and teacher gradients of its own, memory holds all. Dev scores stay with models.learner."""
+    entropy: float = 0.0
+    """Weight of the writer's entropy over a step's texts, as a share of the largest: against collapse to a few."""
+    coverage: float = 0.0
+    """Weight of how surely a text tells its class, as generation.coverage, which is for a target that is text."""
     centred: bool = False
     """Whether head gradients are compared as if features were taken relative to the mean of the classes' real ones, as
     what all texts share says nothing of any. Only with `gradient: head`; not in the paper."""

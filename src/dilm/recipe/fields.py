@@ -30,6 +30,8 @@ LATER = (
     "generation",
     "match.lm_lambda",
     "match.learners",
+    "match.entropy",
+    "match.coverage",
     "match.reward",
     "match.reward_every",
     "match.reward_sets",

@@ -32,7 +32,8 @@ RANGES = (
     Range(
         """seed dp.epsilon federation.clients federation.least federation.spare data.train_rows models.max_tokens
         pretrain.steps fit.steps fit.lr fit.weight_decay match.steps match.lr match.weight_decay match.lm_lambda
-        match.kl match.reward match.patience match.teacher_sets match.renew_every match.check_every generate.top_k
+        match.kl match.entropy match.coverage match.reward
+        match.patience match.teacher_sets match.renew_every match.check_every generate.top_k
         evaluate.weight_decay prompt.top_logprobs audit.canaries adapters.rank adapters.alpha instruct.demonstrations
         corpus.rows corpus.lr corpus.weight_decay generation.coherence generation.diversity generation.coverage
         generation.answers rewrite.temperature runtime.threads runtime.workers""",

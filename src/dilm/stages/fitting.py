@@ -112,6 +112,9 @@ def _of_settings(recipe: Recipe) -> Iterator[DilmError]:
         "match.road=autograd with match.gradient=head": match.road == "autograd" and match.gradient == "head",
         "select.teacher=learner with filters that ask it": select.teacher == "learner" and asks_teacher(select.filters),
     }
+    for own, name in (("match.entropy", "generation.diversity"), ("match.coverage", "generation.coverage")):
+        if getattr(match, own.removeprefix("match.")):
+            yield RecipeError(f"{own} is for tasks with classes, and the target of this task is text.", f"Use {name}.")
     for name, asked in unfit.items():
         if asked:
             yield RecipeError(f"{name} needs classes, and the target of this task is text.", "Leave it out.")

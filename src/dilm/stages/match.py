@@ -163,17 +163,17 @@ def _fluency(bench: Bench, proposals: Proposals, seed: int) -> Together | None:
 
 
 def _terms(bench: Bench, generator: AnyGenerator) -> tuple[Weighed, ...]:
-    """What a generation task's proposals are asked for besides their gradient."""
-    wanted, found = bench.recipe.generation, []
-    if not bench.task.writes:
-        return ()
-    if wanted.coherence:
+    """What proposals are asked for besides their gradient, under the names that its kind of task has for it."""
+    found, writes = list[Weighed](), bench.task.writes
+    wanted, match = bench.recipe.generation, bench.recipe.match
+    if writes and wanted.coherence:
         judge = bench.judge
         found.append(Weighed("coherence", wanted.coherence, expected(lambda rows: pointwise_information(judge, rows))))
-    if wanted.diversity:
-        found.append(Weighed("diversity", wanted.diversity, spread))
-    if wanted.coverage:
-        found.append(Weighed("coverage", wanted.coverage, expected(lambda rows: telling(generator, rows))))
+    name, weight = ("diversity", wanted.diversity) if writes else ("entropy", match.entropy)
+    if weight:
+        found.append(Weighed(name, weight, spread))
+    if coverage := wanted.coverage if writes else match.coverage:
+        found.append(Weighed("coverage", coverage, expected(lambda rows: telling(generator, rows))))
     return tuple(found)
 
 
