@@ -29,17 +29,16 @@ def tokens(rows: Dataset) -> list[int]:
     budget=st.tuples(st.integers(1, 80), st.integers(1, 80)),
     seed=st.integers(0, 99),
 )
-def test_tokens_are_those_of_the_budget_but_for_less_than_one_row(
-    lengths: list[int], budget: tuple[int, int], seed: int
-):
-    pool = pool_of(lengths)
-    chosen = EqualTokens(Random(), tokens, budget)(pool, 2, np.random.default_rng(seed)).apply(pool)
-    for label, most in enumerate(budget):
-        spent, whole = sum(tokens(chosen.of(label))), sum(tokens(pool.of(label)))
-        assert spent <= most or len(chosen.of(label)) == 1
-        enough = min(whole, most) - max(tokens(pool.of(label)))
-        asked = min(pool.counts)  # of the larger class no more rows than the smaller one has can be drawn
-        assert spent >= enough or len(pool.of(label)) > asked
+def test_no_other_number_of_rows_is_nearer_to_the_budget(lengths: list[int], budget: tuple[int, int], seed: int):
+    pool, rng = pool_of(lengths), np.random.default_rng(seed)
+    chosen = EqualTokens(Random(), tokens, budget)(pool, 2, rng).apply(pool)
+    asked = min(pool.counts)  # of the larger class no more rows than the smaller one has can be drawn
+    for label, wanted in enumerate(budget):
+        kept = tokens(chosen.of(label))
+        shortfall = wanted - sum(kept)
+        assert len(kept) == 1 or -2 * shortfall <= kept[-1], "without its last row it would be nearer"
+        longest = max(tokens(pool.of(label)))
+        assert 2 * shortfall <= longest or len(kept) == asked, "with another row it would be nearer"
 
 
 def test_rows_are_ranked_class_by_class():

@@ -16,8 +16,8 @@ GROWTH = 1.5
 
 @dataclass(frozen=True)
 class EqualTokens:
-    """Rows as `select` chooses them, of each class no more tokens than its budget, and fewer than it by less than the
-    shortest row that was left out; a class whose every row is longer keeps its shortest."""
+    """Rows as `select` chooses them, of each class as many as bring its tokens nearest to its budget, above it or below;
+    one at the least."""
 
     select: Any
     """A `protocols.Selector`, or one with filters around it."""
@@ -43,14 +43,10 @@ class EqualTokens:
         )
 
     def _within(self, pool: Dataset, lengths: dict[int, int]) -> tuple[int, ...]:
-        """Of each class the rows that fit, in the order in which they were chosen."""
+        """Of each class the first rows, in the order in which they were chosen, whose tokens are nearest the budget."""
         kept: list[int] = []
         for label, budget in enumerate(self.budget):
             mine = [row for row in lengths if pool[row].label == label]
-            fitting, left = [], budget
-            for row in mine:
-                if lengths[row] <= left:
-                    fitting.append(row)
-                    left -= lengths[row]
-            kept += fitting or [min(mine, key=lengths.__getitem__)]
+            read = np.cumsum([lengths[row] for row in mine])
+            kept += mine[: int(np.abs(read - budget).argmin()) + 1]
         return tuple(kept)
