@@ -16,7 +16,7 @@ GROWTH = 1.5
 
 @dataclass(frozen=True)
 class EqualTokens:
-    """Rows as `select` chooses them, of each class as many as bring its tokens nearest to its budget, above it or below;
+    """Rows as `select` chooses them, of each class as many as bring its tokens nearest to its budget, above or below;
     one at the least."""
 
     select: Any
