@@ -54,6 +54,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "and fluency": MATCHED | {"match.lm_lambda": 0.1},
     "and coherence": MATCHED | {"generation.coherence": 0.1},
     "and diversity": MATCHED | {"generation.diversity": 0.1},
+    "and coverage": MATCHED | {"generation.coverage": 0.1},
 }
 SETTINGS: dict[str, Any] = {
     "data.train_rows": 5000,
