@@ -129,7 +129,7 @@ def test_a_busy_server_is_waited_for_as_long_as_it_asks(opened: Opener, server: 
     server.faults = [says(429, Retry_After="0.3"), hangs_up, says(503)]
     scorer, begin = opened(), time.monotonic()
     assert np.isfinite(scorer.score(prompts[:1], LABELS)).all()
-    assert time.monotonic() - begin > 0.3 and scorer.connection.sent == len(server.asked) == 4
+    assert time.monotonic() - begin > 0.3 and scorer.service.connection.sent == len(server.asked) == 4
 
 
 def test_waits_grow(opened: Opener, server: Server, prompts: list[str]):
@@ -189,7 +189,7 @@ def test_nothing_is_asked_twice(opened: Opener, server: Server, prompts: list[st
     assert len(server.asked) == len(prompts) and np.array_equal(first, first[::-1])
     server.faults = [says(500)] * 99
     again = opened()
-    assert np.array_equal(again.score(prompts, LABELS), first[: len(prompts)]) and again.connection.sent == 0
+    assert np.array_equal(again.score(prompts, LABELS), first[: len(prompts)]) and again.service.connection.sent == 0
 
 
 def test_another_question_is_asked(opened: Opener, server: Server, prompts: list[str]):
@@ -206,7 +206,7 @@ def test_a_spent_budget_stops_and_keeps_what_was_answered(opened: Opener, server
     assert len(server.asked) == 3  # one of them in vain
     rest = opened(Manners(budget=3))
     assert np.isfinite(rest.score(prompts, LABELS)).all()
-    assert rest.connection.sent == 3 and len(server.asked) == 6
+    assert rest.service.connection.sent == 3 and len(server.asked) == 6
 
 
 def test_the_key_comes_from_the_environment_and_stays_there(

@@ -5,9 +5,7 @@ An answer depends on the seed and its own request, not on those beside it: whoev
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,16 +14,15 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from dilm.errors import ModelError
-from dilm.models.connection import Connection, Manners
+from dilm.models.connection import Manners
 from dilm.models.decoders import open_causal_model
-from dilm.models.endpoint import ROUTES, Answers, Endpoint, Reply, read_reply
+from dilm.models.endpoint import Endpoint, Service
 from dilm.models.form import Form
 from dilm.models.hub import open_tokenizer
 from dilm.models.instructed import Prompted, prompts_of
 from dilm.models.sampling import Sampling, sample_tokens
 from dilm.runtime import memory, meter
 from dilm.runtime.device import Place
-from dilm.runtime.hashing import key
 from dilm.runtime.seeding import derive, torch_stream
 from dilm.types import Draft
 
@@ -86,33 +83,16 @@ class ServedAssistant:
     def __init__(self, endpoint: Endpoint, cache: Path, manners: Manners | None = None) -> None:
         self.endpoint = endpoint
         self.name = endpoint.model
-        self.connection = Connection(f"{endpoint.url.rstrip('/')}/{ROUTES[endpoint.route]}", manners or Manners())
-        self.answers = Answers(cache)
+        self.service = Service(endpoint, cache, manners or Manners())
 
     def answer(self, requests: Sequence[str], tokens: int, temperature: float, seed: int) -> list[Draft]:
-        """As a model here, as far as the server keeps to the seed; after a failure what was answered is kept.
-
-        Raises ModelError for a wrong address or answer, ResourceError for a server that stays away, and BudgetError.
-        """
-        bodies = [
-            self._body(request, {"max_tokens": tokens, "temperature": temperature, "seed": derive(seed, request) >> 1})
-            for request in dict.fromkeys(requests)
-        ]
-        pool = ThreadPoolExecutor(self.connection.manners.parallel)
-        try:
-            replies = dict(zip(dict.fromkeys(requests), pool.map(self._reply, bodies), strict=True))
-        finally:
-            pool.shutdown(cancel_futures=True)
+        """As a model here, as far as the server keeps to the seed. Raises as `Service.replies` does."""
+        how = {"max_tokens": tokens, "temperature": temperature}
+        once = list(dict.fromkeys(requests))
+        bodies = [self._body(request, how | {"seed": derive(seed, request) >> 1}) for request in once]
+        replies = dict(zip(once, self.service.replies(bodies), strict=True))
         return [Draft((replies[request].text,), replies[request].finished) for request in requests]
 
     def _body(self, request: str, how: dict[str, Any]) -> dict[str, Any]:
         said = {"messages": [{"role": "user", "content": request}]}
         return {"model": self.endpoint.model, **how, **(said if self.endpoint.route == "chat" else {"prompt": request})}
-
-    def _reply(self, body: dict[str, Any]) -> Reply:
-        question = key(json.dumps([self.connection.url, body], sort_keys=True))
-        known = self.answers.find(question)
-        if known is None:
-            known = read_reply(self.connection.post(body), self.connection.url)
-            self.answers.keep(question, known)
-        return known

@@ -58,68 +58,6 @@ class Reply:
     """Whether it ended by itself: False where it was cut off at its longest."""
 
 
-class EndpointScorer:
-    """A served model behind the `Scorer` socket. No question is asked twice: answers are kept in the file `cache`."""
-
-    def __init__(self, endpoint: Endpoint, cache: Path, manners: Manners | None = None) -> None:
-        if endpoint.route not in ROUTES:
-            raise ModelError(f"There is no route {endpoint.route!r} to a server.", f"Use {' or '.join(ROUTES)}.")
-        self.endpoint = endpoint
-        self.name = endpoint.model
-        self.context = endpoint.context - BESIDE
-        self.connection = Connection(f"{endpoint.url.rstrip('/')}/{ROUTES[endpoint.route]}", manners or Manners())
-        self.answers = Answers(cache)
-        self.unreadable = 0
-        """Answers so far that named no candidate."""
-
-    def tokens(self, text: str) -> int:
-        """An estimate from the bytes of the text, rather too high: servers have no common way to count."""
-        return math.ceil(len(text.encode("utf-8", "surrogatepass")) / BYTES_PER_TOKEN)
-
-    def score(self, prompts: Sequence[str], candidates: Sequence[str]) -> np.ndarray:
-        """Log-likelihoods of the candidates' first words where the server tells all, otherwise 0 for the candidate that
-        the completion begins with and -inf for the others, nan where it begins with none: -> float64 [n, c].
-
-        Raises ModelError for a wrong address or answer, ResourceError for a server that stays away, and BudgetError.
-        """
-        words = _words(candidates)
-        if not (prompts and words):
-            return np.zeros((len(prompts), len(words)))
-        replies = self._replies(list(dict.fromkeys(prompts)), words)
-        rows = [_row(replies[prompt], words) for prompt in prompts]
-        scores = np.array(rows, dtype=np.float64)
-        self.unreadable += int(np.isnan(scores).any(1).sum())
-        return scores
-
-    def _replies(self, prompts: list[str], words: list[str]) -> dict[str, Reply]:
-        """Several at once, as servers like it; after a failure nothing more is sent, and what was answered is kept."""
-        pool = ThreadPoolExecutor(self.connection.manners.parallel)
-        try:
-            return dict(zip(prompts, pool.map(lambda prompt: self._reply(prompt, words), prompts), strict=True))
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-    def _reply(self, prompt: str, words: list[str]) -> Reply:
-        body = self._body(prompt, words)
-        question = key(json.dumps([self.connection.url, body], sort_keys=True))
-        known = self.answers.find(question)
-        if known is None:
-            known = read_reply(self.connection.post(body), self.connection.url)
-            self.answers.keep(question, known)
-        return known
-
-    def _body(self, prompt: str, words: list[str]) -> dict[str, Any]:
-        """The request: greedy, and just long enough for the longest candidate."""
-        longest = max(self.tokens(word) for word in words)
-        body: dict[str, Any] = {"model": self.endpoint.model, "temperature": 0, "max_tokens": longest + 4}
-        top = self.endpoint.top
-        if self.endpoint.route == "completions":
-            return body | {"prompt": prompt} | ({"logprobs": top} if top else {})
-        asked = f"Complete the last entry. Answer with one of these and nothing else: {', '.join(words)}."
-        messages = [{"role": "system", "content": asked}, {"role": "user", "content": prompt}]
-        return body | {"messages": messages} | ({"logprobs": True, "top_logprobs": top} if top else {})
-
-
 class Answers:
     """Replies by the content of their question, in one file. Neither questions nor keys stand in it."""
 
@@ -148,6 +86,79 @@ class Answers:
     def _open(self) -> sqlite3.Connection:
         """Anew each time, since connections belong to a thread; other processes may be writing for a moment."""
         return sqlite3.connect(self.file, timeout=60)
+
+
+class Service:
+    """A served model, asked several questions at a time and none twice: answers are kept in the file `cache`."""
+
+    def __init__(self, endpoint: Endpoint, cache: Path, manners: Manners) -> None:
+        """Raises ModelError for an unknown route or a wrong address, ResourceError for an unusable file."""
+        if endpoint.route not in ROUTES:
+            raise ModelError(f"There is no route {endpoint.route!r} to a server.", f"Use {' or '.join(ROUTES)}.")
+        self.connection = Connection(f"{endpoint.url.rstrip('/')}/{ROUTES[endpoint.route]}", manners)
+        self.answers = Answers(cache)
+
+    def replies(self, bodies: Sequence[dict[str, Any]]) -> list[Reply]:
+        """One to each distinct request; after a failure nothing more is sent, and what was answered is kept.
+
+        Raises ModelError for a wrong address or answer, ResourceError for a server that stays away, and BudgetError.
+        """
+        pool = ThreadPoolExecutor(self.connection.manners.parallel)
+        try:
+            return list(pool.map(self._reply, bodies))
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _reply(self, body: dict[str, Any]) -> Reply:
+        question = key(json.dumps([self.connection.url, body], sort_keys=True))
+        known = self.answers.find(question)
+        if known is None:
+            known = read_reply(self.connection.post(body), self.connection.url)
+            self.answers.keep(question, known)
+        return known
+
+
+class EndpointScorer:
+    """A served model behind the `Scorer` socket. No question is asked twice: answers are kept in the file `cache`."""
+
+    def __init__(self, endpoint: Endpoint, cache: Path, manners: Manners | None = None) -> None:
+        self.endpoint = endpoint
+        self.name = endpoint.model
+        self.context = endpoint.context - BESIDE
+        self.service = Service(endpoint, cache, manners or Manners())
+        self.unreadable = 0
+        """Answers so far that named no candidate."""
+
+    def tokens(self, text: str) -> int:
+        """An estimate from the bytes of the text, rather too high: servers have no common way to count."""
+        return math.ceil(len(text.encode("utf-8", "surrogatepass")) / BYTES_PER_TOKEN)
+
+    def score(self, prompts: Sequence[str], candidates: Sequence[str]) -> np.ndarray:
+        """Log-likelihoods of the candidates' first words where the server tells all, otherwise 0 for the candidate that
+        the completion begins with and -inf for the others, nan where it begins with none: -> float64 [n, c].
+
+        Raises ModelError for a wrong address or answer, ResourceError for a server that stays away, and BudgetError.
+        """
+        words = _words(candidates)
+        if not (prompts and words):
+            return np.zeros((len(prompts), len(words)))
+        once = list(dict.fromkeys(prompts))
+        replies = dict(zip(once, self.service.replies([self._body(each, words) for each in once]), strict=True))
+        rows = [_row(replies[prompt], words) for prompt in prompts]
+        scores = np.array(rows, dtype=np.float64)
+        self.unreadable += int(np.isnan(scores).any(1).sum())
+        return scores
+
+    def _body(self, prompt: str, words: list[str]) -> dict[str, Any]:
+        """The request: greedy, and just long enough for the longest candidate."""
+        longest = max(self.tokens(word) for word in words)
+        body: dict[str, Any] = {"model": self.endpoint.model, "temperature": 0, "max_tokens": longest + 4}
+        top = self.endpoint.top
+        if self.endpoint.route == "completions":
+            return body | {"prompt": prompt} | ({"logprobs": top} if top else {})
+        asked = f"Complete the last entry. Answer with one of these and nothing else: {', '.join(words)}."
+        messages = [{"role": "system", "content": asked}, {"role": "user", "content": prompt}]
+        return body | {"messages": messages} | ({"logprobs": True, "top_logprobs": top} if top else {})
 
 
 def read_reply(answer: Any, url: str) -> Reply:
