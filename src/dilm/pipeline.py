@@ -22,6 +22,7 @@ from dilm.errors import RunError
 from dilm.models.hub import identity
 from dilm.recipe import Recipe
 from dilm.recipe.fields import counted
+from dilm.recipe.filters import asks_judge
 from dilm.recipe.learners import learning
 from dilm.recipe.matched import matched
 from dilm.runs import Run, make_cache, open_to_others
@@ -245,7 +246,7 @@ def _choosing(recipe: Recipe) -> list[Any]:
     if choosing.races(recipe):
         parts += [recipe.race, trial.lr, trial.warmup, trial.weight_decay, trial.clip, trial.batch]
     parts += rewriting.content(recipe)
-    if choosing.asks_judge(wanted):
+    if asks_judge(wanted.filters):
         parts += reading.judged(recipe)
     if choosing.asks_learner(wanted):
         parts += [trial.full_steps, trial.full_lr, trial.full_warmup, trial.weight_decay, trial.clip, trial.batch]

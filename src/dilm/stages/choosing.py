@@ -25,7 +25,6 @@ from dilm.evaluation.trials import Trial
 from dilm.models.mixture import AnyGenerator
 from dilm.protocols import Selector
 from dilm.recipe import Recipe
-from dilm.recipe.filters import asks_judge as judges
 from dilm.recipe.filters import asks_teacher, filtering
 from dilm.recipe.learners import SAME
 from dilm.recipe.selection import Select
@@ -58,11 +57,6 @@ def races(recipe: Recipe) -> bool:
 def asks_learner(wanted: Select) -> bool:
     """Whether filters ask the learner, who must be taught for that."""
     return wanted.teacher == "learner" and asks_teacher(wanted.filters)
-
-
-def asks_judge(wanted: Select) -> bool:
-    """Whether a filter asks the independent language model."""
-    return judges(wanted.filters)
 
 
 def selector(

@@ -9,7 +9,6 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, stdev
-from typing import Any
 
 from dilm.build import Bench
 from dilm.evaluation.text_generation import TextTrial
@@ -47,7 +46,7 @@ def dev_jobs(bench: Bench, sets: Mapping[str, Sequence[Dataset]], rows: Dataset)
     """Every training of every learner that is trained: on each set of each method, `evaluate.seeds` times, or once
     where nothing is drawn. Learners that read the set as demonstrations are left out."""
     return [
-        Job((_text_trial if bench.task.writes else _trial)(bench, who, rows, arm), who, bench.recipe.runtime)
+        Job(_trial(bench, who, rows, arm), who, bench.recipe.runtime)
         for who in enrolled(bench)
         if not who.reads
         for arm in (arms(sets, bench.recipe.evaluate.seeds) if who.draws else once_each(sets))
@@ -80,25 +79,11 @@ def mark(scores: Sequence[Score]) -> Mark:
     return Mark(fmean(each), error, {who: fmean(values) for who, values in grid.items()})
 
 
-def _text_trial(bench: Bench, who: Enrolled, dev: Dataset, arm: Arm) -> TextTrial:
-    """Its score is a perplexity; no answers are written."""
+def _trial(bench: Bench, who: Enrolled, dev: Dataset, arm: Arm) -> Trial | TextTrial:
+    """Where the target is text the score is a perplexity, and no answers are written."""
     method, number, seed, rows = arm
-    asked: dict[str, Any] = {"schedule": trial_schedule(bench.recipe), "batch": bench.recipe.evaluate.batch}
-    asked |= {"identity": who.identity, "answers": 0}
-    return TextTrial(method, who.name, bench.recipe.per_class, number, seed, rows, dev, **asked)
-
-
-def _trial(bench: Bench, who: Enrolled, dev: Dataset, arm: Arm) -> Trial:
-    method, number, seed, rows = arm
-    return Trial(
-        method,
-        who.name,
-        bench.recipe.per_class,
-        number,
-        seed,
-        rows,
-        dev,
-        trial_schedule(bench.recipe) if who.draws else None,
-        bench.recipe.evaluate.batch,
-        who.identity,
-    )
+    about = (method, who.name, bench.recipe.per_class, number, seed, rows, dev)
+    schedule, batch = trial_schedule(bench.recipe), bench.recipe.evaluate.batch
+    if bench.task.writes:
+        return TextTrial(*about, schedule, batch, who.identity, answers=0)
+    return Trial(*about, schedule if who.draws else None, batch, who.identity)
