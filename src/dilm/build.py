@@ -190,10 +190,15 @@ class Bench:
         if method == "perplexity":
             return Ranked(self._surprise, middling)
         if method == "cynical":
-            return Cynical(self.splits.train)
+            return self._language
         if method == "gradient_matching":
             return GradientMatching(SideBySide(self._learners_of_all_ages))
         return BY_POINTS[method](self.encoder)
+
+    @cached_property
+    def _language(self) -> Cynical:
+        """Counts the words of all train rows once, however many sets are chosen by them."""
+        return Cynical(self.splits.train)
 
     def ageing(self, seed: int) -> Ageing:
         """How the learner grows up on the train rows, as `match` meets it."""
@@ -292,8 +297,3 @@ class Bench:
     def probe(self) -> Probe:
         """What the encoder's points of all train rows say of the classes."""
         return fit_probe(self.encoder.encode(self.splits.train), np.array(self.splits.train.labels))
-
-
-def peak_rate(given: float, model: str, scratch: float, pretrained: float) -> float:
-    """The learning rate asked for, or where that is 0 the one that suits the kind of model."""
-    return given or (scratch if is_scratch(model) else pretrained)

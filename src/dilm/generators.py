@@ -35,6 +35,11 @@ def is_scratch(name: str) -> bool:
     return name == SCRATCH or name.startswith(SCRATCH + ":")
 
 
+def peak_rate(given: float, model: str, scratch: float, pretrained: float) -> float:
+    """The learning rate asked for, or where that is 0 the one that suits the kind of model."""
+    return given or (scratch if is_scratch(model) else pretrained)
+
+
 def named(recipe: Recipe) -> tuple[str, ...]:
     """The generators of a recipe: one, or the members of a mixture."""
     return (recipe.models.generator, *recipe.models.mixture)

@@ -7,10 +7,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from dilm.build import Bench, peak_rate
+from dilm.build import Bench
 from dilm.data.unlabelled import content_key, read_unlabelled
 from dilm.distillation.domain import Reading, corpus_nll, read_on
-from dilm.generators import most_learned
+from dilm.generators import most_learned, peak_rate
 from dilm.models.causal import CausalGenerator
 from dilm.models.dropout import set_dropout
 from dilm.models.mixture import AnyGenerator

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from dilm import federated, private
-from dilm.build import Bench, peak_rate
+from dilm.build import Bench
+from dilm.generators import peak_rate
 from dilm.privacy.dpsgd import Bounds, DPAdamW, row_by_row
 from dilm.privacy.federation import Shares
 from dilm.runtime.optimize import AdamW, Schedule

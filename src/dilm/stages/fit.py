@@ -7,9 +7,9 @@ from statistics import fmean
 from typing import Any
 
 from dilm import federated, private
-from dilm.build import Bench, peak_rate
+from dilm.build import Bench
 from dilm.distillation.fit import Lessons, fit, held_out_nll, told_apart
-from dilm.generators import demonstrations, most_learned, shows_rows
+from dilm.generators import demonstrations, most_learned, peak_rate, shows_rows
 from dilm.models.dropout import set_dropout
 from dilm.models.mixture import AnyGenerator, Mixture
 from dilm.runtime.optimize import AdamW, Schedule

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from dilm import federated, private
-from dilm.build import Bench, peak_rate
+from dilm.build import Bench
 from dilm.coresets.kmeans_nearest import KMeansNearest
 from dilm.coresets.typical import Typical
 from dilm.distillation.centring import Centred
@@ -25,7 +25,7 @@ from dilm.distillation.terms import Weighed, expected, pointwise_information, sp
 from dilm.distillation.trajectory import Ageing, Cached, Fresh
 from dilm.errors import RecipeError
 from dilm.evaluation.finetune import finetune
-from dilm.generators import most_learned
+from dilm.generators import most_learned, peak_rate
 from dilm.models.classifier import Classifier
 from dilm.models.dropout import set_dropout
 from dilm.models.learners import AnyLearner

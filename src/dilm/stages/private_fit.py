@@ -7,10 +7,10 @@ from typing import Any
 from torch import nn
 
 from dilm import private
-from dilm.build import Bench, peak_rate
+from dilm.build import Bench
 from dilm.distillation.fit import Lessons
 from dilm.distillation.private_fit import fit_privately
-from dilm.generators import most_learned
+from dilm.generators import most_learned, peak_rate
 from dilm.models.causal import CausalGenerator
 from dilm.models.mixture import AnyGenerator
 from dilm.privacy.dpsgd import Bounds, DPAdamW, Hooked
