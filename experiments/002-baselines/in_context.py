@@ -41,7 +41,7 @@ sys.path.insert(0, str(HERE.parent))
 
 from encoder import minilm  # noqa: E402
 from server import serving  # noqa: E402
-from tables import ahead, interval, write  # noqa: E402
+from tables import ahead, interval, mean, write  # noqa: E402
 
 METHODS = ("dilm", "untuned", "random", "kmeans_nearest", "typical", "herding")
 STEPS, BATCH, SHOWN, RATE = 150, 12, 4, 3e-4
@@ -121,7 +121,7 @@ def record(scores: list[Score], run: str) -> None:
         same, rng = [score for score in scores if score.learner == each.learner], (0, each.learner, each.method)
         gap = paired(same, "dilm", each.method, numpy_stream(*rng)) if each.method != "dilm" else None
         times = f"{each.sets} × {each.seeds}"
-        lines.append((each.learner, each.method, f"{100 * each.mean:.1f}", interval(each), times, ahead(gap)))
+        lines.append((each.learner, each.method, mean(each), interval(each), times, ahead(gap)))
     about = (
         f"In-context learning, {run}, {QUERIES} queries (served: {SERVED}, the first set of each method), "
         f"{ORDERS} orders of each set, accuracy in percent:"

@@ -20,9 +20,7 @@ from statistics import median
 
 from dilm import api, leaderboard
 from dilm.build import Bench
-from dilm.evaluation.statistics import paired, summarise
 from dilm.runs import Run
-from dilm.runtime.seeding import numpy_stream
 from dilm.stages.records import scores
 from dilm.types import Score
 
@@ -30,7 +28,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
 from small_models import SMALL_MODELS  # noqa: E402
-from tables import ahead, interval, write  # noqa: E402
+from tables import ahead, compared, interval, mean, write  # noqa: E402
 
 ARMS = {
     "fresh": {"match.trajectory": "fresh"},
@@ -80,10 +78,9 @@ def scored(run: Run, arm: str, seed: int) -> Iterator[Score]:
 def record(found: list[Score], seconds: dict[str, list[float]], source: str) -> None:
     """The table and its rows."""
     lines = []
-    for each in summarise(found, numpy_stream(0, "statistics")):
+    for each, gap in compared(found, "fresh"):
         spent = f"{median(seconds[each.method]):.0f}" if each.method in seconds else "-"
-        gap = paired(found, each.method, "fresh", numpy_stream(0, each.method)) if each.method != "fresh" else None
-        lines.append((each.method, f"{100 * each.mean:.1f}", interval(each), each.sets, spent, ahead(gap)))
+        lines.append((each.method, mean(each), interval(each), each.sets, spent, ahead(gap)))
     about = f"{source}, {PER_CLASS} per class, {SETTINGS['match.steps']} matching steps, accuracy in percent:"
     names = ("learner's lives", "mean", "95 % interval", "sets", "seconds of matching", "ahead of fresh by")
     write(HERE / source, about, names, lines, found)

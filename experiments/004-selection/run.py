@@ -19,7 +19,7 @@ from typing import Any
 
 from dilm import api, leaderboard, pipeline, runs
 from dilm.build import Bench
-from dilm.evaluation.statistics import paired, summarise
+from dilm.evaluation.statistics import summarise
 from dilm.journal import OWN_CODE
 from dilm.runs import Run
 from dilm.runtime.seeding import numpy_stream
@@ -33,7 +33,7 @@ sys.path.insert(0, str(HERE.parent))
 from encoder import minilm  # noqa: E402
 from record import record  # noqa: E402
 from small_models import SMALL_MODELS  # noqa: E402
-from tables import ahead, interval, write  # noqa: E402
+from tables import ahead, compared, interval, mean, write  # noqa: E402
 
 PER_CLASS = 5
 WORDS = {"sst2": 10, "trec6": 6, "ag_news": 15}
@@ -122,7 +122,7 @@ def compare(task: str, out: Path, records: Path, common: dict[str, Any]) -> None
         same = {"evaluate.baselines": [method if method != "raced" else "random"]}
         chosen[name] = begun(out / f"{task}-{name}", task, common | settings | same, chosen.values())
         found += scores_of(chosen[name], name)
-    best = max(chosen, key=lambda name: mean(found, name))
+    best = max(chosen, key=lambda name: over_learners(found, name))
     write_table(found, best, task, records)
     for name in dict.fromkeys([DEFAULT, best]):
         settings = common | ways(task)[name] | {"evaluate.baselines": BASELINES}
@@ -155,7 +155,7 @@ def scores_of(run: Run, name: str) -> list[Score]:
     return list(dev_scores(bench, dev_jobs(bench, sets, unraced(bench))))
 
 
-def mean(found: Sequence[Score], name: str) -> float:
+def over_learners(found: Sequence[Score], name: str) -> float:
     """All learners count alike."""
     each = [summary.mean for summary in summarise([s for s in found if s.method == name], numpy_stream(0, name))]
     return sum(each) / len(each)
@@ -164,10 +164,8 @@ def mean(found: Sequence[Score], name: str) -> float:
 def write_table(found: list[Score], best: str, task: str, records: Path) -> None:
     """Dev scores of every arm, and how far it is ahead of the default one."""
     lines = []
-    for each in summarise(found, numpy_stream(0, "statistics")):
-        same = [score for score in found if score.learner == each.learner]
-        gap = paired(same, each.method, DEFAULT, numpy_stream(0, each.method)) if each.method != DEFAULT else None
-        lines.append((each.method, each.learner, f"{100 * each.mean:.1f}", interval(each), ahead(gap)))
+    for each, gap in compared(found, DEFAULT):
+        lines.append((each.method, each.learner, mean(each), interval(each), ahead(gap)))
     about = (
         f"{task}, {PER_CLASS} per class, accuracy on dev rows in percent; best for the mean of all learners: {best}."
     )

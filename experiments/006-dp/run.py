@@ -20,7 +20,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
 from encoder import minilm  # noqa: E402
-from tables import interval, write  # noqa: E402
+from tables import interval, mean, write  # noqa: E402
 
 from dilm import api  # noqa: E402
 from dilm.build import Bench  # noqa: E402
@@ -90,7 +90,7 @@ def main() -> None:
         found = api.evaluate(folder, also={"public": str(public_rows(folder))})
         spent = made.provenance.spend.get("epsilon")
         for each in summarise([Score(**_plain(row)) for row in found], numpy_stream(0, "statistics")):
-            told = (arm, each.method, f"{100 * each.mean:.1f}", interval(each), f"{spent:.2f}" if spent else "-")
+            told = (arm, each.method, mean(each), interval(each), f"{spent:.2f}" if spent else "-")
             lines.append(told)
         scores += [Score(**(_plain(row) | {"method": f"{arm}: {row['method']}"})) for row in found]
         print(f"{arm}: {time.perf_counter() - begin:.0f} s", file=sys.stderr)

@@ -31,7 +31,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
 from encoder import minilm  # noqa: E402
-from tables import interval, write  # noqa: E402
+from tables import interval, mean, write  # noqa: E402
 
 from dilm import api, federated, pipeline  # noqa: E402
 from dilm.api.federating import WITH_HOLDERS  # noqa: E402
@@ -262,7 +262,7 @@ def record(arm: str, folder: Path, scores: list[Score], lines: list[Sequence[obj
     spent = Distilled.load(folder / "distilled").provenance.spend.get("epsilon")
     fewest = (api.existing_run(folder).stage("fit").manifest or {}).get("fewest_holders", "-")
     for each in summarise(found, numpy_stream(0, "statistics")):
-        cells = (f"{100 * each.mean:.1f}", interval(each), f"{spent:.2f}" if spent else "-", fewest)
+        cells = (mean(each), interval(each), f"{spent:.2f}" if spent else "-", fewest)
         lines.append((arm, each.method, *cells))
     scores += [Score(**{**vars_of(score), "method": f"{arm}: {score.method}"}) for score in found]
 

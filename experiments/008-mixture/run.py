@@ -25,13 +25,11 @@ sys.path.insert(0, str(HERE.parent))
 
 from encoder import minilm  # noqa: E402
 from small_models import SMALL_MODELS  # noqa: E402
-from tables import ahead, interval, write  # noqa: E402
+from tables import ahead, compared, interval, mean, write  # noqa: E402
 
 from dilm import api  # noqa: E402
 from dilm.build import Bench  # noqa: E402
-from dilm.evaluation.statistics import paired, summarise  # noqa: E402
 from dilm.runs import Run  # noqa: E402
-from dilm.runtime.seeding import numpy_stream  # noqa: E402
 from dilm.stages.records import scores  # noqa: E402
 from dilm.types import Score  # noqa: E402
 
@@ -126,12 +124,10 @@ def scored(run: Run, arm: str, seed: int) -> Iterator[Score]:
 def record(found: list[Score], told: dict[str, list[dict[str, str]]], file: Path) -> None:
     """The table and the scores behind it."""
     lines = []
-    for each in summarise(found, numpy_stream(0, "statistics")):
-        same = [score for score in found if score.learner == each.learner]
-        gap = None if each.method == SINGLE else paired(same, each.method, SINGLE, numpy_stream(0, each.method))
+    for each, gap in compared(found, SINGLE):
         facts = told.get(each.method, [])
         cells = [" / ".join(row[name] for row in facts) or "-" for name in ("tokens", *MEASURES)]
-        lines.append((each.method, each.learner, f"{100 * each.mean:.1f}", interval(each), ahead(gap), *cells))
+        lines.append((each.method, each.learner, mean(each), interval(each), ahead(gap), *cells))
     about = f"{file.name}, {PER_CLASS} per class, accuracy in percent; one value for each seed where several stand."
     names = (
         "generator",

@@ -17,9 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from dilm import api, leaderboard, pipeline, runs
-from dilm.evaluation.statistics import paired, summarise
 from dilm.recipe import Recipe, book
-from dilm.runtime.seeding import numpy_stream
 from dilm.searching import tuning
 from dilm.stages.records import scores
 from dilm.types import Score
@@ -29,7 +27,7 @@ sys.path.insert(0, str(HERE.parent))
 
 from encoder import minilm  # noqa: E402
 from small_models import SMALL_MODELS  # noqa: E402
-from tables import ahead, interval, write  # noqa: E402
+from tables import ahead, compared, interval, mean, write  # noqa: E402
 
 TRIALS = 30
 SETTINGS: dict[str, Any] = SMALL_MODELS | {
@@ -125,10 +123,8 @@ def rename(score: Score, name: str) -> Score:
 
 def write_table(found: list[Score], task: str, records: Path) -> None:
     lines = []
-    for each in summarise(found, numpy_stream(0, "statistics")):
-        same = [score for score in found if score.learner == each.learner]
-        gap = paired(same, each.method, "default", numpy_stream(0, each.method)) if each.method != "default" else None
-        lines.append((each.method, each.learner, f"{100 * each.mean:.1f}", interval(each), ahead(gap)))
+    for each, gap in compared(found, "default"):
+        lines.append((each.method, each.learner, mean(each), interval(each), ahead(gap)))
     about = f"{task}, 5 per class, test rows, in percent; another seed than the search's."
     write(records / "test", about, ("sets", "learner", "mean", "95 % interval", "ahead of default by"), lines, found)
 

@@ -19,10 +19,8 @@ from statistics import fmean
 from typing import Any
 
 from dilm import api, leaderboard
-from dilm.evaluation.statistics import paired, summarise
 from dilm.journal import FINDINGS
 from dilm.runs import Run
-from dilm.runtime.seeding import numpy_stream
 from dilm.stages.records import scores
 from dilm.types import Score
 
@@ -31,7 +29,7 @@ sys.path.insert(0, str(HERE.parent))
 
 from encoder import minilm  # noqa: E402
 from small_models import SMALL_MODELS  # noqa: E402
-from tables import ahead, interval, write  # noqa: E402
+from tables import ahead, compared, interval, mean, write  # noqa: E402
 
 PER_CLASS = 10
 READING = 300
@@ -114,10 +112,8 @@ def of_arm(run: Run, seed: int, arm: str) -> list[Score]:
 
 def write_table(found: list[Score], done: dict[tuple[int, str], Run], records: Path) -> None:
     lines = []
-    for each in summarise(found, numpy_stream(0, "statistics")):
-        same = [score for score in found if score.learner == each.learner]
-        gap = paired(same, each.method, "none", numpy_stream(0, each.method)) if each.method != "none" else None
-        lines.append((each.method, each.learner, f"{100 * each.mean:.1f}", interval(each), ahead(gap)))
+    for each, gap in compared(found, "none"):
+        lines.append((each.method, each.learner, mean(each), interval(each), ahead(gap)))
     nll = {
         arm: fmean((run.stage("fit").manifest or {})["dev_nll"] for (_, of), run in done.items() if of == arm)
         for arm in dict.fromkeys(arm for _, arm in done)

@@ -12,7 +12,6 @@ nothing.
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -27,18 +26,15 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
 from record import record  # noqa: E402
-from tables import write  # noqa: E402
+from tables import ahead, compared, interval, mean, write  # noqa: E402
 
 from dilm import api, leaderboard, pipeline, runs  # noqa: E402
 from dilm.data.load import load  # noqa: E402
-from dilm.evaluation.statistics import Difference, Summary, paired, summarise  # noqa: E402
 from dilm.journal import FINDINGS  # noqa: E402
 from dilm.models.scratch import save, train_tokenizer  # noqa: E402
 from dilm.recipe import Recipe  # noqa: E402
 from dilm.reports.scales import scale  # noqa: E402
-from dilm.reports.table import NOTHING  # noqa: E402
 from dilm.runs import Run  # noqa: E402
-from dilm.runtime.seeding import numpy_stream  # noqa: E402
 from dilm.stages.records import scores  # noqa: E402
 from dilm.types import Score  # noqa: E402
 
@@ -149,11 +145,9 @@ def write_terms(task: str, done: Mapping[str, Run], records: Path) -> None:
     """Each arm's sets, and how far they are ahead of those of the generator that was not matched."""
     found = [score for arm, run in done.items() for score in ours(run, arm)]
     lines = []
-    for each in summarise(found, numpy_stream(0, "statistics"), most=math.inf):
-        same = [score for score in found if score.learner == each.learner]
-        base = UNMATCHED if UNMATCHED in done and each.method != UNMATCHED else None
-        gap = paired(same, each.method, base, numpy_stream(0, each.method)) if base else None
-        lines.append((each.method, each.learner, f"{each.mean:.1f}", interval(each), ahead(gap)))
+    by = scale("perplexity")
+    for each, gap in compared(found, UNMATCHED, by):
+        lines.append((each.method, each.learner, mean(each, by), interval(each, by), ahead(gap, by)))
     about = f"{task}, 5 per condition, perplexity of a target token on test rows: less is better."
     names = ("objective", "learner", "perplexity", "95 % interval", f"lower than {UNMATCHED} by")
     write(records / f"{task}-terms", about, names, lines, found)
@@ -164,17 +158,6 @@ def ours(run: Run, arm: str) -> list[Score]:
     trials = (run.stage("evaluate").manifest or {})["trials"]
     rows = scores(api.begun.bench_of(run, FINDINGS), trials)
     return [replace(score, method=arm) for score in rows if score.method == "dilm"]
-
-
-def interval(found: Summary) -> str:
-    return NOTHING if found.low is None else f"{found.low:.1f} to {found.high:.1f}"
-
-
-def ahead(gap: Difference | None) -> str:
-    """How much lower, and its interval."""
-    if gap is None or gap.low is None or gap.high is None:
-        return NOTHING
-    return scale("perplexity").gap(-gap.mean, -gap.high, -gap.low)
 
 
 def small_t5(task: str, folder: Path) -> Path:
