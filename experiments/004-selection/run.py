@@ -99,6 +99,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", required=True, type=Path, help="a folder for all runs")
     parser.add_argument("--tasks", nargs="+", default=list(WORDS), choices=WORDS)
+    parser.add_argument("--arms", nargs="+", help="some of the arms; all when left out")
     parser.add_argument("--records", type=Path, default=HERE, help="where tables and records are written")
     parser.add_argument("--quick", action="store_true", help="tiny settings, to see that the script runs")
     given = parser.parse_args()
@@ -110,14 +111,15 @@ def main() -> None:
         "evaluate.learners": ["same", f"first-3:{model}", f"frozen:{model}", "tfidf"],
     }
     for task in given.tasks:
-        compare(task, given.out, given.records, common | (QUICK if given.quick else {}))
+        arms = {name: ways(task)[name] for name in dict.fromkeys([DEFAULT, *(given.arms or ways(task))])}
+        compare(task, arms, given.out, given.records, common | (QUICK if given.quick else {}))
 
 
-def compare(task: str, out: Path, records: Path, common: dict[str, Any]) -> None:
+def compare(task: str, arms: dict[str, dict[str, Any]], out: Path, records: Path, common: dict[str, Any]) -> None:
     """All arms on dev rows, the best and the default on test rows."""
     found: list[Score] = []
     chosen: dict[str, Run] = {}
-    for name, settings in ways(task).items():
+    for name, settings in arms.items():
         method = settings.get("select.method", DEFAULT)
         same = {"evaluate.baselines": [method if method != "raced" else "random"]}
         chosen[name] = begun(out / f"{task}-{name}", task, common | settings | same, chosen.values())
@@ -125,7 +127,7 @@ def compare(task: str, out: Path, records: Path, common: dict[str, Any]) -> None
     best = max(chosen, key=lambda name: over_learners(found, name))
     write_table(found, best, task, records)
     for name in dict.fromkeys([DEFAULT, best]):
-        settings = common | ways(task)[name] | {"evaluate.baselines": BASELINES}
+        settings = common | arms[name] | {"evaluate.baselines": BASELINES}
         run = begun(out / f"{task}-{name}-test", task, settings, chosen.values())
         api.distill_run(run)
         if task in PUBLISHED:
