@@ -19,6 +19,7 @@ from dilm.coresets.filters import Teacher
 from dilm.coresets.gradient_matching import GradientMatching
 from dilm.coresets.herding import Herding
 from dilm.coresets.kmeans_nearest import KMeansNearest
+from dilm.coresets.last import Last
 from dilm.coresets.likeliest import Likeliest
 from dilm.coresets.moderate import Moderate
 from dilm.coresets.random import Random
@@ -30,8 +31,7 @@ from dilm.data.jsonl import read_dataset
 from dilm.distillation.ages import AtAge, SideBySide, at_ages
 from dilm.distillation.trajectory import Ageing, Cached
 from dilm.errors import RunError
-from dilm.generators import Maker
-from dilm.generators import is_scratch as is_scratch
+from dilm.generators import Maker, is_scratch
 from dilm.models.classifier import Classifier
 from dilm.models.encoder import CachedEncoder
 from dilm.models.hub import identity
@@ -86,6 +86,7 @@ class Bench:
         self.recipe = run.recipe
         self.crew = processes.crew()
         self.watch: Callable[[int, float], None] = lambda percent, dev_score: None
+        self._selectors: dict[str, Selector] = {}
         self.holders: Any = None  # who else has rows, where they are at work (`federated.Federation`)
         self.gate = Gate(lambda of, split: journal.note_read(run, of, split, self._rows.splits), purpose)
 
@@ -176,29 +177,29 @@ class Bench:
         return open_encoder(folder, self.task, self.place, fingerprints(self._rows.splits).values())
 
     def selector(self, method: str, generator: AnyGenerator | None = None) -> Selector:
-        """A coreset method by name; `likeliest` needs the generator that ranks."""
-        if method == "random":
-            return Random()
+        """A coreset method by name, made once, for some count all rows; `likeliest` needs the generator that ranks."""
         if method == "likeliest":
             return Likeliest(generator or self.generator("fit"))
+        if method not in self._selectors:
+            self._selectors[method] = self._selector(method)
+        return self._selectors[method]
+
+    def _selector(self, method: str) -> Selector:
+        if method == "random":
+            return Random()
         if method == "typical":
             return Typical(self.encoder, self.chooser, self.recipe.select.long, self.recipe.select.sure)
         if method == "validated":
             return Validated(self.encoder, self.selector("typical"), self.splits.dev)
         if method == "el2n":
-            return Ranked(self._hardness, hardest) if self.task.writes else EL2N(self._young_learners)
+            return Ranked(Last(self._hardness), hardest) if self.task.writes else EL2N(self._young_learners)
         if method == "perplexity":
-            return Ranked(self._surprise, middling)
+            return Ranked(Last(self._surprise), middling)
         if method == "cynical":
-            return self._language
+            return Cynical(self.splits.train)
         if method == "gradient_matching":
             return GradientMatching(SideBySide(self._learners_of_all_ages))
         return BY_POINTS[method](self.encoder)
-
-    @cached_property
-    def _language(self) -> Cynical:
-        """Counts the words of all train rows once, however many sets are chosen by them."""
-        return Cynical(self.splits.train)
 
     def ageing(self, seed: int) -> Ageing:
         """How the learner grows up on the train rows, as `match` meets it."""

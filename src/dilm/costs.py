@@ -14,9 +14,9 @@ from statistics import fmean
 import torch
 
 from dilm import journal
-from dilm.build import Bench, is_scratch
+from dilm.build import Bench
 from dilm.coresets.raced import trainings
-from dilm.generators import named
+from dilm.generators import is_scratch, named
 from dilm.models.pieces import tokens_at_once
 from dilm.models.shapes import Company, Shape, opened, small
 from dilm.recipe import Recipe

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from dilm.coresets.equal_tokens import EqualTokens
 from dilm.coresets.filters import Answering, Fluent
+from dilm.coresets.last import Last
 from dilm.coresets.random import Random
 from dilm.coresets.ranked import Ranked, hardest, middling
 from dilm.types import Dataset, Example, Task
@@ -47,6 +48,15 @@ def test_rows_are_ranked_class_by_class():
     of["middle"] = Ranked(lambda rows: np.array(tokens(rows)), middling)
     chosen = {name: select(pool, 1, np.random.default_rng(0)).positions for name, select in of.items()}
     assert chosen == {"hard": (2, 5), "middle": (4, 3)}
+
+
+def test_a_pool_is_measured_once_until_another_comes():
+    asked: list[str] = []
+    lengths = Last(lambda rows: (asked.append(rows.fingerprint), np.array(tokens(rows)))[1])
+    one, other = pool_of([5, 1, 9, 2]), pool_of([1, 5, 2, 9])
+    for pool in (one, one, pool_of([5, 1, 9, 2]), other, one):
+        assert lengths(pool).tolist() == tokens(pool)
+    assert asked == [one.fingerprint, other.fingerprint, one.fingerprint]
 
 
 def test_fluent_rows_are_the_likeliest_share_of_each_class():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from dilm.coresets.classwise import candidates, require_rows
+from dilm.coresets.last import Last
 from dilm.numerics.cynical import cynical
 from dilm.numerics.words import Words, joined, marks, ngrams
 from dilm.types import Dataset, Selection
@@ -40,7 +41,7 @@ class Cynical:
         """`per_class` distinct rows of every class, class by class; `rng` is not used."""
         require_rows(pool, per_class)
         groups = self._groups(pool, per_class)
-        counts, sizes = self._counts(list(_texts(pool)))
+        counts, sizes = self._counts(pool)
         chosen = cynical(counts, sizes, self._wanted, groups, per_class)
         return Selection(tuple(row for rows in chosen for row in rows), pool.fingerprint)
 
@@ -67,10 +68,15 @@ class Cynical:
     def _wanted(self) -> np.ndarray:
         return np.array(list(self._known.values()), dtype=np.float64)
 
-    def _counts(self, texts: Sequence[list[Words]]) -> tuple[csr_matrix, np.ndarray]:
+    @cached_property
+    def _counts(self) -> Last[tuple[csr_matrix, np.ndarray]]:
+        return Last(self._count)
+
+    def _count(self, pool: Dataset) -> tuple[csr_matrix, np.ndarray]:
         """How often each known n-gram stands in each text [n, V], and the n-grams of each, known or not [n]."""
         from scipy.sparse import csr_matrix
 
+        texts = list(_texts(pool))
         rows = [Counter(self._place[each] for each in text if each in self._place) for text in texts]
         ends = np.cumsum([0, *map(len, rows)])
         places = np.fromiter((place for row in rows for place in row), np.int64, ends[-1])

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 
 from dilm import cleaning, planting, private
-from dilm.build import Bench, is_scratch
+from dilm.build import Bench
 from dilm.errors import DataError, ModelError
 from dilm.evaluation.contamination import compare
 from dilm.evaluation.finetune import finetune
-from dilm.generators import named
+from dilm.generators import is_scratch, named
 from dilm.models.mixture import AnyGenerator
 from dilm.numerics.words import joined
 from dilm.privacy import figures

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from dilm import private
-from dilm.build import Bench, is_scratch
+from dilm.build import Bench
 from dilm.data.corpus import read_corpus
-from dilm.generators import named, role
+from dilm.generators import is_scratch, named, role
 from dilm.models import scratch
 from dilm.models.warmed import warm_up_causal
 from dilm.recipe import Recipe

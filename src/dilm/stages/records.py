@@ -13,8 +13,9 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
-from dilm.build import Bench, is_scratch
+from dilm.build import Bench
 from dilm.data import jsonl
+from dilm.generators import is_scratch
 from dilm.runs import Run
 from dilm.runtime.hashing import key
 from dilm.types import Score

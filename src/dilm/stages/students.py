@@ -8,10 +8,11 @@ from dataclasses import asdict, dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
 
-from dilm.build import Bench, is_scratch, open_encoder
+from dilm.build import Bench, open_encoder
 from dilm.distillation.embedded import DistilledEmbeddings
 from dilm.evaluation.finetune import Finetuned
 from dilm.evaluation.text_generation import Taught
+from dilm.generators import is_scratch
 from dilm.models.classifier import Classifier
 from dilm.models.connection import Manners
 from dilm.models.endpoint import Endpoint, EndpointScorer
