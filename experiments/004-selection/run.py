@@ -19,8 +19,9 @@ from typing import Any
 
 from dilm import api, leaderboard, pipeline, runs
 from dilm.build import Bench
-from dilm.evaluation.statistics import summarise
+from dilm.evaluation.statistics import paired, summarise
 from dilm.journal import OWN_CODE
+from dilm.reports.table import NOTHING
 from dilm.runs import Run
 from dilm.runtime.seeding import numpy_stream
 from dilm.stages.dev_scores import dev_jobs, dev_scores, unraced
@@ -33,7 +34,7 @@ sys.path.insert(0, str(HERE.parent))
 from encoder import minilm  # noqa: E402
 from record import record  # noqa: E402
 from small_models import SMALL_MODELS  # noqa: E402
-from tables import ahead, compared, interval, mean, write  # noqa: E402
+from tables import PERCENT, ahead, compared, interval, mean, write  # noqa: E402
 
 PER_CLASS = 5
 WORDS = {"sst2": 10, "trec6": 6, "ag_news": 15}
@@ -94,6 +95,8 @@ def ways(task: str) -> dict[str, dict[str, Any]]:
             "select.filters": [words, "sure:0.1"],
             "select.pool": "both",
         },
+        "hundred": {"generate.oversample": 100},
+        "hundred_sure": {"generate.oversample": 100, "select.sure": 0.04},
         "wide": {"generate.oversample": WIDE},
         "wide_sure": {"generate.oversample": WIDE, "select.sure": 0.02},
         "wide_both": {"generate.oversample": WIDE, "select.pool": "both"},
@@ -124,11 +127,12 @@ def compare(task: str, arms: dict[str, dict[str, Any]], out: Path, records: Path
     """All arms on dev rows, the best and the default on test rows."""
     found: list[Score] = []
     chosen: dict[str, Run] = {}
+    seen: set[tuple[str, ...]] = set()
     for name, settings in arms.items():
         method = settings.get("select.method", DEFAULT)
         same = {"evaluate.baselines": [method if method != "raced" else "random"]}
         chosen[name] = begun(out / f"{task}-{name}", task, common | settings | same, chosen.values())
-        found += scores_of(chosen[name], name)
+        found += scores_of(chosen[name], name, seen)
     best = max(chosen, key=lambda name: over_learners(found, name))
     write_table(found, best, task, records)
     for name in dict.fromkeys([DEFAULT, best]):
@@ -153,13 +157,16 @@ def begun(folder: Path, task: str, settings: dict[str, Any], earlier: Iterable[R
     return run
 
 
-def scores_of(run: Run, name: str) -> list[Score]:
-    """Its sets, ours and the same choice of real rows, with every learner, on dev rows that no race looked at."""
+def scores_of(run: Run, name: str, seen: set[tuple[str, ...]]) -> list[Score]:
+    """Its sets, ours and the same choice of real rows unless `seen` has it, with every learner; dev rows without those
+    that races look at."""
     bench = Bench(run, OWN_CODE)
-    method = run.recipe.select.method
     sets = {name: synthetic_sets(bench)["dilm"]}
-    if method in real_sets(bench):
-        sets[f"{name}, real rows"] = real_sets(bench)[method]
+    real = real_sets(bench).get(run.recipe.select.method, [])
+    mark = tuple(rows.fingerprint for rows in real)
+    if mark not in seen | {()}:
+        sets[f"{name}, real rows"] = real
+        seen.add(mark)
     return list(dev_scores(bench, dev_jobs(bench, sets, unraced(bench))))
 
 
@@ -170,8 +177,11 @@ def over_learners(found: Sequence[Score], name: str) -> float:
 
 
 def write_table(found: list[Score], best: str, task: str, records: Path) -> None:
-    """Dev scores of every arm, and how far it is ahead of the default one."""
+    """Dev scores of every arm, and how far it is ahead of the default one; first of all learners together."""
     lines = []
+    for name in dict.fromkeys(score.method for score in found):
+        gap = paired(found, name, DEFAULT, numpy_stream(0, name)) if name != DEFAULT else None
+        lines.append((name, "all", PERCENT.number(over_learners(found, name)), NOTHING, ahead(gap)))
     for each, gap in compared(found, DEFAULT):
         lines.append((each.method, each.learner, mean(each), interval(each), ahead(gap)))
     about = (
