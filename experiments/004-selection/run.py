@@ -97,6 +97,7 @@ def ways(task: str) -> dict[str, dict[str, Any]]:
         },
         "hundred": {"generate.oversample": 100},
         "hundred_sure": {"generate.oversample": 100, "select.sure": 0.04},
+        "longer_fit": {"generate.oversample": 100, "fit.steps": 900},
         "wide": {"generate.oversample": WIDE},
         "wide_sure": {"generate.oversample": WIDE, "select.sure": 0.02},
         "wide_both": {"generate.oversample": WIDE, "select.pool": "both"},
