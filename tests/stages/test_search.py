@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -324,6 +325,22 @@ def test_a_folder_holds_one_search(four: tuple[Path, Searched], tmp_path: Path):
     (tmp_path / "letter.txt").write_text("dear")
     with pytest.raises(RunError, match="something else than a search"):
         searched(tmp_path, 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"], "nothing is left in it"
+
+
+def test_who_comes_while_another_begins_the_same_search_waits(tmp_path: Path):
+    out = tmp_path / "out"
+    space = spaces.of(SPACE, BASE)
+    wanted = tuning.Search(BASE, space, out, 1)
+    out.mkdir()
+    with ThreadPoolExecutor(1) as other:
+        with studies.locked(out):
+            runs.write_text(out / runs.RECIPE, book.to_yaml(wanted.recipe))
+            second = other.submit(tuning.begin, wanted)
+            time.sleep(0.2)
+            assert not second.done()
+            runs.write_text(out / tuning.SPACE, json.dumps(space.plain))
+        second.result(timeout=20)
 
 
 def test_combinations_that_no_recipe_can_have_are_drawn_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -193,14 +193,25 @@ def _require_searchable(wanted: Search) -> None:
 def begin(wanted: Search) -> None:
     """The search folder: what is searched stands in it, and it holds one search only. Raises as `search` does."""
     _require_searchable(wanted)
-    if wanted.out.exists() and any(wanted.out.iterdir()) and not (wanted.out / SPACE).exists():
-        raise RunError(f"{wanted.out} holds something else than a search.", "Choose another `--out`.")
+    if not {studies.LOCK, SPACE} & _inside(wanted.out):  # no lock is left in a folder of others
+        _require_room(wanted.out)
     runs.make_private(wanted.out, runs.DOORS[wanted.recipe.runtime.readers])
-    with studies.locked(wanted.out):
+    with studies.locked(wanted.out):  # another process may have been about to begin the same
+        _require_room(wanted.out)
         if (wanted.out / SPACE).exists():
             _require_same(wanted)
         runs.write_text(wanted.out / runs.RECIPE, book.to_yaml(wanted.recipe))
         runs.write_text(wanted.out / SPACE, yaml.safe_dump(wanted.space.plain, sort_keys=False))
+
+
+def _inside(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()} if folder.exists() else set()
+
+
+def _require_room(out: Path) -> None:
+    found = _inside(out) - {studies.LOCK}
+    if found and SPACE not in found:
+        raise RunError(f"{out} holds something else than a search.", "Choose another `--out`.")
 
 
 def _require_same(wanted: Search) -> None:
