@@ -11,9 +11,10 @@ trainings that were made are not made again. `--quick` walks the same way in min
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,7 @@ def compare(task: str, arms: dict[str, dict[str, Any]], out: Path, records: Path
         found += scores_of(chosen[name], name, seen)
     best = max(chosen, key=lambda name: over_learners(found, name))
     write_table(found, best, task, records)
+    write_fits(chosen, records / f"{task}-fits.json")
     for name in dict.fromkeys([DEFAULT, best]):
         learners = ["same", *common["evaluate.learners"]]
         settings = common | arms[name] | {"evaluate.baselines": BASELINES, "evaluate.learners": learners}
@@ -145,6 +147,14 @@ def compare(task: str, arms: dict[str, dict[str, Any]], out: Path, records: Path
             published = Path(os.environ["DILM_DATA"]) / "published_dilm" / f"{task}.parquet"
             api.evaluate(run.folder, also={"published": str(published)})
         record(run.folder, records / f"{task}-{name}")
+
+
+def write_fits(chosen: Mapping[str, Run], file: Path) -> None:
+    """How well the generator of each arm writes, and tells classes apart."""
+    told = ("steps", "dev_nll", "told_apart")
+    facts = {name: run.stage("fit").manifest or {} for name, run in chosen.items()}
+    rows = {name: {each: found[each] for each in told} for name, found in facts.items()}
+    file.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 
 def begun(folder: Path, task: str, settings: dict[str, Any], earlier: Iterable[Run]) -> Run:
