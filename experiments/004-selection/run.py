@@ -99,6 +99,11 @@ def ways(task: str) -> dict[str, dict[str, Any]]:
         "hundred": {"generate.oversample": 100},
         "hundred_sure": {"generate.oversample": 100, "select.sure": 0.04},
         "longer_fit": {"generate.oversample": 100, "fit.steps": 900},
+        "cool": {"generate.oversample": 100, "generate.temperature": 0.7},
+        "cold": {"generate.oversample": 100, "generate.temperature": 0.4},
+        "cool_sure": {"generate.oversample": 100, "generate.temperature": 0.7, "select.sure": 0.04},
+        "longer_cool": {"generate.oversample": 100, "generate.temperature": 0.7, "fit.steps": 900},
+        "longer_cold": {"generate.oversample": 100, "generate.temperature": 0.4, "fit.steps": 900},
         "wide": {"generate.oversample": WIDE},
         "wide_sure": {"generate.oversample": WIDE, "select.sure": 0.02},
         "wide_both": {"generate.oversample": WIDE, "select.pool": "both"},
@@ -110,6 +115,7 @@ def main() -> None:
     parser.add_argument("--out", required=True, type=Path, help="a folder for all runs")
     parser.add_argument("--tasks", nargs="+", default=list(WORDS), choices=WORDS)
     parser.add_argument("--arms", nargs="+", help="some of the arms; all when left out")
+    parser.add_argument("--dev", action="store_true", help="only the comparison on dev rows")
     parser.add_argument("--records", type=Path, default=HERE, help="where tables and records are written")
     parser.add_argument("--quick", action="store_true", help="tiny settings, to see that the script runs")
     given = parser.parse_args()
@@ -122,11 +128,16 @@ def main() -> None:
     }
     for task in given.tasks:
         arms = {name: ways(task)[name] for name in dict.fromkeys([DEFAULT, *(given.arms or ways(task))])}
-        compare(task, arms, given.out, given.records, common | (QUICK if given.quick else {}))
+        settings = common | (QUICK if given.quick else {})
+        best, chosen = compare(task, arms, given.out, given.records, settings)
+        if not given.dev:
+            measure(task, {name: arms[name] for name in (DEFAULT, best)}, chosen, given.records, settings)
 
 
-def compare(task: str, arms: dict[str, dict[str, Any]], out: Path, records: Path, common: dict[str, Any]) -> None:
-    """All arms on dev rows, the best and the default on test rows."""
+def compare(
+    task: str, arms: dict[str, dict[str, Any]], out: Path, records: Path, common: dict[str, Any]
+) -> tuple[str, dict[str, Run]]:
+    """All arms on dev rows: -> the best, and the run of each."""
     found: list[Score] = []
     chosen: dict[str, Run] = {}
     seen: set[tuple[str, ...]] = set()
@@ -138,10 +149,17 @@ def compare(task: str, arms: dict[str, dict[str, Any]], out: Path, records: Path
     best = max(chosen, key=lambda name: over_learners(found, name))
     write_table(found, best, task, records)
     write_fits(chosen, records / f"{task}-fits.json")
-    for name in dict.fromkeys([DEFAULT, best]):
-        learners = ["same", *common["evaluate.learners"]]
-        settings = common | arms[name] | {"evaluate.baselines": BASELINES, "evaluate.learners": learners}
-        run = begun(out / f"{task}-{name}-test", task, settings, chosen.values())
+    return best, chosen
+
+
+def measure(
+    task: str, arms: dict[str, dict[str, Any]], chosen: dict[str, Run], records: Path, common: dict[str, Any]
+) -> None:
+    """These arms on test rows, once."""
+    learners = ["same", *common["evaluate.learners"]]
+    for name, own in arms.items():
+        settings = common | own | {"evaluate.baselines": BASELINES, "evaluate.learners": learners}
+        run = begun(chosen[name].folder.with_name(f"{task}-{name}-test"), task, settings, chosen.values())
         api.distill_run(run)
         if task in PUBLISHED:
             published = Path(os.environ["DILM_DATA"]) / "published_dilm" / f"{task}.parquet"

@@ -103,9 +103,21 @@ class Service:
 
         Raises ModelError for a wrong address or answer, ResourceError for a server that stays away, and BudgetError.
         """
+        faults: list[BaseException] = []
+
+        def reply(body: dict[str, Any]) -> Reply:
+            """Threads learn of the first fault here: each would have sent its next before the caller does."""
+            if faults:
+                raise faults[0]
+            try:
+                return self._reply(body)
+            except BaseException as fault:
+                faults.append(fault)
+                raise
+
         pool = ThreadPoolExecutor(self.connection.manners.parallel)
         try:
-            return list(pool.map(self._reply, bodies))
+            return list(pool.map(reply, bodies))
         finally:
             pool.shutdown(cancel_futures=True)
 
