@@ -18,6 +18,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dilm import api, leaderboard, pipeline, runs
 from dilm.build import Bench
 from dilm.evaluation.statistics import paired, summarise
@@ -26,8 +28,9 @@ from dilm.reports.table import NOTHING
 from dilm.runs import Run
 from dilm.runtime.seeding import numpy_stream
 from dilm.stages.dev_scores import dev_jobs, dev_scores, unraced
+from dilm.stages.generate import pool
 from dilm.stages.select import real_sets, synthetic_sets
-from dilm.types import Score
+from dilm.types import Dataset, Score
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
@@ -42,6 +45,11 @@ WORDS = {"sst2": 10, "trec6": 6, "ag_news": 15}
 """Words of a text that says enough: about the median of each task's train rows."""
 WIDE = 200
 """Texts written for each that is chosen, where more than usual are."""
+HUNDRED: dict[str, Any] = {"generate.oversample": 100}
+COOL = HUNDRED | {"generate.temperature": 0.7}
+COLD = HUNDRED | {"generate.temperature": 0.4}
+SURE: dict[str, Any] = {"select.sure": 0.04}
+TOKENS: dict[str, Any] = {"fit.mean_over": "tokens"}
 DEFAULT = "typical"
 PUBLISHED = ("sst2",)
 """Tasks for which the authors published sets; as many are measured as there are of ours."""
@@ -49,6 +57,7 @@ SETTINGS = SMALL_MODELS | {
     "fit.steps": 300,
     "fit.lr": 1e-3,  # an encoder has to learn to write (001)
     "fit.check_every": 100,
+    "fit.mean_over": "texts",  # as it was when the first arms were made
     "match.steps": 0,  # nothing has spoken for matching yet (002), and the pools are then the same for all
     "generate.oversample": 40,
     "select.sets": 8,
@@ -83,6 +92,8 @@ BASELINES = ["random", "kmeans_nearest", "typical", "full"]
 def ways(task: str) -> dict[str, dict[str, Any]]:
     """The arms: name to settings. A run's own method is also tried on real rows, with the same filters."""
     words = f"words:{WORDS[task]}"
+    said = {"select.filters": [words, "repetition:0.2"]}
+    longer = HUNDRED | {"fit.steps": 900}
     good = ["agree", words, "repetition:0.2", "sure:0.3"]
     return {
         DEFAULT: {},
@@ -96,14 +107,26 @@ def ways(task: str) -> dict[str, dict[str, Any]]:
             "select.filters": [words, "sure:0.1"],
             "select.pool": "both",
         },
-        "hundred": {"generate.oversample": 100},
-        "hundred_sure": {"generate.oversample": 100, "select.sure": 0.04},
-        "longer_fit": {"generate.oversample": 100, "fit.steps": 900},
-        "cool": {"generate.oversample": 100, "generate.temperature": 0.7},
-        "cold": {"generate.oversample": 100, "generate.temperature": 0.4},
-        "cool_sure": {"generate.oversample": 100, "generate.temperature": 0.7, "select.sure": 0.04},
-        "longer_cool": {"generate.oversample": 100, "generate.temperature": 0.7, "fit.steps": 900},
-        "longer_cold": {"generate.oversample": 100, "generate.temperature": 0.4, "fit.steps": 900},
+        "hundred": HUNDRED,
+        "hundred_sure": HUNDRED | SURE,
+        "longer_fit": longer,
+        "cool": COOL,
+        "cold": COLD,
+        "cool_sure": COOL | SURE,
+        "longer_cool": longer | COOL,
+        "longer_cold": longer | COLD,
+        "longer_cold_words": longer | COLD | said,
+        "longer_cold_words_sure": longer | COLD | said | SURE,
+        "longer_cool_words": longer | COOL | said,
+        "longer_cool_words_sure": longer | COOL | said | SURE,
+        "tokens": HUNDRED | TOKENS,
+        "tokens_cool": COOL | TOKENS,
+        "tokens_cold": COLD | TOKENS,
+        "tokens_cool_sure": COOL | SURE | TOKENS,
+        "tokens_longer_cool": longer | COOL | TOKENS,
+        "tokens_longer_cold": longer | COLD | TOKENS,
+        "tokens_longer_cool_sure": longer | COOL | SURE | TOKENS,
+        "tokens_longer_cold_sure": longer | COLD | SURE | TOKENS,
         "wide": {"generate.oversample": WIDE},
         "wide_sure": {"generate.oversample": WIDE, "select.sure": 0.02},
         "wide_both": {"generate.oversample": WIDE, "select.pool": "both"},
@@ -168,11 +191,21 @@ def measure(
 
 
 def write_fits(chosen: Mapping[str, Run], file: Path) -> None:
-    """How well the generator of each arm writes, and tells classes apart."""
+    """How well the generator of each arm writes and tells classes apart, and how long its texts are."""
     told = ("steps", "dev_nll", "told_apart")
+    benches = {name: Bench(run, OWN_CODE) for name, run in chosen.items()}
     facts = {name: run.stage("fit").manifest or {} for name, run in chosen.items()}
-    rows = {name: {each: found[each] for each in told} for name, found in facts.items()}
+    words = {"words": words_of(benches[DEFAULT].splits.train)}
+    rows = {"train rows": words} | {
+        name: {each: found[each] for each in told} | {"words": words_of(pool(benches[name], "dilm", 0))}
+        for name, found in facts.items()
+    }
     file.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+
+
+def words_of(rows: Dataset) -> list[float]:
+    """Quartiles of their words."""
+    return np.quantile([sum(len(text.split()) for text in row.texts) for row in rows], [0.25, 0.5, 0.75]).tolist()
 
 
 def begun(folder: Path, task: str, settings: dict[str, Any], earlier: Iterable[Run]) -> Run:

@@ -21,7 +21,7 @@ from dilm.distillation.domain import Reading, corpus_nll, read_on
 from dilm.distillation.fit import held_out_nll
 from dilm.errors import DataError, PrivacyError, RecipeError
 from dilm.models.causal import CausalGenerator
-from dilm.models.unlabelled import classes_as_start, unlabelled_nll
+from dilm.models.unlabelled import classes_as_start, unlabelled_lengths, unlabelled_nll
 from dilm.recipe import Recipe, book
 from dilm.runtime.optimize import AdamW, Schedule
 from dilm.stages import domain
@@ -71,14 +71,15 @@ def test_a_text_without_a_class_costs_what_a_class_like_the_start_would_say(new_
     generator: CausalGenerator = new_generator()
     generator.eval()
     texts, cost = [example.texts[0] for example in train], partial(unlabelled_nll, generator)
+    reading = Reading(texts, 12, cost, partial(unlabelled_lengths, generator), 0)
     classes_as_start(generator)
     torch.testing.assert_close(cost(texts), generator.nll(train.examples))
     update = AdamW(generator.parameters(), Schedule(40, 1e-2))
-    before = corpus_nll(generator, cost, texts)
-    list(read_on(generator, Reading(texts, 12, cost, 0), update, range(40)))
-    assert corpus_nll(generator, cost, texts) < before / 2
+    before = corpus_nll(generator, reading, texts)
+    list(read_on(generator, reading, update, range(40)))
+    assert corpus_nll(generator, reading, texts) < before / 2
     classes_as_start(generator)
-    assert held_out_nll(generator, train) == pytest.approx(corpus_nll(generator, cost, texts), rel=1e-4)
+    assert held_out_nll(generator, train) == pytest.approx(corpus_nll(generator, reading, texts), rel=1e-4)
 
 
 SHORT = {"corpus.steps": 8, "corpus.check_every": 4, "corpus.batch": 8, "fit.steps": 4, "fit.check_every": 2}

@@ -8,21 +8,23 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dilm.numerics.likelihood import shares
 from dilm.protocols import Generator, Updater
 from dilm.runtime.batches import rows_of_step
 from dilm.runtime.seeding import derive, seed_torch
 
-Cost = Callable[[Sequence[str]], Tensor]
-"""n texts -> mean token nll of each, without a class [n]."""
+Told = Callable[[Sequence[str]], Tensor]
+"""What is told of each of n texts without a class -> [n]."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What is read, so many texts at a step, and what the generator says of texts without a class."""
+    """What is read, so many texts at a step; the mean token nll that the generator gives a text, and of how many."""
 
     texts: Sequence[str]
     batch: int
-    cost: Cost
+    cost: Told
+    lengths: Told
     seed: int
 
 
@@ -36,13 +38,20 @@ def read_on(generator: Generator, reading: Reading, update: Updater, steps: rang
         generator.train()
         seed_torch(reading.seed, "corpus", step)  # dropout
         shown = sorted((texts[row] for row in rows_of_step(len(texts), step, reading.batch, order)), key=len)
-        yield update.on(reading.cost, shown)
+        yield update.on(_weighted(reading, shown), range(len(shown)))
+
+
+def _weighted(reading: Reading, shown: Sequence[str]) -> Callable[[Sequence[int]], Tensor]:
+    """What each text of a step is learnt by, so that its tokens count alike: places of n texts -> [n]."""
+    counts = shares(reading.lengths(shown), "tokens")
+    return lambda places: counts[list(places)] * reading.cost([shown[place] for place in places])
 
 
 @torch.no_grad()
-def corpus_nll(generator: Generator, cost: Cost, texts: Sequence[str], batch: int = 64) -> float:
-    """Mean token nll per text, without dropout."""
+def corpus_nll(generator: Generator, reading: Reading, texts: Sequence[str], batch: int = 64) -> float:
+    """Mean nll of a token of these texts, without dropout."""
     generator.eval()
     ordered = sorted(texts, key=len)
-    total = sum(float(cost(ordered[first : first + batch]).sum()) for first in range(0, len(ordered), batch))
-    return total / len(ordered)
+    parts = [ordered[first : first + batch] for first in range(0, len(ordered), batch)]
+    total = sum(float((reading.cost(part) * reading.lengths(part)).sum()) for part in parts)
+    return total / int(reading.lengths(ordered).sum())

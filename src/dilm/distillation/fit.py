@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dilm.distillation.fluency import predicting
-from dilm.numerics.likelihood import token_costs
+from dilm.numerics.likelihood import shares, token_costs
 from dilm.protocols import Generator, Updater
 from dilm.runtime.batches import rows_of_step
 from dilm.runtime.seeding import derive, python_stream, seed_torch
@@ -27,6 +27,8 @@ class Lessons:
     seed: int
     smoothing: float = 0.0
     """Share of each token's target that goes to all tokens alike."""
+    mean_over: str = "tokens"
+    """What counts alike in a step's loss: `tokens`, or `texts`."""
 
 
 def fit(generator: Generator, lessons: Lessons, update: Updater, steps: range) -> Iterator[float]:
@@ -47,13 +49,15 @@ def fit(generator: Generator, lessons: Lessons, update: Updater, steps: range) -
 
 def _descend(generator: Generator, pairs: list[tuple[Example, Example]], lessons: Lessons, update: Updater) -> float:
     """One step on examples, each beside itself under another class; returns their mean token nll, before the step."""
+    counts = shares(generator.lengths([own for own, _ in pairs]), lessons.mean_over)  # [n]
     seen: dict[int, float] = {}
 
     def losses(places: Sequence[int]) -> Tensor:
         examples, others = zip(*(pairs[place] for place in places), strict=True)
         own, loss = lesson(generator, examples, others, lessons.contrast, lessons.smoothing)
-        seen.update(zip(places, own.tolist(), strict=True))
-        return loss
+        weights = counts[list(places)]
+        seen.update(zip(places, (weights * own).tolist(), strict=True))
+        return weights * loss
 
     update.on(losses, range(len(pairs)))
     return update.mean(list(seen.values()))
@@ -118,11 +122,13 @@ def under_another_class(examples: Sequence[Example], classes: int, rng: Random) 
 
 @torch.no_grad()
 def held_out_nll(generator: Generator, rows: Dataset, batch: int = 64) -> float:
-    """Mean nll per text on rows that the generator is not trained on, without dropout."""
+    """Mean nll of a token of rows that the generator is not trained on, without dropout."""
     generator.eval()
     ordered = sorted(rows, key=lambda example: example.characters)  # less padding
-    total = sum(float(generator.nll(ordered[first : first + batch]).sum()) for first in range(0, len(ordered), batch))
-    return total / len(ordered)
+    parts = [ordered[first : first + batch] for first in range(0, len(ordered), batch)]
+    lengths = [generator.lengths(part) for part in parts]
+    total = sum(float((generator.nll(part) * own).sum()) for part, own in zip(parts, lengths, strict=True))
+    return total / sum(int(own.sum()) for own in lengths)
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dilm.errors import RecipeError
-from dilm.numerics.likelihood import token_divergence
+from dilm.numerics.likelihood import shares, token_divergence
 from dilm.protocols import Generator, Proposals
 from dilm.runtime.seeding import python_stream
 from dilm.types import Dataset, Example
@@ -29,9 +29,10 @@ class RealText:
     seed: int
 
     def __call__(self, generator: Generator, condition: int, step: int) -> Iterator[Tensor]:
-        """The weighted mean nll: a scalar with a graph."""
+        """The weighted mean nll of a token: a scalar with a graph."""
         rng = python_stream(self.seed, "real text", condition, step)
-        yield self.weight * generator.nll(self.train.of(condition).sample(self.rows, rng).examples).mean()
+        rows = self.train.of(condition).sample(self.rows, rng).examples
+        yield self.weight * (shares(generator.lengths(rows), "tokens") * generator.nll(rows)).mean()
 
 
 @dataclass(frozen=True)

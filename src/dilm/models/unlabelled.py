@@ -14,11 +14,24 @@ from dilm.models.decoders import inner
 
 def unlabelled_nll(generator: CausalGenerator, texts: Sequence[str]) -> Tensor:
     """Mean nll per token of each text after the start token, of no class: n texts -> [n], differentiable."""
+    rows = _rows(generator, texts)
+    sums, places = generator.sums(rows)
+    return torch.cat(sums)[places] / _lengths(generator, rows)
+
+
+def unlabelled_lengths(generator: CausalGenerator, texts: Sequence[str]) -> Tensor:
+    """Tokens that each of these likelihoods is made of, the end included: n texts -> [n]."""
+    return _lengths(generator, _rows(generator, texts))
+
+
+def _rows(generator: CausalGenerator, texts: Sequence[str]) -> list[list[int]]:
     found = generator.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
     most = generator.sampling.max_tokens + 1
-    rows = [[generator.start, *[*body, generator.end][:most]] for body in found]
-    sums, places = generator.sums(rows)
-    return torch.cat(sums)[places] / torch.tensor([len(row) - 1 for row in rows], device=places.device)
+    return [[generator.start, *[*body, generator.end][:most]] for body in found]
+
+
+def _lengths(generator: CausalGenerator, rows: list[list[int]]) -> Tensor:
+    return torch.tensor([len(row) - 1 for row in rows], device=generator.model.device)
 
 
 @torch.no_grad()

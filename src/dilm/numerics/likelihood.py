@@ -17,6 +17,18 @@ def text_nll(sums: Tensor, lengths: Tensor, likelihood: str = "token") -> Tensor
     return sums / (lengths.max() if likelihood == "padded" else lengths)
 
 
+def shares(lengths: Tensor, mean_over: str) -> Tensor:
+    """What the mean nll of each text counts in a mean over all `tokens`, or over `texts`: [n] -> [n], 1 on average.
+
+    A model that learns from means over texts ends its own too early: where the data has n texts of L tokens, the end
+    after L is taught n / L times as much, and texts come out as if they were drawn in that proportion.
+
+    >>> shares(torch.tensor([1, 3]), "tokens").tolist()
+    [0.5, 1.5]
+    """
+    return lengths / lengths.float().mean() if mean_over == "tokens" else torch.ones_like(lengths, dtype=torch.float32)
+
+
 def token_costs(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """The nll of each token, and the mean nll of all tokens of the vocabulary in its place: [n, V], [n] -> [n], [n].
 

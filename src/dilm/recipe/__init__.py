@@ -105,6 +105,9 @@ class Fit:
     contrast: float = 0.5
     """Share of the loss that asks for a text to be likelier under its own class than under another, drawn at random
     (Krause et al., GeDi, 2021): few steps are not enough for the classes otherwise. 0 halves the work. Paper: 0."""
+    mean_over: str = "tokens"
+    """What counts alike in the loss: `tokens`, or `texts`, which teaches a generator to end its texts too early. Of
+    private steps, which shorten the gradient of each row to one length, it is always texts."""
     name_classes: bool = True
     """Let the token of each class begin with the meaning of its name, beside the start token's. Paper: false."""
     warmup: float = 0.1

@@ -45,6 +45,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "dp.trains": ("all", "body"),
     "dp.noise": ("keyed", "secure"),
     "pretrain.learner_size": SIZES,
+    "fit.mean_over": ("tokens", "texts"),
     "match.likelihood": ("token", "sum", "padded"),
     "match.road": ("fast", "autograd"),
     "match.trajectory": ("cached", "fresh"),

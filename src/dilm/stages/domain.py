@@ -14,7 +14,7 @@ from dilm.generators import most_learned, peak_rate
 from dilm.models.causal import CausalGenerator
 from dilm.models.dropout import set_dropout
 from dilm.models.mixture import AnyGenerator
-from dilm.models.unlabelled import classes_as_start, unlabelled_nll
+from dilm.models.unlabelled import classes_as_start, unlabelled_lengths, unlabelled_nll
 from dilm.recipe import Recipe
 from dilm.recipe.fields import counted
 from dilm.runtime.optimize import AdamW, Schedule
@@ -53,8 +53,8 @@ def pretrained(bench: Bench, generator: AnyGenerator) -> tuple[dict[str, Any], T
     bench.crew.told(lambda: folder.mkdir(exist_ok=True))
     training = Training(folder, generator.model, AdamW(generator.parameters(), schedule, bench.crew))
     training.resume()
-    cost = partial(unlabelled_nll, generator)
-    reading = Reading(train, wanted.batch, cost, derive(recipe.seed, FOLDER))
+    cost, lengths = partial(unlabelled_nll, generator), partial(unlabelled_lengths, generator)
+    reading = Reading(train, wanted.batch, cost, lengths, derive(recipe.seed, FOLDER))
     _train(bench, generator, training, reading, held_out)
     classes_as_start(generator)
     source = Path(wanted.source).name if Path(wanted.source).expanduser().is_file() else wanted.source
@@ -67,7 +67,7 @@ def _train(bench: Bench, generator: CausalGenerator, training: Training, reading
     wanted = bench.recipe.corpus
 
     def measure(**more: float) -> None:
-        nll = bench.crew.told(lambda: corpus_nll(generator, reading.cost, held_out))
+        nll = bench.crew.told(lambda: corpus_nll(generator, reading, held_out))
         training.rows.append({"step": training.step, "held_out_nll": nll, **more})
 
     with bar("read the corpus", wanted.steps, training.step) as advance:

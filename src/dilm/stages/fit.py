@@ -39,7 +39,8 @@ def run(bench: Bench) -> dict[str, Any]:
     rate = peak_rate(wanted.lr, most_learned(bench.recipe), scratch=1e-3, pretrained=3e-4)
     schedule = Schedule(wanted.steps, rate, wanted.warmup, wanted.weight_decay, wanted.clip)
     update = AdamW(generator.parameters(), schedule, bench.crew)
-    lessons = Lessons(bench.splits.train, wanted.batch, wanted.contrast, seed, wanted.label_smoothing)
+    shown, smoothing = bench.splits.train, wanted.label_smoothing
+    lessons = Lessons(shown, wanted.batch, wanted.contrast, seed, smoothing, wanted.mean_over)
     training = Training(bench.folder("fit"), generator.model, update)
     training.resume()
     with bar("fit the generator", wanted.steps, training.step) as advance:
