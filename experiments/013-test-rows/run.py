@@ -2,14 +2,15 @@
 
     .venv/bin/python experiments/013-test-rows/run.py --out runs/test --tasks sst2 --sizes 5 10
 
-Needs `make experiments` and DILM_DATA. One generator is fitted for a task, and writes for every size. Test rows are only
-ever scored: what is not a default here was chosen on dev rows of SST-2 and TREC (004). Runs continue where they were
+Needs `make experiments` and DILM_DATA. One generator is fitted for a task, and writes for every size. Test rows are
+only ever scored: what is no default here was chosen on dev rows (001, 004). Runs continue where they were
 stopped. `--quick` walks the same way in minutes and measures nothing.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import sys
@@ -23,6 +24,7 @@ from dilm.evaluation.statistics import paired
 from dilm.reports.table import markdown_table
 from dilm.runs import Run
 from dilm.runtime.seeding import numpy_stream
+from dilm.stages.records import score_of
 from dilm.types import Score
 
 HERE = Path(__file__).parent
@@ -99,18 +101,18 @@ def measured(folder: Path, task: str, size: int, settings: dict[str, Any]) -> Ru
 
 
 def write_table(records: Path) -> None:
-    """Of every recorded run: the mean of all learners for each method, how far ours is ahead of it, and each learner's."""
+    """Of every recorded run: the mean of all learners for each method, how far ours is ahead, and each learner's."""
     lines = []
-    for file in sorted(records.glob("*/scores.jsonl")):
-        task, _, size = file.parent.name.rpartition("-")
-        found = [Score(**json.loads(line)) for line in file.read_text("utf-8").splitlines()]
-        lines += [(task, size, *cells) for cells in of_one_run(found)]
+    for task, size in itertools.product(TASKS, SIZES):
+        file = records / f"{task}-{size}" / "scores.jsonl"
+        if not file.exists():
+            continue
+        found = [score_of(json.loads(line)) for line in file.read_text("utf-8").splitlines()]
+        lines += [("", (task, str(size), *cells)) for cells in of_one_run(found)]
     learners = ("first three layers", "frozen", "word counts")
     names = ("task", "per class", "method", "all learners", "ours ahead by", *learners)
-    file = records / "means.md"
-    file.write_text(
-        markdown_table("Accuracy on test rows in percent.", names, [("", each) for each in lines]) + "\n", "utf-8"
-    )
+    table = markdown_table("Accuracy on test rows in percent.", names, lines)
+    (records / "means.md").write_text(table + "\n", encoding="utf-8")
 
 
 def of_one_run(found: list[Score]) -> Iterator[tuple[str, ...]]:
