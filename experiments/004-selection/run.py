@@ -123,6 +123,7 @@ def ways(task: str) -> dict[str, dict[str, Any]]:
         "tokens_cool": COOL | TOKENS,
         "tokens_cold": COLD | TOKENS,
         "tokens_cool_sure": COOL | SURE | TOKENS,
+        "tokens_longer": longer | TOKENS,
         "tokens_longer_cool": longer | COOL | TOKENS,
         "tokens_longer_cold": longer | COLD | TOKENS,
         "tokens_longer_cool_sure": longer | COOL | SURE | TOKENS,

@@ -132,8 +132,8 @@ class Generate:
     top_p: float = 0.95
     top_k: int = 0
     """0 keeps every token."""
-    temperature: float = 0.7
-    """Below 1 a text is made of likelier words: more typical of its class, less varied. Paper: none, which is 1."""
+    temperature: float = 1.0
+    """Below 1 a text is made of likelier words: more typical of its class, less varied; worth a try on dev rows."""
     batch: int = 256
     """Texts sampled at once; part of the draw, so part of the result."""
     attempts: int = 4
