@@ -42,7 +42,8 @@ def test_scores_are_perplexities_and_say_what_was_written(made: Distilled):
     assert sizes and min(sizes) > max(row["measures"]["set_tokens"] for row in rows if row["method"] == "dilm")
 
 
-def test_equal_tokens_are_equal_but_for_less_than_a_row(made: Distilled):
+def test_equal_tokens_are_equal_but_for_half_a_row(made: Distilled):
+    """The number of rows is the one that comes nearest; one is always there."""
     bench = api.begun.bench_of(api.existing_run(made.run), journal.OWN_CODE)
     train = bench.splits.train
     positions = json.loads((made.run / "select" / "real-rows.json").read_text("utf-8"))["random@tokens"]
@@ -51,7 +52,7 @@ def test_equal_tokens_are_equal_but_for_less_than_a_row(made: Distilled):
         for condition in made.task.conditions:
             spent = sum(bench.tokens(train.take(rows).of(condition)))
             gap = sum(bench.tokens(ours.of(condition))) - spent
-            assert gap < max(bench.tokens(train)) and (gap >= 0 or len(train.take(rows).of(condition)) == 1)
+            assert abs(gap) <= max(bench.tokens(train)) / 2 or len(train.take(rows).of(condition)) == 1
 
 
 def test_every_term_of_the_objective_is_told(made: Distilled):
