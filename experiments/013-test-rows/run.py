@@ -16,12 +16,12 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import Any
 
 from dilm import api, leaderboard, runs
 from dilm.evaluation.statistics import paired
-from dilm.reports.table import markdown_table
+from dilm.reports.table import NOTHING, markdown_table
 from dilm.runs import Run
 from dilm.runtime.seeding import numpy_stream
 from dilm.stages.records import score_of
@@ -112,7 +112,7 @@ def write_table(records: Path) -> None:
         found = [score_of(json.loads(line)) for line in file.read_text("utf-8").splitlines()]
         lines += [("", (task, str(size), *cells)) for cells in of_one_run(found)]
     learners = ("first three layers", "frozen", "word counts")
-    names = ("task", "per class", "method", "all learners", "ours ahead by", *learners)
+    names = ("task", "per class", "method", "all learners", "ours ahead by", "spread over sets", *learners)
     table = markdown_table("Accuracy on test rows in percent.", names, lines)
     (records / "means.md").write_text(table + "\n", encoding="utf-8")
 
@@ -121,9 +121,12 @@ def of_one_run(found: list[Score]) -> Iterator[tuple[str, ...]]:
     """A line for each method."""
     learners = sorted({score.learner for score in found})
     for method in dict.fromkeys(score.method for score in found):
-        means = [fmean(s.value for s in found if (s.method, s.learner) == (method, learner)) for learner in learners]
+        each = [[s.value for s in found if (s.method, s.learner) == (method, learner)] for learner in learners]
+        sets = {score.set for score in found if score.method == method}
+        spread = PERCENT.number(fmean(map(stdev, each))) if len(sets) > 1 else NOTHING
         gap = paired(found, OURS, method, numpy_stream(0, method)) if method != OURS else None
-        yield method, PERCENT.number(fmean(means)), ahead(gap), *map(PERCENT.number, means)
+        means = [fmean(values) for values in each]
+        yield method, PERCENT.number(fmean(means)), ahead(gap), spread, *map(PERCENT.number, means)
 
 
 if __name__ == "__main__":
