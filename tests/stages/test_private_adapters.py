@@ -208,7 +208,7 @@ def test_adapters_whose_rows_cannot_be_told_apart_are_refused(
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_whole_road_by_weights_that_learn_privately(kind: str, said: dict[str, Any], tmp_path: Path):
     """Longer, to the report: matching moves the adapters on, the set is well-formed, the budget holds."""
-    longer = said["settings"] | KINDS[kind] | {"fit.steps": 120, "fit.batch": 96}
+    longer = said["settings"] | KINDS[kind] | {"fit.steps": 240, "fit.batch": 96}
     made = api.distill(**(said | {"settings": longer}), out=tmp_path / "run")
     bench, _, after = before_and_after(api.existing_run(made.run))
     if kind == "lora":  # as a whole it takes longer to know the classes, with some draws of the noise
