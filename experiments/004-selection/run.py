@@ -123,6 +123,7 @@ def ways(task: str) -> dict[str, dict[str, Any]]:
         "tokens_cool": COOL | TOKENS,
         "tokens_cold": COLD | TOKENS,
         "tokens_cool_sure": COOL | SURE | TOKENS,
+        "tokens_herding": HUNDRED | TOKENS | {"select.method": "herding"},
         "tokens_longer": longer | TOKENS,
         "tokens_longer_cool": longer | COOL | TOKENS,
         "tokens_longer_cold": longer | COLD | TOKENS,

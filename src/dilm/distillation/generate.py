@@ -104,6 +104,7 @@ def _cannot_fill(pool: Pool, wanted: int) -> ModelError:
     return ModelError(
         f"The generator gave {len(pool.examples)} good texts of class {pool.task.labels[pool.condition]!r}, "
         f"not {wanted}, in {pool.verdicts.total()} attempts (rejected: {rejected}).",
-        "Many duplicates: lower `generate.oversample` and `match.check_oversample`. Many malformed or too long: "
-        "train longer (`fit.steps`) or raise `models.max_tokens`. Many flagged: narrow `anonymize.kinds`.",
+        "Many duplicates: lower `generate.oversample` and `match.check_oversample`, or raise `generate.temperature`. "
+        "Many malformed or too long: train longer (`fit.steps`) or raise `models.max_tokens`. "
+        "Many flagged: narrow `anonymize.kinds`.",
     )
