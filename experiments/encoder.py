@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 NAME = "MiniLM-L6"
 
@@ -18,3 +19,10 @@ def minilm(beside: Path) -> str:
     if not link.exists():
         link.symlink_to(Path(found.origin).parent / "model", target_is_directory=True)
     return str(link)
+
+
+def by_minilm(folder: Path) -> dict[str, Any]:
+    """Settings where it writes and chooses; three learners are asked: its tuned layers, its features, word counts."""
+    model = minilm(folder)
+    parts = {f"models.{part}": model for part in ("generator", "encoder", "learner")}
+    return parts | {"evaluate.learners": [f"first-3:{model}", f"frozen:{model}", "tfidf"]}

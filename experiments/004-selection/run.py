@@ -35,7 +35,7 @@ from dilm.types import Dataset, Score
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from encoder import minilm  # noqa: E402
+from encoder import by_minilm  # noqa: E402
 from record import record  # noqa: E402
 from small_models import SMALL_MODELS  # noqa: E402
 from tables import PERCENT, ahead, compared, interval, mean, write  # noqa: E402
@@ -119,6 +119,7 @@ def ways(task: str) -> dict[str, dict[str, Any]]:
         "longer_cold_words_sure": longer | COLD | said | SURE,
         "longer_cool_words": longer | COOL | said,
         "longer_cool_words_sure": longer | COOL | said | SURE,
+        "tokens_forty": TOKENS,
         "tokens": HUNDRED | TOKENS,
         "tokens_cool": COOL | TOKENS,
         "tokens_cold": COLD | TOKENS,
@@ -144,13 +145,7 @@ def main() -> None:
     parser.add_argument("--records", type=Path, default=HERE, help="where tables and records are written")
     parser.add_argument("--quick", action="store_true", help="tiny settings, to see that the script runs")
     given = parser.parse_args()
-    model = minilm(given.out)
-    common = SETTINGS | {
-        "models.generator": model,
-        "models.encoder": model,
-        "models.learner": model,
-        "evaluate.learners": [f"first-3:{model}", f"frozen:{model}", "tfidf"],
-    }
+    common = SETTINGS | by_minilm(given.out)
     for task in given.tasks:
         arms = {name: ways(task)[name] for name in dict.fromkeys([DEFAULT, *(given.arms or ways(task))])}
         settings = common | (QUICK if given.quick else {})

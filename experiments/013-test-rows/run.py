@@ -30,7 +30,7 @@ from dilm.types import Score
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from encoder import minilm  # noqa: E402
+from encoder import by_minilm  # noqa: E402
 from record import record  # noqa: E402
 from tables import PERCENT, ahead  # noqa: E402
 
@@ -73,13 +73,7 @@ def main() -> None:
     parser.add_argument("--records", type=Path, default=HERE, help="where tables and records are written")
     parser.add_argument("--quick", action="store_true", help="tiny settings, to see that the script runs")
     given = parser.parse_args()
-    model = minilm(given.out)
-    asked = SETTINGS | {
-        "models.generator": model,
-        "models.encoder": model,
-        "models.learner": model,
-        "evaluate.learners": [f"first-3:{model}", f"frozen:{model}", "tfidf"],
-    }
+    asked = SETTINGS | by_minilm(given.out)
     for task in given.tasks:
         settings = asked | CHOSEN.get(task, {}) | (QUICK if given.quick else {})
         for size in given.sizes:

@@ -8,13 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dilm.numerics.likelihood import shares
+from dilm.numerics.likelihood import Told, pooled_nll, shares
 from dilm.protocols import Generator, Updater
 from dilm.runtime.batches import rows_of_step
 from dilm.runtime.seeding import derive, seed_torch
-
-Told = Callable[[Sequence[str]], Tensor]
-"""What is told of each of n texts without a class -> [n]."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +48,4 @@ def _weighted(reading: Reading, shown: Sequence[str]) -> Callable[[Sequence[int]
 def corpus_nll(generator: Generator, reading: Reading, texts: Sequence[str], batch: int = 64) -> float:
     """Mean nll of a token of these texts, without dropout."""
     generator.eval()
-    ordered = sorted(texts, key=len)
-    parts = [ordered[first : first + batch] for first in range(0, len(ordered), batch)]
-    total = sum(float((reading.cost(part) * reading.lengths(part)).sum()) for part in parts)
-    return total / int(reading.lengths(ordered).sum())
+    return pooled_nll(reading.cost, reading.lengths, sorted(texts, key=len), batch)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dilm.distillation.fluency import predicting
-from dilm.numerics.likelihood import shares, token_costs
+from dilm.numerics.likelihood import pooled_nll, shares, token_costs
 from dilm.protocols import Generator, Updater
 from dilm.runtime.batches import rows_of_step
 from dilm.runtime.seeding import derive, python_stream, seed_torch
@@ -125,10 +125,7 @@ def held_out_nll(generator: Generator, rows: Dataset, batch: int = 64) -> float:
     """Mean nll of a token of rows that the generator is not trained on, without dropout."""
     generator.eval()
     ordered = sorted(rows, key=lambda example: example.characters)  # less padding
-    parts = [ordered[first : first + batch] for first in range(0, len(ordered), batch)]
-    lengths = [generator.lengths(part) for part in parts]
-    total = sum(float((generator.nll(part) * own).sum()) for part, own in zip(parts, lengths, strict=True))
-    return total / sum(int(own.sum()) for own in lengths)
+    return pooled_nll(generator.nll, generator.lengths, ordered, batch)
 
 
 @torch.no_grad()

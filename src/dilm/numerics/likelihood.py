@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import torch
 from torch import Tensor
+
+Told = Callable[[Sequence[Any]], Tensor]
+"""What is told of each of n rows -> [n]."""
 
 
 def text_nll(sums: Tensor, lengths: Tensor, likelihood: str = "token") -> Tensor:
@@ -27,6 +33,16 @@ def shares(lengths: Tensor, mean_over: str) -> Tensor:
     [0.5, 1.5]
     """
     return lengths / lengths.float().mean() if mean_over == "tokens" else torch.ones_like(lengths, dtype=torch.float32)
+
+
+def pooled_nll(nll: Told, lengths: Told, rows: Sequence[Any], batch: int) -> float:
+    """Mean nll of a token over all rows, so many read at a time: each row's mean and its count of tokens tell it."""
+    total, tokens = 0.0, 0
+    for first in range(0, len(rows), batch):
+        some = rows[first : first + batch]
+        counts = lengths(some)
+        total, tokens = total + float((nll(some) * counts).sum()), tokens + int(counts.sum())
+    return total / tokens
 
 
 def token_costs(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
