@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dilm import api
+from dilm import api, costs
 from dilm.costs import LIBRARIES, Company, Shape
 
 SMALL = {"data.dev_rows": 10, "data.test_rows": 10}
@@ -19,8 +19,9 @@ Planned = Callable[..., dict[str, dict]]
 
 
 @pytest.fixture
-def planned(tmp_path: Path) -> Planned:
-    """The plan for a small file."""
+def planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Planned:
+    """The plan for a small file, on a machine whose speed is the same from plan to plan."""
+    monkeypatch.setattr(costs, "_measured_rate", lambda bench: 1e10)
     file = tmp_path / "rows.csv"
     file.write_text("text,label\n" + "".join(f"row number {row} of many,{row % 2}\n" for row in range(90)), "utf-8")
 

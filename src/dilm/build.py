@@ -156,8 +156,8 @@ class Bench:
         return maker.opened(None if stage == "pretrain" else self.folder(stage) / "model")
 
     def learner(self, name: str = "same") -> AnyLearner:
-        """A learner in its initial state; `same` is that of distillation."""
-        return open_learner(self.learner_folder(name), self.task, self.place)
+        """A learner in its initial state, which reads one text at a time; `same` is that of distillation."""
+        return open_learner(self.learner_folder(name), replace(self.task, packed=1), self.place)
 
     def classifier(self) -> Classifier:
         """The learner of distillation where there are classes; `stages.fitting` lets no other task ask for it."""
@@ -259,14 +259,12 @@ class Bench:
         return lambda rows: self._taught_learner.probabilities(rows).double().clamp_min(LEAST).log().cpu().numpy()
 
     def tokens(self, rows: Dataset) -> list[int]:
-        """Tokens of each row as the learner of distillation reads it, where the target is text: [n]."""
+        """Tokens of each example as the learner of distillation reads it: [n]."""
         return self._counter.lengths(rows.examples)
 
     @cached_property
-    def _counter(self) -> LanguageLearner:
-        learner = self.learner()
-        assert isinstance(learner, LanguageLearner)  # `stages.fitting` lets no other task ask
-        return learner
+    def _counter(self) -> AnyLearner:
+        return open_learner(self.learner_folder("same"), self.task, self.place)
 
     @cached_property
     def judge(self) -> LanguageLearner:

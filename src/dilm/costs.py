@@ -240,8 +240,9 @@ class _Count:
         return min(self.recipe.race.rows, len(self.bench.splits.dev))
 
     def _trained(self, steps: int) -> float:
-        """A training on a small set."""
-        return self._learnt(steps, min(self.recipe.evaluate.batch, self.recipe.per_class * self.classes))
+        """A training on a small set; all sets as if they were packed like ours."""
+        rows = min(self.recipe.evaluate.batch, self.recipe.per_class * self.classes)
+        return self.recipe.select.packed * self._learnt(steps, rows)
 
     def _trials(self) -> int:
         wanted = self.recipe.evaluate

@@ -44,7 +44,7 @@ class Found(NamedTuple):
 
 def read_splits(recipe: Recipe) -> Found:
     """Load, anonymize, carve, plant canaries; the recipe's data_seed decides the carving, its max_tokens overrides the
-    task's.
+    task's, and how many texts share an example is up to it alone.
 
     Stand-ins make equal what differed only in a secret, so they come first: equal texts are carved to one side.
     """
@@ -59,9 +59,9 @@ def read_splits(recipe: Recipe) -> Found:
     divided = divide(train, scored, limits, recipe.data_seed)
     clusters = clustered(recipe, divided)
     found = clusters.under(divided) if clusters else divided
-    if recipe.models.max_tokens:
-        task = replace(found.task, max_tokens=recipe.models.max_tokens)
-        found = Splits(*(Dataset(task, part.examples) for part in (found.train, found.dev, found.test)))
+    longest = recipe.models.max_tokens or found.task.max_tokens
+    task = replace(found.task, max_tokens=longest, packed=recipe.select.packed)
+    found = Splits(*(Dataset(task, part.examples) for part in (found.train, found.dev, found.test)))
     return Found(planting.plant(recipe, found), survey, clusters)
 
 

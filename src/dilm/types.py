@@ -37,11 +37,18 @@ class Task:
     answer: str = ""
     """How a written target is checked besides: `number` (it ends in one), `slots` (`name[value]` of the input); empty:
     not at all."""
+    packed: int = 1
+    """Texts of a class that share one example of a small set."""
 
     @property
     def writes(self) -> bool:
         """Whether learners write a text instead of choosing a class."""
         return self.kind == GENERATION
+
+    @property
+    def longest_example(self) -> int:
+        """Tokens that learners read of one."""
+        return self.max_tokens * self.packed
 
     def question(self, texts: Sequence[str]) -> str:
         """What a learner of a generation task reads before it writes: the template up to its target, filled.
@@ -213,9 +220,9 @@ class Provenance:
     spend: Mapping[str, Any] = field(default_factory=dict)
     """Under differential privacy: epsilon, delta, the unit, and the mechanisms that spent it."""
     real_rows: tuple[int, ...] = ()
-    """Which of the examples, counted from 0, are rows of the training data, word for word."""
+    """Which of the examples, counted from 0, are rows of the training data, or hold one, word for word."""
     rewritten: tuple[int, ...] = ()
-    """Which of the examples, counted from 0, an instruction-tuned model made from texts of the pool."""
+    """Which of the examples, counted from 0, an instruction-tuned model wrote from texts of the pool, if only a part."""
     prompted_by: tuple[int, ...] = ()
     """Positions in the train split of real rows that stood in the generator's prompt."""
     corpus: Mapping[str, Any] = field(default_factory=dict)

@@ -121,7 +121,7 @@ def test_what_needs_classes_is_refused_when_rows_are_read(
 
 def test_what_needs_a_target_is_refused_where_there_are_classes(source: Path, tmp_path: Path):
     for number, asked in enumerate(
-        ({"evaluate.baselines": ("random@tokens",)}, {"select.filters": ("covered",)}, {"generation.coverage": 0.1})
+        ({"evaluate.baselines": ("perplexity",)}, {"select.filters": ("covered",)}, {"generation.coverage": 0.1})
     ):
         recipe = api.recipe_for(source, text="review", label="stars", settings=asked)
         with pytest.raises(RecipeError, match="has classes"):

@@ -60,7 +60,7 @@ class Trial(Question):
     def key(self) -> str:
         """Equal keys, equal scores: what was measured once need not be measured again."""
         task = self.test.task  # how long learners read, and how they are scored, stands in no fingerprint
-        data = (self.rows.fingerprint, self.test.fingerprint, task.max_tokens, task.metric)
+        data = (self.rows.fingerprint, self.test.fingerprint, task.longest_example, task.metric)
         return key([self.identity, data, repr(self.schedule), self.batch, self.seed])
 
 

@@ -130,6 +130,10 @@ class Classifier:
                 order += positions
         return torch.cat(losses)[torch.tensor(order, device=self.place.device).argsort()]
 
+    def lengths(self, examples: Sequence[Example]) -> list[int]:
+        """Tokens of each example, as far as it is read."""
+        return [len(row["input_ids"]) for row in self.encodings.rows(examples)]
+
     @torch.no_grad()
     def features(self, examples: Sequence[Example]) -> tuple[Tensor, Tensor]:
         """What the head sees and says, in eval mode, without a graph: n examples -> [n, d], [n, C]."""

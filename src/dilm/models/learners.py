@@ -19,7 +19,7 @@ FRAME = 32
 def open_learner(name: str, task: Task, place: Place, layers: int = 0) -> AnyLearner:
     """In its initial state, from a hub id or folder; its first `layers` layers, or all where that is 0."""
     if not task.writes:
-        return Classifier.open(name, task, place, task.max_tokens, layers)
+        return Classifier.open(name, task, place, task.longest_example, layers)
     if layers:
         raise ModelError(
             f"Only whole language models learn to write, and the first {layers} layers of {name!r} were asked for.",

@@ -150,8 +150,9 @@ class Evaluate:
     language model reads the set as demonstrations: `prompt:NAME`, or `served:URL#MODEL` behind a server."""
     baselines: tuple[str, ...] = ("random", "kmeans_nearest", "herding", "typical", "untuned", "full")
     """Selectors over real rows, `nearest` (the real rows nearest to ours), `untuned` (the generator before matching,
-    same selection), `untuned_random` (without selection), `full` (all real rows), NAME`@tokens` (of a text to write: as
-    many tokens as ours), `tdd` (embeddings that only the learner can read), `tdd_text` (their nearest tokens)."""
+    same selection), `untuned_random` (without selection), `full` (all real rows), `tdd` (embeddings that only the
+    learner can read), `tdd_text` (their nearest tokens). A selector's NAME`@tokens` takes as many tokens as ours,
+    NAME`@packed` as many rows in an example as ours hold texts."""
     seeds: int = 1
     """Trainings for each set. Paper: 5. Language models that read it have `prompt.orders` instead."""
     robust: bool = False

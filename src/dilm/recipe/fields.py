@@ -40,6 +40,7 @@ LATER = (
     "match.centred",
     "select.filters",
     "select.teacher",
+    "select.packed",
     "select.pool",
     "race",
     "audit",

@@ -2,19 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from pydantic.dataclasses import dataclass
 
 from dilm.recipe.prompt import DOOR
-
-TOKENS = "@tokens"
-"""After the name of a selector over real rows: as many tokens as our sets have."""
-
-
-def with_tokens(selectors: Sequence[str]) -> tuple[str, ...]:
-    """The selectors, and each as one of equal tokens; a race, which trains for every set that it tries, has none."""
-    return (*selectors, *(f"{name}{TOKENS}" for name in selectors if name != "raced"))
 
 
 @dataclass(frozen=True, config=DOOR)

@@ -21,7 +21,8 @@ RANGES = (
         match.synthetic match.real match.refresh_every match.clusters match.ages match.age_steps match.trajectories
         match.reward_every match.reward_steps match.reward_rows
         match.check_sets match.check_per_class match.check_oversample match.check_steps match.check_rows
-        generate.oversample generate.batch generate.attempts select.sets corpus.steps corpus.batch corpus.check_every
+        generate.oversample generate.batch generate.attempts select.sets select.packed
+        corpus.steps corpus.batch corpus.check_every
         embed.steps embed.batch embed.unroll embed.per_step embed.check_every
         evaluate.seeds evaluate.steps evaluate.batch evaluate.full_steps prompt.orders race.steps race.rows
         audit.rows audit.span server.budget server.parallel server.tries

@@ -8,9 +8,9 @@ from typing import Any
 
 from dilm.errors import RecipeError, did_you_mean
 from dilm.recipe import Recipe
+from dilm.recipe.baselines import PACKED, with_amounts
 from dilm.recipe.fields import flatten
 from dilm.recipe.filters import filtering
-from dilm.recipe.generation import with_tokens
 from dilm.recipe.generator_rules import check_generators
 from dilm.recipe.learners import learning
 from dilm.recipe.matched import check_matched
@@ -57,7 +57,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "rewrite.ask": ("rewrite", "merge", "both"),
     "rewrite.best": SELECTORS[:7],
     "race.drawn_by": (*SELECTORS[:10], "cynical"),  # those that ask no generator; a race of races would be one
-    "evaluate.baselines": (*with_tokens(SELECTORS), "nearest", "untuned", "untuned_random", "full", "tdd", "tdd_text"),
+    "evaluate.baselines": (*with_amounts(SELECTORS), "nearest", "untuned", "untuned_random", "full", "tdd", "tdd_text"),
     "embed.start": ("texts", "tokens"),
     "embed.labels": ("soft", "hard"),
     "embed.trains": ("all", "head"),
@@ -82,6 +82,7 @@ def check(recipe: Recipe) -> None:
     _check_lists(recipe)
     _check_filters(recipe)
     _check_real_rows(recipe)
+    _check_packed(recipe)
     _check_canaries(recipe)
     _check_robust(recipe)
     _check_rhythm(recipe)
@@ -171,6 +172,22 @@ def _check_real_rows(recipe: Recipe) -> None:
         raise RecipeError(
             f"select.pool=both puts real rows into the product, and `{wishes[0]}` wishes for privacy.",
             "Set select.pool to synthetic, or leave that section out.",
+        )
+
+
+def _check_packed(recipe: Recipe) -> None:
+    """There must be texts enough to share examples, and somebody to be packed alike with."""
+    texts, written = recipe.select.packed, recipe.generate.oversample
+    if texts > written:
+        raise RecipeError(
+            f"select.packed puts {texts} texts into an example, and generate.oversample writes {written} for each.",
+            "Lower select.packed, or write more.",
+        )
+    alike = [name for name in recipe.evaluate.baselines if name.endswith(PACKED)]
+    if alike and texts == 1:
+        raise RecipeError(
+            f"evaluate.baselines names `{alike[0]}`, and our own examples hold one text each (select.packed=1).",
+            f"Write `{alike[0].removesuffix(PACKED)}`, or set select.packed above 1.",
         )
 
 

@@ -200,7 +200,8 @@ class Findings:
     def real_rows(self) -> str:
         """How many of the examples no model wrote, for a sentence; "" where it wrote all."""
         count, whole = len(self.provenance.real_rows), len(self.distilled)
-        return f"{count} of {whole} rows are real rows of the training data" if count else ""
+        verb = "are" if self.task.packed == 1 else "hold"
+        return f"{count} of {whole} rows {verb} real rows of the training data" if count else ""
 
     @property
     def rewritten(self) -> str:

@@ -10,9 +10,11 @@ Kind = Literal["ours", "ablation", "variant", "baseline", "rival", "ceiling"]
 """`ablation` is ours with a part removed, `variant` a method's sets trained on in another way, `rival` a set that a
 user named, `ceiling` what all the data gives."""
 
-TOKENS = "@tokens"
-"""After a method's name: its sets have as many tokens as ours, not as many rows."""
-AS_MANY_TOKENS = "As many tokens of each condition as ours, instead of as many rows."
+AMOUNTS = {
+    "tokens": ("equal tokens", "As many tokens of each class as ours, instead of as many rows."),
+    "packed": ("packed alike", "As many rows share an example as of ours do texts."),
+}
+"""Behind an `@` after a method's name: how much of it there is."""
 OURS, CEILING, RANDOM, NEAREST = "dilm", "full", "random", "nearest"
 THIS_RUN = " (this run)"
 """In the titles of a run's own sets, where one run is told of; left out where several stand side by side."""
@@ -108,9 +110,10 @@ def describe(name: str) -> Method:
     >>> describe("random+soft").title
     'Random real rows, soft labels'
     """
-    if name.endswith(TOKENS) and name.removesuffix(TOKENS) in KNOWN:
-        same = KNOWN[name.removesuffix(TOKENS)]
-        return Method(f"{same.title}, equal tokens", same.kind, f"{same.meaning} {AS_MANY_TOKENS}")
+    base, _, amount = name.partition("@")
+    if base in KNOWN and amount in AMOUNTS:
+        words, meaning = AMOUNTS[amount]
+        return Method(f"{KNOWN[base].title}, {words}", KNOWN[base].kind, f"{KNOWN[base].meaning} {meaning}")
     base, plus, variant = name.partition("+")
     if plus and base in KNOWN and variant in VARIANTS:
         words, meaning = VARIANTS[variant]

@@ -21,7 +21,7 @@ from dilm.runtime.seeding import python_stream
 from dilm.stages import attacks
 from dilm.stages.attacks import Sides
 from dilm.stages.generate import pool
-from dilm.stages.select import synthetic_sets
+from dilm.stages.select import released_texts
 from dilm.types import Dataset
 
 AUDIT = "audit.json"
@@ -85,7 +85,7 @@ def run(bench: Bench, form: str = QUICK) -> dict[str, Any]:
 
 def _untried(bench: Bench, form: str) -> Audited:
     """Of rows that are not here: no attack has anything to ask about."""
-    return Audited.of(form, [], {"released texts": len(synthetic_sets(bench)["dilm"][0])}, [ELSEWHERE], [])
+    return Audited.of(form, [], {"released texts": len(released_texts(bench))}, [ELSEWHERE], [])
 
 
 def look(bench: Bench, rows: Sides) -> Audited:
@@ -127,7 +127,7 @@ def sides(bench: Bench, form: str) -> Sides:
         held_out.sample(count, python_stream(seed, "audit", "held out")),
         train,
         held_out,
-        synthetic_sets(bench)["dilm"][0],
+        released_texts(bench),
         written if form == FULL else written.sample(wanted.rows, python_stream(seed, "audit", "pool")),
     )
 

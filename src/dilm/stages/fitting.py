@@ -10,8 +10,8 @@ from dilm.coresets.filters import require_answers, require_pairs
 from dilm.data.conditions import Clusters
 from dilm.errors import DilmError, PrivacyError, RecipeError
 from dilm.recipe import Recipe
+from dilm.recipe.baselines import chooser
 from dilm.recipe.filters import asks_teacher, filtering
-from dilm.recipe.generation import TOKENS
 from dilm.recipe.learners import learning
 from dilm.types import Task
 
@@ -52,7 +52,7 @@ def require_clusters(task: Task, clusters: Clusters | None) -> Clusters:
 def _of_classification(recipe: Recipe, task: Task) -> Iterator[DilmError]:
     methods = (recipe.select.method, *recipe.evaluate.baselines, *recipe.race.drawn_by)
     for name in methods:
-        if name.endswith(TOKENS) or name == "perplexity":
+        if chooser(name) == "perplexity":
             yield RecipeError(f"`{name}` is for tasks whose target is text, and {task.name} has classes.", _OUT)
     wanted = recipe.generation
     terms = ("coherence", "diversity", "coverage")
@@ -90,8 +90,13 @@ def _of_privacy(recipe: Recipe, clusters: Clusters | None) -> Iterator[DilmError
 def _of_generation(recipe: Recipe, clusters: Clusters | None) -> Iterator[DilmError]:
     yield from _of_privacy(recipe, clusters)
     for name in (recipe.select.method, *recipe.evaluate.baselines):
-        if name.removesuffix(TOKENS) in CLASSES_ONLY:
+        if chooser(name) in CLASSES_ONLY:
             yield RecipeError(f"`{name}` needs classes, and the target of this task is text.", "Leave it out.")
+    if recipe.select.packed > 1:
+        yield RecipeError(
+            "select.packed puts several texts into one example, and here an example is a question with its answer.",
+            "Set select.packed=1, or distil a task with classes.",
+        )
     for name in recipe.evaluate.learners:
         way = learning(name)
         if way.way in UNTRAINED or way.layers:

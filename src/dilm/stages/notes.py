@@ -7,13 +7,15 @@ from typing import Any
 
 from dilm.distillation.generate import KEPT
 from dilm.recipe import Recipe
+from dilm.recipe.baselines import PACKED, TOKENS
 from dilm.reports.methods import OURS
 
 
 def notes(recipe: Recipe, manifests: Mapping[str, dict[str, Any]]) -> tuple[str, ...]:
     """In the order of the stages that they are about, but for the selection, which comes first."""
     chosen = manifests.get("select", {})
-    told = [*_of_the_race(chosen), *_of_rewriting(chosen), *_of_filters(chosen), *_of_holders(manifests)]
+    told = [*_of_the_race(chosen), *_of_rewriting(chosen), *_of_filters(chosen), *_of_packing(recipe)]
+    told += _of_holders(manifests)
     if "full" in recipe.evaluate.baselines:
         told.append("Full data was trained on once for each learner.")
     resumed = [name for name, manifest in manifests.items() if manifest.get("resumed")]
@@ -57,6 +59,18 @@ def _of_rewriting(chosen: Mapping[str, Any]) -> Iterator[str]:
         f"{told['model']} was asked to rewrite or merge texts of the first pool {sum(verdicts.values())} times; "
         f"{verdicts.get(KEPT, 0)} of its answers joined the pool ({dropped or 'none'} dropped), and {delivered} were "
         "chosen for the first set."
+    )
+
+
+def _of_packing(recipe: Recipe) -> Iterator[str]:
+    """That an example of ours is longer than a row, and who is as long."""
+    if (texts := recipe.select.packed) == 1:
+        return
+    amounts = [name for name in recipe.evaluate.baselines if name.endswith((PACKED, TOKENS))]
+    rivals = f"Baselines that are given as much: {', '.join(f'`{name}`' for name in amounts)}"
+    yield (
+        f"Each of our examples holds {texts} texts of its class, so a learner reads about {texts} times as much of it "
+        f"as of a row. {rivals if amounts else 'No baseline here is given as much (NAME`@packed`, NAME`@tokens`)'}."
     )
 
 

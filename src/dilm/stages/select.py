@@ -6,16 +6,20 @@ Of real rows only the positions are written down, never their text, unless `sele
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from dilm.build import Bench
 from dilm.coresets.equal_tokens import EqualTokens
 from dilm.coresets.nearest_rows import NearestRows
+from dilm.coresets.packed import Packed, join
 from dilm.data.jsonl import read_dataset, write_dataset
-from dilm.recipe.generation import TOKENS
+from dilm.recipe import Recipe
+from dilm.recipe.baselines import PACKED, TOKENS, chooser
 from dilm.recipe.rules import SELECTORS
+from dilm.reports.methods import OURS
 from dilm.runs import write_text
 from dilm.runtime.meter import spent
 from dilm.runtime.progress import bar
@@ -43,10 +47,11 @@ class Stock:
     rewritten: int = 0
     """So many of them, the last ones, an instruction-tuned model made from others."""
 
-    def places(self, chosen: Selection) -> tuple[list[int], list[int]]:
-        """Which of the chosen, counted from 0, are train rows, and which are rewritten."""
+    def places(self, chosen: Selection, texts: int) -> tuple[list[int], list[int]]:
+        """Which examples of so many `texts`, counted from 0, hold train rows, and which hold rewritten ones."""
         numbered, own = list(enumerate(chosen.positions)), len(self.rows) - self.rewritten
-        return [at for at, row in numbered if row < self.real], [at for at, row in numbered if row >= own]
+        real = {at // texts for at, row in numbered if row < self.real}
+        return sorted(real), sorted({at // texts for at, row in numbered if row >= own})
 
 
 def run(bench: Bench) -> dict[str, Any]:
@@ -55,7 +60,7 @@ def run(bench: Bench) -> dict[str, Any]:
     """
     recipe, baselines = bench.recipe, bench.recipe.evaluate.baselines
     written = {name: name for name in pools(bench)} | ({UNSELECTED: "untuned"} if UNSELECTED in baselines else {})
-    coresets = [name for name in baselines if name.removesuffix(TOKENS) in (*SELECTORS, NEAREST)]
+    coresets = [name for name in baselines if chooser(name) in (*SELECTORS, NEAREST)]
     told = {name: Told() for name in (*written, *coresets)}
     desk = Desk(bench)
     real, rewritten, positions = {}, {}, {}
@@ -65,7 +70,7 @@ def run(bench: Bench) -> dict[str, Any]:
             places = [_choose(desk, name, source, number, told[name]) for number in range(recipe.select.sets)]
             real[name], rewritten[name] = ([each[part] for each in places] for part in (0, 1))
             advance(recipe.select.sets)
-            own = (spent() - begin).seconds if name == "dilm" else own
+            own = (spent() - begin).seconds if name == OURS else own
         for name in coresets:
             found = _of_real_rows(bench, name, told[name])
             positions[name] = [selection.positions for selection in found]
@@ -86,17 +91,21 @@ def _way(told: Mapping[str, Told]) -> dict[str, Any]:
 
 
 def _choose(desk: Desk, name: str, source: str, number: int, told: Told) -> tuple[list[int], list[int]]:
-    """Choose and write one set; which of its examples are real rows, and which are rewritten, counted from 0."""
+    """Choose and write one set; which of its examples hold real rows, and which rewritten ones, counted from 0."""
     bench, recipe = desk.bench, desk.bench.recipe
+    texts = 1 if name == UNSELECTED else recipe.select.packed
     stock = _stock(desk, name, source, number)
     if name == UNSELECTED:
         select = undoubled(bench, "random", bench.selector("random"))
     else:
         generator = bench.generator(SOURCES[source]) if recipe.select.method == "likeliest" else None
         select = selector(bench, recipe.select.method, told, generator)
-    chosen = select(stock.rows, recipe.per_class, numpy_stream(recipe.seed, "select", number))
-    write_dataset(bench.folder("select") / f"{name}-{number}.jsonl", chosen.apply(stock.rows))
-    return stock.places(chosen)
+    chosen = Packed(select, texts)(stock.rows, recipe.per_class, numpy_stream(recipe.seed, "select", number))
+    rows = chosen.apply(stock.rows)
+    write_dataset(bench.folder("select") / f"{name}-{number}.jsonl", join(rows, texts))
+    if name == OURS and texts > 1:
+        write_dataset(_texts_file(bench, number), rows)
+    return stock.places(chosen, texts)
 
 
 def _stock(desk: Desk, name: str, source: str, number: int) -> Stock:
@@ -120,14 +129,14 @@ def _with_real_rows(bench: Bench, texts: Dataset, number: int) -> Stock:
 def _of_real_rows(bench: Bench, name: str, told: Told) -> list[Selection]:
     """The selections of a baseline."""
     if name.endswith(TOKENS):
-        return _with_equal_tokens(bench, name.removesuffix(TOKENS), told)
+        return _with_equal_tokens(bench, chooser(name), told)
     return _nearest(bench) if name == NEAREST else _from_real_rows(bench, name, told)
 
 
 def _with_equal_tokens(bench: Bench, name: str, told: Told) -> list[Selection]:
     """One selection for each of our sets, of each condition as many tokens as that has."""
     recipe, found = bench.recipe, []
-    for number, texts in enumerate(synthetic_sets(bench)["dilm"]):
+    for number, texts in enumerate(synthetic_sets(bench)[OURS]):
         budget = [sum(bench.tokens(texts.of(condition))) for condition in texts.task.conditions]
         select = EqualTokens(selector(bench, name, told), bench.tokens, budget)
         rng = numpy_stream(recipe.seed, "coreset", f"{name}{TOKENS}", number)
@@ -138,7 +147,7 @@ def _with_equal_tokens(bench: Bench, name: str, told: Told) -> list[Selection]:
 def _from_real_rows(bench: Bench, name: str, told: Told) -> list[Selection]:
     """One selection per set; a method that another seed does not change has one."""
     recipe = bench.recipe
-    select = selector(bench, name, told)
+    select = Packed(selector(bench, chooser(name), told), _texts(recipe, name))
     sets = recipe.select.sets if select.varies else 1
     streams = [numpy_stream(recipe.seed, "coreset", name, number) for number in range(sets)]
     return [select(bench.splits.train, recipe.per_class, rng) for rng in streams]
@@ -147,7 +156,7 @@ def _from_real_rows(bench: Bench, name: str, told: Told) -> list[Selection]:
 def _nearest(bench: Bench) -> list[Selection]:
     """One selection for each of our sets."""
     recipe, rng = bench.recipe, numpy_stream(bench.recipe.seed, "coreset", NEAREST)
-    ours = synthetic_sets(bench)["dilm"]
+    ours = synthetic_sets(bench)[OURS]
     return [NearestRows(bench.encoder, texts)(bench.splits.train, recipe.per_class, rng) for texts in ours]
 
 
@@ -164,4 +173,23 @@ def synthetic_sets(bench: Bench) -> dict[str, list[Dataset]]:
 def real_sets(bench: Bench) -> dict[str, list[Dataset]]:
     """The finished stage's coresets of real rows, by method."""
     positions = json.loads((bench.folder("select") / "real-rows.json").read_text(encoding="utf-8"))
-    return {name: [bench.splits.train.take(rows) for rows in sets] for name, sets in positions.items()}
+    return {name: [_shown(bench, name, rows) for rows in sets] for name, sets in positions.items()}
+
+
+def _shown(bench: Bench, name: str, rows: Sequence[int]) -> Dataset:
+    return join(bench.splits.train.take(rows), _texts(bench.recipe, name))
+
+
+def released_texts(bench: Bench) -> Dataset:
+    """The texts of the product, one by one also where several share an example."""
+    file = _texts_file(bench, 0)
+    return read_dataset(file, bench.task) if file.exists() else synthetic_sets(bench)[OURS][0]
+
+
+def _texts_file(bench: Bench, number: int) -> Path:
+    return bench.folder("select") / f"texts-of-{OURS}-{number}.jsonl"
+
+
+def _texts(recipe: Recipe, name: str) -> int:
+    """Of a baseline, the rows in an example."""
+    return recipe.select.packed if name.endswith(PACKED) else 1

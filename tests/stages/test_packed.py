@@ -1,0 +1,112 @@
+"""`select.packed` on a finished run: what the sets, the audit, the learners and the product make of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from dilm import api
+from dilm.build import Bench
+from dilm.distilled import Distilled
+from dilm.errors import RecipeError
+from dilm.evaluation.finetune import Finetuned
+from dilm.journal import OWN_CODE
+from dilm.models.classifier import Classifier
+from dilm.recipe import Recipe
+from dilm.recipe.book import override
+from dilm.recipe.rules import check
+from dilm.schedules import trial_schedule
+from dilm.stages.generate import pool
+from dilm.stages.select import real_sets, released_texts, synthetic_sets
+from dilm.stages.students import enrolled, student
+from dilm.types import Dataset, Example
+
+TEXTS = 2
+AMOUNTS = ["random", "random@packed", "random@tokens", "untuned", "untuned_random"]
+
+
+@pytest.fixture
+def packed(copied: Path) -> Bench:
+    """A run with two texts in each of its examples, up to its sets."""
+    run = api.change_settings(
+        api.existing_run(copied), {"select.packed": TEXTS, "evaluate.baselines": AMOUNTS, "select.method": "random"}
+    )
+    api.run_stage(run, "select")
+    return Bench(run, OWN_CODE)
+
+
+def parts(rows: Dataset) -> list[str]:
+    return [row.texts[0] for row in rows]
+
+
+def test_an_example_of_ours_is_several_texts_of_the_pool(packed: Bench):
+    texts = released_texts(packed)
+    assert texts.counts == (6, 6) and set(texts) <= set(pool(packed, "dilm", 0))
+    ours = synthetic_sets(packed)["dilm"][0]
+    assert ours.counts == (3, 3)
+    for at, example in enumerate(ours):
+        one, other = parts(texts)[TEXTS * at : TEXTS * (at + 1)]
+        assert example.texts[0].startswith(one.rstrip()) and example.texts[0].endswith(other.lstrip())
+    for name, counts in {"untuned": (3, 3), "untuned_random": (3, 3)}.items():
+        assert synthetic_sets(packed)[name][0].counts == counts
+    alone = set(pool(packed, "untuned", 0))
+    assert set(synthetic_sets(packed)["untuned_random"][0]) <= alone
+    assert not set(synthetic_sets(packed)["untuned"][0]) & alone
+
+
+def test_real_rows_can_be_given_as_much(packed: Bench):
+    train, found = set(packed.splits.train), real_sets(packed)
+    assert set(found["random"][0]) <= train and found["random"][0].counts == (3, 3)
+    assert not set(found["random@packed"][0]) & train and found["random@packed"][0].counts == (3, 3)
+    assert set(found["random@tokens"][0]) <= train
+    longest = max(packed.tokens(packed.splits.train))
+    for ours, theirs in zip(synthetic_sets(packed)["dilm"], found["random@tokens"], strict=True):
+        for label in packed.task.conditions:
+            gap = sum(packed.tokens(ours.of(label))) - sum(packed.tokens(theirs.of(label)))
+            assert abs(gap) <= longest
+
+
+def test_learners_read_whole_examples_and_matching_reads_texts(packed: Bench):
+    assert packed.task.longest_example == TEXTS * packed.task.max_tokens == 48
+    taught = student(enrolled(packed)[0], packed.task, trial_schedule(packed.recipe), 8, packed.recipe.runtime)
+    wordy = Dataset(packed.task, [Example(("good " * 200,), 0)])
+    assert isinstance(taught, Finetuned) and isinstance(taught.learner, Classifier)
+    assert taught.learner.lengths(wordy) == packed.tokens(wordy) == [48]
+    assert packed.classifier().lengths(wordy) == [24]
+
+
+def test_product_page_and_audit_say_what_an_example_is(packed: Bench):
+    folder = packed.run.folder
+    api.distill_run(packed.run)
+    product = Distilled.load(folder / "distilled")
+    assert product.task.packed == TEXTS and len(product) == 6
+    assert "2 for each example, one after the other" in product.card
+    page = (folder / "report.html").read_text("utf-8")
+    assert "Each example holds 2 of them" in page and "random@packed" in page
+    told = json.loads((folder / "audit" / "audit.json").read_text("utf-8"))
+    assert told["rows"]["released texts"] == 12, "a copy inside an example is found, too"
+
+
+def test_real_rows_inside_examples_are_counted(copied: Path):
+    settings = {"select.packed": TEXTS, "select.pool": "both", "select.method": "random"}
+    run = api.change_settings(api.existing_run(copied), settings)
+    facts = api.run_stage(run, "select")
+    bench = Bench(run, OWN_CODE)
+    train, texts = set(bench.splits.train), released_texts(bench)
+    holding = [at for at in range(6) if train & set(texts[TEXTS * at : TEXTS * (at + 1)])]
+    assert facts["real"]["dilm"][0] == holding != []
+
+
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ({"select.packed": 0}, "select.packed should be at least 1"),
+        ({"select.packed": 5, "generate.oversample": 4}, "puts 5 texts into an example, and generate.oversample"),
+        ({"evaluate.baselines": ["random@packed"]}, "our own examples hold one text each"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(settings: dict[str, object], match: str):
+    with pytest.raises(RecipeError, match=match):
+        check(override(Recipe(), settings))
