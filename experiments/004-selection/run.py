@@ -50,6 +50,8 @@ COOL = HUNDRED | {"generate.temperature": 0.7}
 COLD = HUNDRED | {"generate.temperature": 0.4}
 SURE: dict[str, Any] = {"select.sure": 0.04}
 TOKENS: dict[str, Any] = {"fit.mean_over": "tokens"}
+REAL = {"packed": "real rows, packed alike", "tokens": "real rows of equal tokens"}
+"""What real rows are given as much as examples of several texts."""
 DEFAULT = "typical"
 PUBLISHED = ("sst2",)
 """Tasks for which the authors published sets; as many are measured as there are of ours."""
@@ -125,6 +127,8 @@ def ways(task: str) -> dict[str, dict[str, Any]]:
         "tokens_cold": COLD | TOKENS,
         "tokens_cool_sure": COOL | SURE | TOKENS,
         "tokens_herding": HUNDRED | TOKENS | {"select.method": "herding"},
+        **{f"tokens_packed_{texts}": HUNDRED | TOKENS | {"select.packed": texts} for texts in (2, 4, 8)},
+        **{f"tokens_cool_packed_{texts}": COOL | TOKENS | {"select.packed": texts} for texts in (2, 4, 8)},
         "tokens_longer": longer | TOKENS,
         "tokens_longer_cool": longer | COOL | TOKENS,
         "tokens_longer_cold": longer | COLD | TOKENS,
@@ -141,35 +145,42 @@ def main() -> None:
     parser.add_argument("--out", required=True, type=Path, help="a folder for all runs")
     parser.add_argument("--tasks", nargs="+", default=list(WORDS), choices=WORDS)
     parser.add_argument("--arms", nargs="+", help="some of the arms; all when left out")
+    parser.add_argument("--against", default=DEFAULT, help="the arm that the others are compared with")
     parser.add_argument("--dev", action="store_true", help="only the comparison on dev rows")
     parser.add_argument("--records", type=Path, default=HERE, help="where tables and records are written")
     parser.add_argument("--quick", action="store_true", help="tiny settings, to see that the script runs")
     given = parser.parse_args()
     common = SETTINGS | by_minilm(given.out)
     for task in given.tasks:
-        arms = {name: ways(task)[name] for name in dict.fromkeys([DEFAULT, *(given.arms or ways(task))])}
+        arms = {name: ways(task)[name] for name in dict.fromkeys([given.against, *(given.arms or ways(task))])}
         settings = common | (QUICK if given.quick else {})
         best, chosen = compare(task, arms, given.out, given.records, settings)
         if not given.dev:
-            measure(task, {name: arms[name] for name in (DEFAULT, best)}, chosen, given.records, settings)
+            measure(task, {name: arms[name] for name in (given.against, best)}, chosen, given.records, settings)
 
 
 def compare(
     task: str, arms: dict[str, dict[str, Any]], out: Path, records: Path, common: dict[str, Any]
 ) -> tuple[str, dict[str, Run]]:
-    """All arms on dev rows: -> the best, and the run of each."""
+    """All arms on dev rows, with the first: -> the best, and the run of each."""
     found: list[Score] = []
     chosen: dict[str, Run] = {}
     seen: set[tuple[str, ...]] = set()
     for name, settings in arms.items():
-        method = settings.get("select.method", DEFAULT)
-        same = {"evaluate.baselines": [method if method != "raced" else "random"]}
-        chosen[name] = begun(out / f"{task}-{name}", task, common | settings | same, chosen.values())
+        chosen[name] = begun(out / f"{task}-{name}", task, common | settings | rivals(settings), chosen.values())
         found += scores_of(chosen[name], name, seen)
     best = max(chosen, key=lambda name: over_learners(found, name))
-    write_table(found, best, task, records)
+    write_table(found, best, next(iter(arms)), task, records)
     write_fits(chosen, records / f"{task}-fits.json")
     return best, chosen
+
+
+def rivals(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The same choice of real rows; given as much as ours, where several texts share an example."""
+    method = settings.get("select.method", DEFAULT)
+    if "select.packed" in settings:
+        return {"evaluate.baselines": [f"{method}@{amount}" for amount in REAL]}
+    return {"evaluate.baselines": [method if method != "raced" else "random"]}
 
 
 def measure(
@@ -192,7 +203,7 @@ def write_fits(chosen: Mapping[str, Run], file: Path) -> None:
     told = ("steps", "dev_nll", "told_apart")
     benches = {name: Bench(run, OWN_CODE) for name, run in chosen.items()}
     facts = {name: run.stage("fit").manifest or {} for name, run in chosen.items()}
-    words = {"words": words_of(benches[DEFAULT].splits.train)}
+    words = {"words": words_of(next(iter(benches.values())).splits.train)}
     rows = {"train rows": words} | {
         name: {each: found[each] for each in told} | {"words": words_of(pool(benches[name], "dilm", 0))}
         for name, found in facts.items()
@@ -221,11 +232,11 @@ def scores_of(run: Run, name: str, seen: set[tuple[str, ...]]) -> list[Score]:
     that races look at."""
     bench = Bench(run, OWN_CODE)
     sets = {name: synthetic_sets(bench)["dilm"]}
-    real = real_sets(bench).get(run.recipe.select.method, [])
-    mark = tuple(rows.fingerprint for rows in real)
-    if mark not in seen | {()}:
-        sets[f"{name}, real rows"] = real
-        seen.add(mark)
+    for method, real in real_sets(bench).items():
+        mark = tuple(rows.fingerprint for rows in real)
+        if method.partition("@")[0] == run.recipe.select.method and mark not in seen:
+            sets[f"{name}, {REAL.get(method.partition('@')[2], 'real rows')}"] = real
+            seen.add(mark)
     return list(dev_scores(bench, dev_jobs(bench, sets, unraced(bench))))
 
 
@@ -235,18 +246,18 @@ def over_learners(found: Sequence[Score], name: str) -> float:
     return sum(each) / len(each)
 
 
-def write_table(found: list[Score], best: str, task: str, records: Path) -> None:
-    """Dev scores of every arm, and how far it is ahead of the default one; first of all learners together."""
+def write_table(found: list[Score], best: str, base: str, task: str, records: Path) -> None:
+    """Dev scores of every arm, and how far it is ahead of the one compared with; first of all learners together."""
     lines = []
     for name in dict.fromkeys(score.method for score in found):
-        gap = paired(found, name, DEFAULT, numpy_stream(0, name)) if name != DEFAULT else None
+        gap = paired(found, name, base, numpy_stream(0, name)) if name != base else None
         lines.append((name, "all", PERCENT.number(over_learners(found, name)), NOTHING, ahead(gap)))
-    for each, gap in compared(found, DEFAULT):
+    for each, gap in compared(found, base):
         lines.append((each.method, each.learner, mean(each), interval(each), ahead(gap)))
     about = (
         f"{task}, {PER_CLASS} per class, accuracy on dev rows in percent; best for the mean of all learners: {best}."
     )
-    names = ("arm", "learner", "mean", "95 % interval", f"ahead of {DEFAULT} by")
+    names = ("arm", "learner", "mean", "95 % interval", f"ahead of {base} by")
     write(records / f"{task}-dev", about, names, lines, found)
 
 
