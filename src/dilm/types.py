@@ -222,7 +222,7 @@ class Provenance:
     real_rows: tuple[int, ...] = ()
     """Which of the examples, counted from 0, are rows of the training data, or hold one, word for word."""
     rewritten: tuple[int, ...] = ()
-    """Which of the examples, counted from 0, an instruction-tuned model wrote from texts of the pool, in whole or part."""
+    """Which of the examples, counted from 0, an instruction-tuned model wrote from texts of the pool, or in part."""
     prompted_by: tuple[int, ...] = ()
     """Positions in the train split of real rows that stood in the generator's prompt."""
     corpus: Mapping[str, Any] = field(default_factory=dict)
