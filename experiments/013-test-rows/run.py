@@ -1,6 +1,6 @@
 """The library's own choice of settings beside published sets and choices of real rows, on test rows.
 
-    .venv/bin/python experiments/013-test-rows/run.py --out runs/test --tasks sst2 --sizes 5 10
+    .venv/bin/python experiments/013-test-rows/run.py --out runs/test --tasks sst2 --sizes 5 10 --packed
 
 Needs `make experiments` and DILM_DATA. One generator is fitted for a task, and writes for every size. Test rows are
 only ever scored: what is no default here was chosen on dev rows (001, 004). Runs continue where they were
@@ -50,6 +50,10 @@ SETTINGS: dict[str, Any] = {
 }
 CHOSEN: dict[str, dict[str, Any]] = {"sst2": {"generate.temperature": 0.7}}
 """What dev rows of a task spoke for (004), at 5 per class."""
+PACKED = 4
+"""Texts in an example with `--packed`: dev rows of three tasks spoke for it (004), at 5 per class."""
+AS_MUCH = ["typical@packed", "typical@tokens", "random@tokens"]
+"""Real rows that are then given as much: packed alike, or as many as have as many tokens."""
 QUICK: dict[str, Any] = {
     "models.generator": "scratch:tiny",
     "fit.steps": 20,
@@ -70,16 +74,29 @@ def main() -> None:
     parser.add_argument("--out", required=True, type=Path, help="a folder for all runs")
     parser.add_argument("--tasks", nargs="+", default=TASKS[:3], choices=TASKS)
     parser.add_argument("--sizes", nargs="+", type=int, default=SIZES)
+    parser.add_argument("--packed", action="store_true", help=f"{PACKED} texts in each of our examples")
     parser.add_argument("--records", type=Path, default=HERE, help="where tables and records are written")
     parser.add_argument("--quick", action="store_true", help="tiny settings, to see that the script runs")
     given = parser.parse_args()
     asked = SETTINGS | by_minilm(given.out)
     for task in given.tasks:
-        settings = asked | CHOSEN.get(task, {}) | (QUICK if given.quick else {})
+        settings = asked | CHOSEN.get(task, {}) | (QUICK if given.quick else {}) | amount(given.packed)
         for size in given.sizes:
-            run = measured(given.out / f"{task}-{size}", task, size, settings)
-            record(run.folder, given.records / f"{task}-{size}")
+            name = name_of(task, size, given.packed)
+            run = measured(given.out / name, task, size, settings)
+            record(run.folder, given.records / name)
             write_table(given.records)
+
+
+def amount(packed: bool) -> dict[str, Any]:
+    """How much an example holds, and who else is given as much."""
+    if not packed:
+        return {}
+    return {"select.packed": PACKED, "evaluate.baselines": [*SETTINGS["evaluate.baselines"], *AS_MUCH]}
+
+
+def name_of(task: str, size: int, packed: bool) -> str:
+    return f"{task}-{size}{'-packed' if packed else ''}"
 
 
 def measured(folder: Path, task: str, size: int, settings: dict[str, Any]) -> Run:
@@ -99,14 +116,24 @@ def measured(folder: Path, task: str, size: int, settings: dict[str, Any]) -> Ru
 def write_table(records: Path) -> None:
     """Of every recorded run: the mean of all learners for each method, how far ours is ahead, and each learner's."""
     lines = []
-    for task, size in itertools.product(TASKS, SIZES):
-        file = records / f"{task}-{size}" / "scores.jsonl"
+    for task, size, packed in itertools.product(TASKS, SIZES, (False, True)):
+        file = records / name_of(task, size, packed) / "scores.jsonl"
         if not file.exists():
             continue
         found = [score_of(json.loads(line)) for line in file.read_text("utf-8").splitlines()]
-        lines += [("", (task, str(size), *cells)) for cells in of_one_run(found)]
+        texts = str(PACKED if packed else 1)
+        lines += [("", (task, str(size), texts, *cells)) for cells in of_one_run(found)]
     learners = ("first three layers", "frozen", "word counts")
-    names = ("task", "per class", "method", "all learners", "ours ahead by", "spread over sets", *learners)
+    names = (
+        "task",
+        "per class",
+        "texts in ours",
+        "method",
+        "all learners",
+        "ours ahead by",
+        "spread over sets",
+        *learners,
+    )
     table = markdown_table("Accuracy on test rows in percent.", names, lines)
     (records / "means.md").write_text(table + "\n", encoding="utf-8")
 

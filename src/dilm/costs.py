@@ -242,7 +242,7 @@ class _Count:
     def _trained(self, steps: int) -> float:
         """A training on a small set; all sets as if they were packed like ours."""
         rows = min(self.recipe.evaluate.batch, self.recipe.per_class * self.classes)
-        return self.recipe.select.packed * self._learnt(steps, rows)
+        return self.bench.task.packed * self._learnt(steps, rows)
 
     def _trials(self) -> int:
         wanted = self.recipe.evaluate

@@ -9,6 +9,7 @@ import os
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import cached_property
+from statistics import fmean
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,6 +31,9 @@ from dilm.runtime.hashing import key
 from dilm.runtime.seeding import derive
 from dilm.types import GENERATION, Dataset, Example, Splits, Task
 from dilm.version import VERSION
+
+MOST_TEXTS, MOST_WORDS = 4, 100
+"""Of one example, where nobody said how many texts share it."""
 
 
 class Found(NamedTuple):
@@ -60,9 +64,17 @@ def read_splits(recipe: Recipe) -> Found:
     clusters = clustered(recipe, divided)
     found = clusters.under(divided) if clusters else divided
     longest = recipe.models.max_tokens or found.task.max_tokens
-    task = replace(found.task, max_tokens=longest, packed=recipe.select.packed)
+    task = replace(found.task, max_tokens=longest, packed=recipe.select.packed or sharing(recipe, found.train))
     found = Splits(*(Dataset(task, part.examples) for part in (found.train, found.dev, found.test)))
     return Found(planting.plant(recipe, found), survey, clusters)
+
+
+def sharing(recipe: Recipe, train: Dataset) -> int:
+    """How many texts may share an example where that is left to their length."""
+    if train.task.writes:
+        return 1
+    words = fmean(sum(len(text.split()) for text in row.texts) for row in train)
+    return max(1, min(MOST_TEXTS, recipe.generate.oversample, int(MOST_WORDS / max(words, 1))))
 
 
 def clustered(recipe: Recipe, splits: Splits) -> Clusters | None:

@@ -75,6 +75,11 @@ REFUSED = {
         lambda recipe: not recipe.models.max_tokens and recipe.data.source not in task_names(),
         "set models.max_tokens",
     ),
+    "packed": Touch(
+        "how many texts share an example is told by the length of the rows",
+        lambda recipe: not recipe.select.packed,
+        "set select.packed to 1 or more",
+    ),
     "anonymize": Touch(
         "anonymization lets one row decide what happens to others",
         lambda recipe: recipe.anonymize.operator != OFF,

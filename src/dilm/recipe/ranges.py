@@ -21,7 +21,7 @@ RANGES = (
         match.synthetic match.real match.refresh_every match.clusters match.ages match.age_steps match.trajectories
         match.reward_every match.reward_steps match.reward_rows
         match.check_sets match.check_per_class match.check_oversample match.check_steps match.check_rows
-        generate.oversample generate.batch generate.attempts select.sets select.packed
+        generate.oversample generate.batch generate.attempts select.sets
         corpus.steps corpus.batch corpus.check_every
         embed.steps embed.batch embed.unroll embed.per_step embed.check_every
         evaluate.seeds evaluate.steps evaluate.batch evaluate.full_steps prompt.orders race.steps race.rows
@@ -37,7 +37,7 @@ RANGES = (
         match.patience match.teacher_sets match.renew_every match.check_every generate.top_k
         evaluate.weight_decay prompt.top_logprobs audit.canaries adapters.rank adapters.alpha instruct.demonstrations
         corpus.rows corpus.lr corpus.weight_decay generation.coherence generation.diversity generation.coverage
-        generation.answers rewrite.temperature runtime.threads runtime.workers""",
+        generation.answers select.packed rewrite.temperature runtime.threads runtime.workers""",
         "0 or more",
         lambda value: value >= 0,
     ),

@@ -29,7 +29,8 @@ KEYS = ("low", "high", "log", "step", "choices")
 Number = int | float
 
 YARDSTICK = (
-    *("seed", "per_class", "data", "models.max_tokens", "select.sets", "race.rows", "prompt", "report"),
+    *("seed", "per_class", "data", "models.max_tokens", "select.sets", "select.packed", "race.rows"),
+    *("prompt", "report"),
     *("evaluate.learners", "evaluate.baselines", "evaluate.seeds", "evaluate.robust", "evaluate.calibrate"),
     *("generation.conditions", "generation.answers"),
     *("anonymize", "dp", "audit", "server", "runtime"),

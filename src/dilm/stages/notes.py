@@ -14,7 +14,7 @@ from dilm.reports.methods import OURS
 def notes(recipe: Recipe, manifests: Mapping[str, dict[str, Any]]) -> tuple[str, ...]:
     """In the order of the stages that they are about, but for the selection, which comes first."""
     chosen = manifests.get("select", {})
-    told = [*_of_the_race(chosen), *_of_rewriting(chosen), *_of_filters(chosen), *_of_packing(recipe)]
+    told = [*_of_the_race(chosen), *_of_rewriting(chosen), *_of_filters(chosen), *_of_packing(chosen, recipe)]
     told += _of_holders(manifests)
     if "full" in recipe.evaluate.baselines:
         told.append("Full data was trained on once for each learner.")
@@ -62,9 +62,9 @@ def _of_rewriting(chosen: Mapping[str, Any]) -> Iterator[str]:
     )
 
 
-def _of_packing(recipe: Recipe) -> Iterator[str]:
+def _of_packing(chosen: Mapping[str, Any], recipe: Recipe) -> Iterator[str]:
     """That an example of ours is longer than a row, and who is as long."""
-    if (texts := recipe.select.packed) == 1:
+    if not (texts := chosen.get("packed")):
         return
     amounts = [name for name in recipe.evaluate.baselines if name.endswith((PACKED, TOKENS))]
     rivals = f"Baselines that are given as much: {', '.join(f'`{name}`' for name in amounts)}"

@@ -16,7 +16,6 @@ from dilm.coresets.equal_tokens import EqualTokens
 from dilm.coresets.nearest_rows import NearestRows
 from dilm.coresets.packed import Packed, join
 from dilm.data.jsonl import read_dataset, write_dataset
-from dilm.recipe import Recipe
 from dilm.recipe.baselines import PACKED, TOKENS, chooser
 from dilm.recipe.rules import SELECTORS
 from dilm.reports.methods import OURS
@@ -27,7 +26,7 @@ from dilm.runtime.seeding import numpy_stream, python_stream
 from dilm.stages.choosing import Told, selector, undoubled
 from dilm.stages.generate import SOURCES, pool, pools
 from dilm.stages.rewriting import Desk
-from dilm.types import Dataset, Selection
+from dilm.types import Dataset, Selection, Task
 
 NEAREST = "nearest"
 """The baseline of the real rows that are nearest to ours."""
@@ -78,6 +77,7 @@ def run(bench: Bench) -> dict[str, Any]:
     write_text(bench.folder("select") / "real-rows.json", json.dumps(positions))
     counts = {name: len(selections) for name, selections in positions.items()}
     facts = {"sets": dict.fromkeys(written, recipe.select.sets) | counts, "own_seconds": own}
+    facts |= {"packed": bench.task.packed} if bench.task.packed > 1 else {}
     return facts | ({"real": real} if recipe.select.pool == BOTH else {}) | desk.facts(rewritten) | _way(told)
 
 
@@ -93,7 +93,7 @@ def _way(told: Mapping[str, Told]) -> dict[str, Any]:
 def _choose(desk: Desk, name: str, source: str, number: int, told: Told) -> tuple[list[int], list[int]]:
     """Choose and write one set; which of its examples hold real rows, and which rewritten ones, counted from 0."""
     bench, recipe = desk.bench, desk.bench.recipe
-    texts = 1 if name == UNSELECTED else recipe.select.packed
+    texts = 1 if name == UNSELECTED else bench.task.packed
     stock = _stock(desk, name, source, number)
     if name == UNSELECTED:
         select = undoubled(bench, "random", bench.selector("random"))
@@ -147,7 +147,7 @@ def _with_equal_tokens(bench: Bench, name: str, told: Told) -> list[Selection]:
 def _from_real_rows(bench: Bench, name: str, told: Told) -> list[Selection]:
     """One selection per set; a method that another seed does not change has one."""
     recipe = bench.recipe
-    select = Packed(selector(bench, chooser(name), told), _texts(recipe, name))
+    select = Packed(selector(bench, chooser(name), told), _texts(bench.task, name))
     sets = recipe.select.sets if select.varies else 1
     streams = [numpy_stream(recipe.seed, "coreset", name, number) for number in range(sets)]
     return [select(bench.splits.train, recipe.per_class, rng) for rng in streams]
@@ -177,7 +177,7 @@ def real_sets(bench: Bench) -> dict[str, list[Dataset]]:
 
 
 def _shown(bench: Bench, name: str, rows: Sequence[int]) -> Dataset:
-    return join(bench.splits.train.take(rows), _texts(bench.recipe, name))
+    return join(bench.splits.train.take(rows), _texts(bench.task, name))
 
 
 def released_texts(bench: Bench) -> Dataset:
@@ -190,6 +190,6 @@ def _texts_file(bench: Bench, number: int) -> Path:
     return bench.folder("select") / f"texts-of-{OURS}-{number}.jsonl"
 
 
-def _texts(recipe: Recipe, name: str) -> int:
+def _texts(task: Task, name: str) -> int:
     """Of a baseline, the rows in an example."""
-    return recipe.select.packed if name.endswith(PACKED) else 1
+    return task.packed if name.endswith(PACKED) else 1
