@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from dilm.errors import RecipeError
 from dilm.evaluation.finetune import Finetuned
 from dilm.journal import OWN_CODE
 from dilm.models.classifier import Classifier
+from dilm.reading import sharing
 from dilm.recipe import Recipe
 from dilm.recipe.book import override
 from dilm.recipe.rules import check
@@ -21,7 +23,7 @@ from dilm.schedules import trial_schedule
 from dilm.stages.generate import pool
 from dilm.stages.select import real_sets, released_texts, synthetic_sets
 from dilm.stages.students import enrolled, student
-from dilm.types import Dataset, Example
+from dilm.types import GENERATION, Dataset, Example, Task
 
 TEXTS = 2
 AMOUNTS = ["random", "random@packed", "random@tokens", "untuned", "untuned_random"]
@@ -99,10 +101,19 @@ def test_real_rows_inside_examples_are_counted(copied: Path):
     assert facts["real"]["dilm"][0] == holding != []
 
 
+@pytest.mark.parametrize(("words", "texts"), [(1, 4), (20, 4), (26, 3), (50, 2), (51, 1), (900, 1)])
+def test_left_to_the_length_of_rows_an_example_has_about_a_hundred_words(words: int, texts: int):
+    rows = Dataset(Task("t", ("text",), ("a", "b")), [Example(("word " * words,), label) for label in (0, 1)])
+    asked = override(Recipe(), {"select.packed": 0})
+    assert sharing(asked, rows) == texts
+    assert sharing(override(asked, {"generate.oversample": 2}), rows) == min(texts, 2)
+    assert sharing(asked, Dataset(replace(rows.task, kind=GENERATION, target="text"), rows)) == 1
+
+
 @pytest.mark.parametrize(
     ("settings", "match"),
     [
-        ({"select.packed": 0}, "select.packed should be at least 1"),
+        ({"select.packed": -1}, "select.packed should be 0 or more"),
         ({"select.packed": 5, "generate.oversample": 4}, "puts 5 texts into an example, and generate.oversample"),
         ({"evaluate.baselines": ["random@packed"]}, "our own examples hold one text each"),
     ],
