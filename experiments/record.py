@@ -28,6 +28,7 @@ KEPT = (
     "curve",
     "verdicts",
     "sets",
+    "packed",
     "known",
     "form",
     "verdict",

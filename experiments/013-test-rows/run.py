@@ -50,8 +50,6 @@ SETTINGS: dict[str, Any] = {
 }
 CHOSEN: dict[str, dict[str, Any]] = {"sst2": {"generate.temperature": 0.7}}
 """What dev rows of a task spoke for (004), at 5 per class."""
-PACKED = 4
-"""Texts in an example with `--packed`: dev rows of three tasks spoke for it (004), at 5 per class."""
 AS_MUCH = ["typical@packed", "typical@tokens", "random@tokens"]
 """Real rows that are then given as much: packed alike, or as many as have as many tokens."""
 QUICK: dict[str, Any] = {
@@ -74,7 +72,7 @@ def main() -> None:
     parser.add_argument("--out", required=True, type=Path, help="a folder for all runs")
     parser.add_argument("--tasks", nargs="+", default=TASKS[:3], choices=TASKS)
     parser.add_argument("--sizes", nargs="+", type=int, default=SIZES)
-    parser.add_argument("--packed", action="store_true", help=f"{PACKED} texts in each of our examples")
+    parser.add_argument("--packed", action="store_true", help="several texts in each of our examples")
     parser.add_argument("--records", type=Path, default=HERE, help="where tables and records are written")
     parser.add_argument("--quick", action="store_true", help="tiny settings, to see that the script runs")
     given = parser.parse_args()
@@ -89,10 +87,10 @@ def main() -> None:
 
 
 def amount(packed: bool) -> dict[str, Any]:
-    """How much an example holds, and who else is given as much."""
+    """How much an example holds, by the length of the rows, and who else is given as much: dev rows spoke for it (004)."""
     if not packed:
-        return {}
-    return {"select.packed": PACKED, "evaluate.baselines": [*SETTINGS["evaluate.baselines"], *AS_MUCH]}
+        return {"select.packed": 1}
+    return {"select.packed": 0, "evaluate.baselines": [*SETTINGS["evaluate.baselines"], *AS_MUCH]}
 
 
 def name_of(task: str, size: int, packed: bool) -> str:
@@ -121,7 +119,8 @@ def write_table(records: Path) -> None:
         if not file.exists():
             continue
         found = [score_of(json.loads(line)) for line in file.read_text("utf-8").splitlines()]
-        texts = str(PACKED if packed else 1)
+        facts = json.loads(file.with_name("stages.json").read_text("utf-8"))["select"]
+        texts = str(facts.get("packed", 1))
         lines += [("", (task, str(size), texts, *cells)) for cells in of_one_run(found)]
     learners = ("first three layers", "frozen", "word counts")
     names = (
