@@ -50,8 +50,8 @@ SETTINGS: dict[str, Any] = {
 }
 CHOSEN: dict[str, dict[str, Any]] = {"sst2": {"generate.temperature": 0.7}}
 """What dev rows of a task spoke for (004), at 5 per class."""
-AS_MUCH = ["typical@packed", "typical@tokens", "random@tokens"]
-"""Real rows that are then given as much: packed alike, or as many as have as many tokens."""
+AS_MUCH = ["typical@packed", "typical@tokens"]
+"""Real rows that are given as much as ours with `--packed`; all other scores are those of the run without it."""
 QUICK: dict[str, Any] = {
     "models.generator": "scratch:tiny",
     "fit.steps": 20,
@@ -81,30 +81,29 @@ def main() -> None:
         settings = asked | CHOSEN.get(task, {}) | (QUICK if given.quick else {}) | amount(given.packed)
         for size in given.sizes:
             name = name_of(task, size, given.packed)
-            run = measured(given.out / name, task, size, settings)
+            published = PUBLISHED if not given.packed else ()
+            run = measured(given.out / name, task, size, settings, task in published)
             record(run.folder, given.records / name)
             write_table(given.records)
 
 
 def amount(packed: bool) -> dict[str, Any]:
-    """How much an example holds, by the length of the rows, and who else is given as much: dev rows spoke for it (004)."""
-    if not packed:
-        return {"select.packed": 1}
-    return {"select.packed": 0, "evaluate.baselines": [*SETTINGS["evaluate.baselines"], *AS_MUCH]}
+    """How many texts an example holds: one, or what the length of the rows allows, as dev rows spoke for (004)."""
+    return {"select.packed": 0, "evaluate.baselines": AS_MUCH} if packed else {"select.packed": 1}
 
 
 def name_of(task: str, size: int, packed: bool) -> str:
     return f"{task}-{size}{'-packed' if packed else ''}"
 
 
-def measured(folder: Path, task: str, size: int, settings: dict[str, Any]) -> Run:
+def measured(folder: Path, task: str, size: int, settings: dict[str, Any], beside_published: bool) -> Run:
     """A finished run; what earlier runs beside it made of the same settings is taken from them."""
     earlier = [each.parent for each in folder.parent.glob("*/recipe.yaml") if each.parent != folder]
     run = runs.create(folder, api.recipe_for(task, per_class=size, settings=settings), resume=True)
     for other in sorted(earlier):
         leaderboard.share(api.existing_run(other), run)
     api.distill_run(run)
-    if task in PUBLISHED:
+    if beside_published:
         published = Path(os.environ["DILM_DATA"]) / "published_dilm" / f"{task}.parquet"
         api.evaluate(run.folder, also={"published": str(published)})
         api.report(run.folder)
@@ -118,7 +117,7 @@ def write_table(records: Path) -> None:
         file = records / name_of(task, size, packed) / "scores.jsonl"
         if not file.exists():
             continue
-        found = [score_of(json.loads(line)) for line in file.read_text("utf-8").splitlines()]
+        found = scores_in(file)
         facts = json.loads(file.with_name("stages.json").read_text("utf-8"))["select"]
         texts = str(facts.get("packed", 1))
         lines += [("", (task, str(size), texts, *cells)) for cells in of_one_run(found)]
@@ -135,6 +134,16 @@ def write_table(records: Path) -> None:
     )
     table = markdown_table("Accuracy on test rows in percent.", names, lines)
     (records / "means.md").write_text(table + "\n", encoding="utf-8")
+
+
+def scores_in(file: Path) -> list[Score]:
+    """Of a record; with several texts in an example, those of the record beside it for methods that it leaves out."""
+    found = [score_of(json.loads(line)) for line in file.read_text("utf-8").splitlines()]
+    alone = file.parent.with_name(file.parent.name.removesuffix("-packed")) / file.name
+    if alone == file or not alone.exists():
+        return found
+    known = {score.method for score in found}
+    return found + [score for score in scores_in(alone) if score.method not in known]
 
 
 def of_one_run(found: list[Score]) -> Iterator[tuple[str, ...]]:
