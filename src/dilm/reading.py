@@ -70,11 +70,13 @@ def read_splits(recipe: Recipe) -> Found:
 
 
 def sharing(recipe: Recipe, train: Dataset) -> int:
-    """How many texts may share an example where that is left to their length."""
+    """How many texts may share an example where that is left to the rows: to their length, and of every class there
+    must be as many to compare with."""
     if train.task.writes:
         return 1
     words = fmean(sum(len(text.split()) for text in row.texts) for row in train)
-    return max(1, min(MOST_TEXTS, recipe.generate.oversample, int(MOST_WORDS / max(words, 1))))
+    rows = min(train.counts) // recipe.per_class
+    return max(1, min(MOST_TEXTS, recipe.generate.oversample, rows, int(MOST_WORDS / max(words, 1))))
 
 
 def clustered(recipe: Recipe, splits: Splits) -> Clusters | None:
