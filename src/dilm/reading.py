@@ -32,7 +32,7 @@ from dilm.runtime.seeding import derive
 from dilm.types import GENERATION, Dataset, Example, Splits, Task
 from dilm.version import VERSION
 
-MOST_TEXTS, MOST_WORDS = 8, 100
+MOST_TEXTS, MOST_WORDS = 4, 100
 """Of one example, where nobody said how many texts share it."""
 
 

@@ -13,6 +13,7 @@ TOUCHES = {
     "pretrain": {"models.generator": "scratch:tiny"},
     "corpus": {"corpus.source": "reviews.txt"},
     "length": {"models.max_tokens": 0},
+    "packed": {"select.packed": 0},
     "anonymize": {"anonymize.operator": "replace"},
     "classes": {"fit.name_classes": False},
     "mixture": {"models.mixture": ("gpt2",)},

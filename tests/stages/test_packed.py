@@ -101,7 +101,7 @@ def test_real_rows_inside_examples_are_counted(copied: Path):
     assert facts["real"]["dilm"][0] == holding != []
 
 
-@pytest.mark.parametrize(("words", "texts"), [(1, 8), (12, 8), (13, 7), (26, 3), (50, 2), (51, 1), (900, 1)])
+@pytest.mark.parametrize(("words", "texts"), [(1, 4), (25, 4), (26, 3), (50, 2), (51, 1), (900, 1)])
 def test_left_to_the_length_of_rows_an_example_has_about_a_hundred_words(words: int, texts: int):
     rows = Dataset(Task("t", ("text",), ("a", "b")), [Example(("word " * words,), at % 2) for at in range(44)])
     asked = override(Recipe(), {"select.packed": 0, "per_class": 2})

@@ -29,7 +29,7 @@ class Select:
     """Independent pools and selections; the first is the one delivered. Paper: 20."""
     packed: int = 1
     """Texts of a class that share one example, one after the other: as many examples then say more, in more tokens
-    (several images in one: Kim et al. 2022). Learners read that many times models.max_tokens. 0: up to eight, so long
+    (several images in one: Kim et al. 2022). Learners read that many times models.max_tokens. 0: up to four, so long
     as they have about a hundred words together and of every class there are as many rows. Beside it belong the
     baselines NAME`@packed` (real rows, packed alike) and NAME`@tokens` (as many tokens, one row an example)."""
     filters: tuple[str, ...] = ()
