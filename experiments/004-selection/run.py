@@ -50,8 +50,6 @@ COOL = HUNDRED | {"generate.temperature": 0.7}
 COLD = HUNDRED | {"generate.temperature": 0.4}
 SURE: dict[str, Any] = {"select.sure": 0.04}
 TOKENS: dict[str, Any] = {"fit.mean_over": "tokens"}
-REAL = {"packed": "real rows, packed alike", "tokens": "real rows of equal tokens"}
-"""What real rows are given as much as examples of several texts."""
 DEFAULT = "typical"
 PUBLISHED = ("sst2",)
 """Tasks for which the authors published sets; as many are measured as there are of ours."""
@@ -176,10 +174,10 @@ def compare(
 
 
 def rivals(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The same choice of real rows; given as much as ours, where several texts share an example."""
+    """The same choice of real rows; packed alike, where several texts share an example."""
     method = settings.get("select.method", DEFAULT)
     if "select.packed" in settings:
-        return {"evaluate.baselines": [f"{method}@{amount}" for amount in REAL]}
+        return {"evaluate.baselines": [f"{method}@packed"]}
     return {"evaluate.baselines": [method if method != "raced" else "random"]}
 
 
@@ -232,11 +230,12 @@ def scores_of(run: Run, name: str, seen: set[tuple[str, ...]]) -> list[Score]:
     that races look at."""
     bench = Bench(run, OWN_CODE)
     sets = {name: synthetic_sets(bench)["dilm"]}
-    for method, real in real_sets(bench).items():
-        mark = tuple(rows.fingerprint for rows in real)
-        if method.partition("@")[0] == run.recipe.select.method and mark not in seen:
-            sets[f"{name}, {REAL.get(method.partition('@')[2], 'real rows')}"] = real
-            seen.add(mark)
+    (method,) = run.recipe.evaluate.baselines
+    real = real_sets(bench)[method]
+    mark = tuple(rows.fingerprint for rows in real)
+    if run.recipe.select.method != "raced" and mark not in seen:
+        sets[f"{name}, real rows"] = real
+        seen.add(mark)
     return list(dev_scores(bench, dev_jobs(bench, sets, unraced(bench))))
 
 

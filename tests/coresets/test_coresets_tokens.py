@@ -42,6 +42,25 @@ def test_no_other_number_of_rows_is_nearer_to_the_budget(lengths: list[int], bud
         assert 2 * shortfall <= longest or len(kept) == asked, "with another row it would be nearer"
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    lengths=st.lists(st.integers(1, 30), min_size=8, max_size=40),
+    budget=st.tuples(st.integers(1, 80), st.integers(1, 80)),
+    seed=st.integers(0, 99),
+)
+def test_balanced_classes_have_as_many_rows_and_no_other_number_is_nearer(
+    lengths: list[int], budget: tuple[int, int], seed: int
+):
+    pool, rng = pool_of(lengths), np.random.default_rng(seed)
+    chosen = EqualTokens(Random(), tokens, budget, balanced=True)(pool, 2, rng).apply(pool)
+    one, other = chosen.counts
+    assert one == other
+    shortfall = sum(budget) - sum(tokens(chosen))
+    last = sum(tokens(chosen.of(label))[-1] for label in (0, 1))
+    assert one == 1 or -2 * shortfall <= last, "without its last rows it would be nearer"
+    assert 2 * shortfall <= 2 * max(lengths) or one == min(pool.counts), "with other rows it would be nearer"
+
+
 def test_rows_are_ranked_class_by_class():
     pool = pool_of([5, 1, 9, 2, 7, 3])
     of = {"hard": Ranked(lambda rows: np.array(tokens(rows)), hardest)}

@@ -1,4 +1,4 @@
-"""A subset of real rows with as many tokens as a given set has, of every class: what a fair rival of long texts is."""
+"""A subset of real rows with as many tokens as a given set has: what a fair rival of long texts is."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ GROWTH = 1.5
 @dataclass(frozen=True)
 class EqualTokens:
     """Rows as `select` chooses them, of each class as many as bring its tokens nearest to its budget, above or below;
-    one at the least."""
+    one at the least.
+
+    With `balanced`, as many of every class as bring the tokens of all nearest to the whole budget: learners that meet
+    more rows of one class than of another prefer it.
+    """
 
     select: Any
     """A `protocols.Selector`, or one with filters around it."""
@@ -25,6 +29,7 @@ class EqualTokens:
     """Of each row: n rows -> [n]."""
     budget: Sequence[int]
     """Of each class."""
+    balanced: bool = False
 
     def __call__(self, pool: Dataset, per_class: int, rng: np.random.Generator) -> Selection:
         """Distinct rows, class by class; `per_class` is only where the search for enough of them begins."""
@@ -37,16 +42,26 @@ class EqualTokens:
             rows = int(rows * GROWTH) + 1
 
     def _enough(self, pool: Dataset, lengths: dict[int, int]) -> bool:
-        return all(
-            sum(length for row, length in lengths.items() if pool[row].label == label) >= budget
-            for label, budget in enumerate(self.budget)
-        )
+        if self.balanced:
+            return sum(lengths.values()) >= sum(self.budget)
+        read = (np.cumsum([lengths[row] for row in mine]) for mine in self._by_class(pool, lengths))
+        return all(tokens[-1] >= budget for tokens, budget in zip(read, self.budget, strict=True))
 
     def _within(self, pool: Dataset, lengths: dict[int, int]) -> tuple[int, ...]:
         """Of each class the first rows, in the order in which they were chosen, whose tokens are nearest the budget."""
-        kept: list[int] = []
-        for label, budget in enumerate(self.budget):
-            mine = [row for row in lengths if pool[row].label == label]
-            read = np.cumsum([lengths[row] for row in mine])
-            kept += mine[: int(np.abs(read - budget).argmin()) + 1]
-        return tuple(kept)
+        classes = self._by_class(pool, lengths)
+        read = [np.cumsum([lengths[row] for row in mine]) for mine in classes]
+        if self.balanced:  # of every class the selector chose as many
+            counts = [_nearest(np.sum(read, axis=0), sum(self.budget))] * len(classes)
+        else:
+            counts = [_nearest(tokens, budget) for tokens, budget in zip(read, self.budget, strict=True)]
+        return tuple(row for mine, count in zip(classes, counts, strict=True) for row in mine[:count])
+
+    def _by_class(self, pool: Dataset, lengths: dict[int, int]) -> list[list[int]]:
+        """The chosen rows of each class, in the order in which they were chosen."""
+        return [[row for row in lengths if pool[row].label == label] for label in range(len(self.budget))]
+
+
+def _nearest(read: np.ndarray, budget: int) -> int:
+    """How many rows bring the tokens read so far nearest to the budget."""
+    return int(np.abs(read - budget).argmin()) + 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 TOKENS = "@tokens"
-"""As many tokens of each class as our sets have, one row an example."""
+"""As many tokens as our sets have, one row an example."""
 PACKED = "@packed"
 """As many rows in one example as ours hold texts."""
 

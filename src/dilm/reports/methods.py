@@ -11,7 +11,7 @@ Kind = Literal["ours", "ablation", "variant", "baseline", "rival", "ceiling"]
 user named, `ceiling` what all the data gives."""
 
 AMOUNTS = {
-    "tokens": ("equal tokens", "As many tokens of each class as ours, instead of as many rows."),
+    "tokens": ("equal tokens", "As many tokens as ours, instead of as many rows."),
     "packed": ("packed alike", "As many rows share an example as of ours do texts."),
 }
 """Behind an `@` after a method's name: how much of it there is."""

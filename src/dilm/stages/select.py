@@ -134,11 +134,11 @@ def _of_real_rows(bench: Bench, name: str, told: Told) -> list[Selection]:
 
 
 def _with_equal_tokens(bench: Bench, name: str, told: Told) -> list[Selection]:
-    """One selection for each of our sets, of each condition as many tokens as that has."""
+    """One selection for each of our sets: as many tokens as each condition of it has, or, of classes, all together."""
     recipe, found = bench.recipe, []
     for number, texts in enumerate(synthetic_sets(bench)[OURS]):
         budget = [sum(bench.tokens(texts.of(condition))) for condition in texts.task.conditions]
-        select = EqualTokens(selector(bench, name, told), bench.tokens, budget)
+        select = EqualTokens(selector(bench, name, told), bench.tokens, budget, balanced=not bench.task.writes)
         rng = numpy_stream(recipe.seed, "coreset", f"{name}{TOKENS}", number)
         found.append(select(bench.splits.train, recipe.per_class, rng))
     return found
