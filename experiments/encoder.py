@@ -25,4 +25,4 @@ def by_minilm(folder: Path) -> dict[str, Any]:
     """Settings where it writes and chooses; three learners are asked: its tuned layers, its features, word counts."""
     model = minilm(folder)
     parts = {f"models.{part}": model for part in ("generator", "encoder", "learner")}
-    return parts | {"select.packed": 1, "evaluate.learners": [f"first-3:{model}", f"frozen:{model}", "tfidf"]}
+    return parts | {"evaluate.learners": [f"first-3:{model}", f"frozen:{model}", "tfidf"]}

@@ -12,7 +12,6 @@ SMALL_MODELS: dict[str, Any] = {
     "fit.check_every": 200,
     "match.lr": 3e-4,
     "generate.oversample": 50,
-    "select.packed": 1,  # as it was when the first of them were made
     "evaluate.lr": 3e-3,
     "evaluate.warmup": 0.1,
 }

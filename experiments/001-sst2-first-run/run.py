@@ -33,7 +33,6 @@ SMALL = {
     "evaluate.warmup": 0.1,
     "evaluate.full_lr": 1e-3,
     "select.sets": 5,
-    "select.packed": 1,
 }
 """Models from scratch want higher rates than the paper's; taken over from the toy recipe, not tuned on these tasks."""
 

@@ -85,7 +85,6 @@ SETTINGS = {
     "generate.oversample": 20,
     "generate.attempts": 30,
     "select.sets": 3,
-    "select.packed": 1,
     "evaluate.steps": 100,
     "evaluate.baselines": "random",
 }

@@ -35,8 +35,6 @@ SETTINGS: dict[str, Any] = {
     "generate.oversample": 3,
     "generate.attempts": 20,
     "select.sets": 2,
-    "select.packed": 1,
-    "evaluate.baselines": ("random", "kmeans_nearest", "herding", "typical", "untuned", "full"),
     "race.candidates": 3,
     "race.seeds": 2,
     "race.steps": 2,
