@@ -57,7 +57,7 @@ class CausalGenerator:
         self.recompute = False
         if place.recompute:
             self._recompute()
-        self.tokens_at_once = tokens_at_once(place)
+        self.tokens_at_once = tokens_at_once(place, inner(model).config)
         self.frame: Frame = prompts.frame if prompts else frame_of(inner(model), tokenizer, task)
         self.start, self.end, self.separator, self.conditions, _ = self.frame
         self._encoded: dict[tuple[str, ...], list[int]] = {}

@@ -49,7 +49,7 @@ class Classifier:
         self.task = task
         self.place = place
         self.encodings = encodings
-        self.tokens_at_once, self.read_at_once = tokens_at_once(place), tokens_read_at_once(place)
+        self.tokens_at_once, self.read_at_once = tokens_at_once(place, model.config), tokens_read_at_once(place)
         self.appetite = memory.Appetite("tokens", least=encodings.limit)
         model.config.pad_token_id = encodings.padding["input_ids"]
         model.config.use_cache = False

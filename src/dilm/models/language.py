@@ -45,7 +45,7 @@ class LanguageLearner:
         model.config.use_cache = False
         self.model = model.to(place.device).eval()  # type: ignore[arg-type]
         self.answers = Answers(tokenizer, model, task, max_tokens)
-        self.tokens_at_once = tokens_at_once(place)
+        self.tokens_at_once = tokens_at_once(place, model.config)
         self.appetite = memory.Appetite("tokens", least=self.answers.limit)
         self.output: nn.Module = model.get_output_embeddings()  # type: ignore[assignment]
         self.pristine = Pristine(self.model, ())

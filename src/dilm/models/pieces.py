@@ -1,25 +1,40 @@
 """What runs together: texts of like length, so that short ones are not padded to the longest, and not too much.
 
 On a processor few tokens at once are quicker than many: what becomes of them stays in its caches between two layers.
-But with too few, matrices are too small for their kernels, and the more so the quicker these are.
+But with too few, matrices are too small for their kernels, and the more so the quicker these are; and where weights are
+rounded for each piece anew, as bfloat16 does, a narrow model is better read in few and large ones.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from transformers import PretrainedConfig
+
 from dilm.runtime.device import Place
 
 FLOAT32, BFLOAT16, FRUGAL = 512, 1024, 128
 """Padded tokens that run together on a processor: in either precision, and where memory matters more than time."""
+NARROW = 2**18
+"""Numbers of a layer's state that run together in bfloat16, where that is more tokens than the above."""
 ELSEWHERE, ELSEWHERE_FRUGAL = 4096, 2048
 
 
-def tokens_at_once(place: Place) -> int:
-    """How many padded tokens run together where a graph is kept of them."""
+def tokens_at_once(place: Place, model: PretrainedConfig | None = None) -> int:
+    """How many padded tokens run together where a graph is kept of them; of narrow models more, if it is told which.
+
+    >>> from torch import device
+    >>> from transformers import BertConfig
+    >>> place = Place(device("cpu"), bf16=True)
+    >>> [tokens_at_once(place, BertConfig(hidden_size=width)) for width in (64, 128, 384, 768)]
+    [4096, 2048, 1024, 1024]
+    """
     if place.device.type != "cpu":
         return ELSEWHERE_FRUGAL if place.recompute else ELSEWHERE
-    return FRUGAL if place.recompute else BFLOAT16 if place.bf16 else FLOAT32
+    if place.recompute or not place.bf16:
+        return FRUGAL if place.recompute else FLOAT32
+    width = getattr(model.get_text_config(), "hidden_size", None) if model else None
+    return max(BFLOAT16, NARROW // width) if width else BFLOAT16
 
 
 def tokens_read_at_once(place: Place) -> int:
