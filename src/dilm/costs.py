@@ -121,13 +121,14 @@ class _Count:
             "match": matched + eldest + beside + encoder + points + 2 * copy * others,
             "generate": generator.writing(recipe.generate.batch, self.bench.task.max_tokens),
             "select": encoder + points,
-            "evaluate": trained,
+            "evaluate": self._training(learner, self.bench.task.packed),
             "audit": max(trained, generator.writing(recipe.generate.batch, self.tokens)) + encoder,
         }
 
-    def _training(self, learner: Shape) -> float:
-        """Of a learner, and of a copy of its weights."""
-        return 4 * learner.weights + learner.training(self._together(self.recipe.evaluate.batch) * self.tokens)
+    def _training(self, learner: Shape, texts: int = 1) -> float:
+        """Of a learner, and of a copy of its weights, with so many texts in an example."""
+        tokens = self._together(self.recipe.evaluate.batch) * self.tokens * texts
+        return 4 * learner.weights + learner.training(tokens)
 
     def _fitted(self) -> float:
         """Tokens of a step of fit of which activations are kept; in a mixture each member has its share of them."""
@@ -240,9 +241,8 @@ class _Count:
         return min(self.recipe.race.rows, len(self.bench.splits.dev))
 
     def _trained(self, steps: int) -> float:
-        """A training on a small set; all sets as if they were packed like ours."""
-        rows = min(self.recipe.evaluate.batch, self.recipe.per_class * self.classes)
-        return self.bench.task.packed * self._learnt(steps, rows)
+        """A training on a small set, one text an example."""
+        return self._learnt(steps, min(self.recipe.evaluate.batch, self.recipe.per_class * self.classes))
 
     def _trials(self) -> int:
         wanted = self.recipe.evaluate
@@ -266,7 +266,8 @@ class _Count:
 
     def _evaluate(self, trials: int) -> float:
         wanted = self.recipe.evaluate
-        trial = self._trained(wanted.steps) + self._read(len(self.bench.splits.test))
+        texts = self.bench.task.packed  # as if all sets were packed like ours
+        trial = texts * self._trained(wanted.steps) + self._read(len(self.bench.splits.test))
         full = self._learnt(wanted.full_steps, wanted.batch) if "full" in wanted.baselines else 0.0
         return trials * trial + len(wanted.learners) * full
 

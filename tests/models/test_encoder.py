@@ -32,7 +32,7 @@ def encoder(tiny_folder, place):
 def test_a_point_does_not_depend_on_its_neighbours(encoder, kind, monkeypatch):
     together = encoder(kind).encode(rows())
     alone = np.concatenate([encoder(kind).encode([row]) for row in rows()])
-    monkeypatch.setattr(module, "tokens_read_at_once", lambda place: 20)
+    monkeypatch.setattr(module, "tokens_read_at_once", lambda place, model: 20)
     by_two = encoder(kind).encode(rows())
     assert together.shape == (len(SENTENCES), 16) and together.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, atol=1e-5)

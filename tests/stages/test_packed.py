@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dilm import api
@@ -15,6 +16,7 @@ from dilm.errors import RecipeError
 from dilm.evaluation.finetune import Finetuned
 from dilm.journal import OWN_CODE
 from dilm.models.classifier import Classifier
+from dilm.models.linear import FrozenFeatures
 from dilm.reading import sharing
 from dilm.recipe import Recipe
 from dilm.recipe.book import override
@@ -22,7 +24,7 @@ from dilm.recipe.rules import check
 from dilm.schedules import trial_schedule
 from dilm.stages.generate import pool
 from dilm.stages.select import real_sets, released_texts, synthetic_sets
-from dilm.stages.students import enrolled, student
+from dilm.stages.students import enrol, enrolled, student
 from dilm.types import GENERATION, Dataset, Example, Task
 
 TEXTS = 2
@@ -51,11 +53,10 @@ def test_an_example_of_ours_is_several_texts_of_the_pool(packed: Bench):
     for at, example in enumerate(ours):
         one, other = parts(texts)[TEXTS * at : TEXTS * (at + 1)]
         assert example.texts[0].startswith(one.rstrip()) and example.texts[0].endswith(other.lstrip())
-    for name, counts in {"untuned": (3, 3), "untuned_random": (3, 3)}.items():
-        assert synthetic_sets(packed)[name][0].counts == counts
     alone = set(pool(packed, "untuned", 0))
-    assert set(synthetic_sets(packed)["untuned_random"][0]) <= alone
-    assert not set(synthetic_sets(packed)["untuned"][0]) & alone
+    for name in ("untuned", "untuned_random"):
+        made = synthetic_sets(packed)[name][0]
+        assert made.counts == (3, 3) and not set(made) & alone
 
 
 def test_real_rows_can_be_given_as_much(packed: Bench):
@@ -72,10 +73,18 @@ def test_real_rows_can_be_given_as_much(packed: Bench):
 def test_learners_read_whole_examples_and_matching_reads_texts(packed: Bench):
     assert packed.task.longest_example == TEXTS * packed.task.max_tokens == 48
     taught = student(enrolled(packed)[0], packed.task, trial_schedule(packed.recipe), 8, packed.recipe.runtime)
-    wordy = Dataset(packed.task, [Example(("good " * 200,), 0)])
+    longer = [Example(("good " * words,), 0) for words in range(1, 200)]
+    wordy = Dataset(packed.task, longer[-1:])
     assert isinstance(taught, Finetuned) and isinstance(taught.learner, Classifier)
     assert taught.learner.lengths(wordy) == packed.tokens(wordy) == [48]
     assert packed.classifier().lengths(wordy) == [24]
+    frozen = student(enrol(packed, "frozen"), packed.task, None, 8, packed.recipe.runtime)
+    assert isinstance(frozen, FrozenFeatures)
+    middling = next(row for row in longer if 24 < packed.tokens(Dataset(packed.task, [row]))[0] < 48)
+    one, other = (frozen.encoder.encode([row]) for row in (wordy[0], middling))
+    assert np.any(one != other), "it has read on"
+    one, other = (packed.encoder.encode([row]) for row in (wordy[0], middling))
+    assert np.all(one == other), "a text at a time"
 
 
 def test_product_page_and_audit_say_what_an_example_is(packed: Bench):
@@ -116,6 +125,9 @@ def test_left_to_the_length_of_rows_an_example_has_about_a_hundred_words(words: 
         ({"select.packed": -1}, "select.packed should be 0 or more"),
         ({"select.packed": 5, "generate.oversample": 4}, "puts 5 texts into an example, and generate.oversample"),
         ({"evaluate.baselines": ["random@packed"]}, "our own examples hold one text each"),
+        ({"select.packed": 2, "select.method": "raced"}, "`raced` takes every text for an example"),
+        ({"select.packed": 0, "evaluate.baselines": ["nearest"]}, "`nearest` takes every text for an example"),
+        ({"select.packed": 2, "evaluate.robust": True}, "`evaluate.robust` takes every text for an example"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(settings: dict[str, object], match: str):

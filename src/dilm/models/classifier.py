@@ -49,7 +49,8 @@ class Classifier:
         self.task = task
         self.place = place
         self.encodings = encodings
-        self.tokens_at_once, self.read_at_once = tokens_at_once(place, model.config), tokens_read_at_once(place)
+        self.tokens_at_once = tokens_at_once(place, model.config)
+        self.read_at_once = tokens_read_at_once(place, model.config)
         self.appetite = memory.Appetite("tokens", least=encodings.limit)
         model.config.pad_token_id = encodings.padding["input_ids"]
         model.config.use_cache = False

@@ -26,20 +26,25 @@ def tokens_at_once(place: Place, model: PretrainedConfig | None = None) -> int:
     >>> from torch import device
     >>> from transformers import BertConfig
     >>> place = Place(device("cpu"), bf16=True)
-    >>> [tokens_at_once(place, BertConfig(hidden_size=width)) for width in (64, 128, 384, 768)]
+    >>> [tokens_at_once(place, BertConfig(hidden_size=width, vocab_size=500)) for width in (64, 128, 384, 768)]
     [4096, 2048, 1024, 1024]
     """
     if place.device.type != "cpu":
         return ELSEWHERE_FRUGAL if place.recompute else ELSEWHERE
     if place.recompute or not place.bf16:
         return FRUGAL if place.recompute else FLOAT32
-    width = getattr(model.get_text_config(), "hidden_size", None) if model else None
-    return max(BFLOAT16, NARROW // width) if width else BFLOAT16
+    return max(BFLOAT16, NARROW // _width(model)) if model else BFLOAT16
 
 
-def tokens_read_at_once(place: Place) -> int:
+def _width(model: PretrainedConfig) -> int:
+    """Numbers that a token takes: in a layer, or an eighth of what it takes over the whole vocabulary."""
+    about = model.get_text_config()
+    return max(getattr(about, "hidden_size", 0), getattr(about, "vocab_size", 0) // 8, 1)
+
+
+def tokens_read_at_once(place: Place, model: PretrainedConfig | None = None) -> int:
     """How many run together where nothing is kept of a layer once the next has read it."""
-    return 2 * tokens_at_once(place)
+    return 2 * tokens_at_once(place, model)
 
 
 def pieces(lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:

@@ -183,6 +183,13 @@ def _check_packed(recipe: Recipe) -> None:
             f"select.packed puts {texts} texts into an example, and generate.oversample writes {written} for each.",
             "Lower select.packed, or write more.",
         )
+    named = {recipe.select.method, *recipe.evaluate.baselines} & {"raced", "nearest"}
+    one_by_one = sorted(named | ({"evaluate.robust"} if recipe.evaluate.robust else set()))
+    if one_by_one and texts != 1:
+        raise RecipeError(
+            f"`{one_by_one[0]}` takes every text for an example, and select.packed={texts} puts several into one.",
+            "Set select.packed=1, or leave that out.",
+        )
     alike = [name for name in recipe.evaluate.baselines if name.endswith(PACKED)]
     if alike and texts == 1:
         raise RecipeError(

@@ -80,7 +80,8 @@ def data_key(run: Run) -> str:
         del trained[name]
     trained["served"] = (run.recipe.prompt.context, run.recipe.prompt.top_logprobs)
     scratch = (run.stage("pretrain").manifest or {}).get("key") if is_scratch(run.recipe.models.learner) else ""
-    return key([load["fingerprints"]["train"], load["fingerprints"]["test"], load["max_tokens"], trained, scratch])
+    length = load["max_tokens"] * (run.stage("select").manifest or {}).get("packed", 1)
+    return key([load["fingerprints"]["train"], load["fingerprints"]["test"], length, trained, scratch])
 
 
 def _remembered(bench: Bench) -> dict[str, dict[str, Any]]:

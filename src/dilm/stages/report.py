@@ -29,7 +29,7 @@ from dilm.runtime.seeding import numpy_stream
 from dilm.stages.audit import audited
 from dilm.stages.notes import notes
 from dilm.stages.records import scores
-from dilm.stages.select import synthetic_sets
+from dilm.stages.select import released_texts, synthetic_sets
 from dilm.stages.text import measures
 from dilm.types import Provenance, Score
 from dilm.version import VERSION
@@ -61,7 +61,7 @@ BEFORE = ("load", "pretrain", "embed", "fit", "match", "generate", "select", "au
 
 def run(bench: Bench) -> dict[str, Any]:
     """Write report.html, results.md and the folder `distilled`; facts: where they are, and what the texts are like."""
-    told = [asdict(measure) for measure in measures(bench, synthetic_sets(bench)["dilm"][0])]
+    told = [asdict(measure) for measure in measures(bench, released_texts(bench))]
     write_text(bench.folder("report") / TEXT, json.dumps(told))
     found, folder = findings(bench), bench.run.folder
     write_text(folder / PAGE, page.render(found))

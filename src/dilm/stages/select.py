@@ -93,7 +93,7 @@ def _way(told: Mapping[str, Told]) -> dict[str, Any]:
 def _choose(desk: Desk, name: str, source: str, number: int, told: Told) -> tuple[list[int], list[int]]:
     """Choose and write one set; which of its examples hold real rows, and which rewritten ones, counted from 0."""
     bench, recipe = desk.bench, desk.bench.recipe
-    texts = 1 if name == UNSELECTED else bench.task.packed
+    texts = bench.task.packed
     stock = _stock(desk, name, source, number)
     if name == UNSELECTED:
         select = undoubled(bench, "random", bench.selector("random"))

@@ -80,7 +80,7 @@ def measures(bench: Bench, rows: Dataset) -> tuple[Measure, ...]:
 
 def _as_many_real_rows(bench: Bench) -> Dataset | None:
     """None where a class has too few."""
-    train, per_class = bench.splits.train, bench.recipe.per_class
+    train, per_class = bench.splits.train, bench.recipe.per_class * bench.task.packed
     if min(train.counts) < per_class:
         return None
     return bench.selector("random")(train, per_class, numpy_stream(bench.recipe.seed, "beside")).apply(train)
