@@ -127,8 +127,7 @@ class _Count:
 
     def _training(self, learner: Shape, texts: int = 1) -> float:
         """Of a learner, and of a copy of its weights, with so many texts in an example."""
-        tokens = self._together(self.recipe.evaluate.batch) * self.tokens * texts
-        return 4 * learner.weights + learner.training(tokens)
+        return 4 * learner.weights + learner.training(self._together(self.recipe.evaluate.batch) * self.tokens * texts)
 
     def _fitted(self) -> float:
         """Tokens of a step of fit of which activations are kept; in a mixture each member has its share of them."""
@@ -266,8 +265,8 @@ class _Count:
 
     def _evaluate(self, trials: int) -> float:
         wanted = self.recipe.evaluate
-        texts = self.bench.task.packed  # as if all sets were packed like ours
-        trial = texts * self._trained(wanted.steps) + self._read(len(self.bench.splits.test))
+        # as if all sets were packed like ours
+        trial = self.bench.task.packed * self._trained(wanted.steps) + self._read(len(self.bench.splits.test))
         full = self._learnt(wanted.full_steps, wanted.batch) if "full" in wanted.baselines else 0.0
         return trials * trial + len(wanted.learners) * full
 
