@@ -44,8 +44,8 @@ class EqualTokens:
     def _enough(self, pool: Dataset, lengths: dict[int, int]) -> bool:
         if self.balanced:
             return sum(lengths.values()) >= sum(self.budget)
-        read = (np.cumsum([lengths[row] for row in mine]) for mine in self._by_class(pool, lengths))
-        return all(tokens[-1] >= budget for tokens, budget in zip(read, self.budget, strict=True))
+        read = (sum(lengths[row] for row in mine) for mine in self._by_class(pool, lengths))
+        return all(tokens >= budget for tokens, budget in zip(read, self.budget, strict=True))
 
     def _within(self, pool: Dataset, lengths: dict[int, int]) -> tuple[int, ...]:
         """Of each class the first rows, in the order in which they were chosen, whose tokens are nearest the budget."""

@@ -54,9 +54,8 @@ class FeatureEncoder:
     def encode(self, examples: Sequence[Example]) -> np.ndarray:
         """float32 [n, d], each row of length 1; a point does not depend on its neighbours in the batch."""
         with memory.guard("one example in the encoder", "Lower the encoder's max_tokens, or use a smaller encoder."):
-            return self.appetite.feed(
-                tokens_read_at_once(self.place, self.model.config), partial(self._encode, examples)
-            )
+            together = tokens_read_at_once(self.place, self.model.config)
+            return self.appetite.feed(together, partial(self._encode, examples))
 
     def _encode(self, examples: Sequence[Example], tokens: int) -> np.ndarray:
         """So many tokens at a time."""

@@ -67,9 +67,8 @@ def _of_packing(chosen: Mapping[str, Any], recipe: Recipe) -> Iterator[str]:
     if not (texts := chosen.get("packed")):
         return
     amounts = [name for name in recipe.evaluate.baselines if name.endswith((PACKED, TOKENS))]
-    rivals = (
-        f"Baselines that are given as much, as far as classes have rows: {', '.join(f'`{name}`' for name in amounts)}"
-    )
+    names = ", ".join(f"`{name}`" for name in amounts)
+    rivals = f"Baselines that are given as much, as far as classes have rows: {names}"
     yield (
         f"Each of our examples holds {texts} texts of its class, so a learner reads about {texts} times as much of it "
         f"as of a row. {rivals if amounts else 'No baseline here is given as much (NAME`@packed`, NAME`@tokens`)'}."

@@ -148,9 +148,8 @@ def _learner(who: Enrolled, task: Task, runtime: Runtime) -> AnyLearner:
 @lru_cache(maxsize=1)
 def _frozen(folder: str, identity: str, task: Task, runtime: Runtime) -> FrozenFeatures:
     """`identity` tells when the folder holds other weights than before."""
-    return FrozenFeatures(
-        open_encoder(folder, replace(task, max_tokens=task.longest_example), choose(runtime.device, runtime.precision))
-    )
+    whole = replace(task, max_tokens=task.longest_example)
+    return FrozenFeatures(open_encoder(folder, whole, choose(runtime.device, runtime.precision)))
 
 
 @dataclass(frozen=True)
