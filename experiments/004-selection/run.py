@@ -50,6 +50,7 @@ COOL = HUNDRED | {"generate.temperature": 0.7}
 COLD = HUNDRED | {"generate.temperature": 0.4}
 SURE: dict[str, Any] = {"select.sure": 0.04}
 TOKENS: dict[str, Any] = {"fit.mean_over": "tokens"}
+BOTH: dict[str, Any] = {"select.pool": "both"}
 DEFAULT = "typical"
 PUBLISHED = ("sst2",)
 """Tasks for which the authors published sets; as many are measured as there are of ours."""
@@ -127,6 +128,8 @@ def ways(task: str) -> dict[str, dict[str, Any]]:
         "tokens_herding": HUNDRED | TOKENS | {"select.method": "herding"},
         **{f"tokens_packed_{texts}": HUNDRED | TOKENS | {"select.packed": texts} for texts in (2, 4, 8)},
         **{f"tokens_cool_packed_{texts}": COOL | TOKENS | {"select.packed": texts} for texts in (2, 4, 8)},
+        **{f"tokens_both_packed_{texts}": HUNDRED | TOKENS | BOTH | {"select.packed": texts} for texts in (2, 4)},
+        **{f"tokens_cool_both_packed_{texts}": COOL | TOKENS | BOTH | {"select.packed": texts} for texts in (4, 8)},
         "tokens_longer": longer | TOKENS,
         "tokens_longer_cool": longer | COOL | TOKENS,
         "tokens_longer_cold": longer | COLD | TOKENS,

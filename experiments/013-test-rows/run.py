@@ -1,6 +1,7 @@
 """The library's own choice of settings beside published sets and choices of real rows, on test rows.
 
-    .venv/bin/python experiments/013-test-rows/run.py --out runs/test --tasks sst2 --sizes 5 10 --packed
+    .venv/bin/python experiments/013-test-rows/run.py --out runs/test --tasks sst2 --sizes 5 10
+    .venv/bin/python experiments/013-test-rows/run.py --out runs/test --tasks sst2 --sizes 5 10 --packed 4
 
 Needs `make experiments` and DILM_DATA. One generator is fitted for a task, and writes for every size. Test rows are
 only ever scored: what is no default here was chosen on dev rows (001, 004). Runs continue where they were
@@ -48,8 +49,10 @@ SETTINGS: dict[str, Any] = {
     "evaluate.steps": 60,
     "evaluate.baselines": ["random", "kmeans_nearest", "herding", "typical", "full"],
 }
-CHOSEN: dict[str, dict[str, Any]] = {"sst2": {"generate.temperature": 0.7}}
-"""What dev rows of a task spoke for (004), at 5 per class."""
+AT_MOST = {"evaluate.rows": 2000}
+"""Of the tasks that have several thousand test rows."""
+CHOSEN: dict[str, dict[str, Any]] = {"sst2": {"generate.temperature": 0.7}} | dict.fromkeys(TASKS[2:], AT_MOST)
+"""What dev rows of a task spoke for (004), at 5 per class, and how many of its test rows are scored."""
 AS_MUCH = ["typical@packed", "typical@tokens"]
 """Real rows that are given as much as ours with `--packed`; all other scores are those of the run without it."""
 QUICK: dict[str, Any] = {
@@ -72,7 +75,7 @@ def main() -> None:
     parser.add_argument("--out", required=True, type=Path, help="a folder for all runs")
     parser.add_argument("--tasks", nargs="+", default=TASKS[:3], choices=TASKS)
     parser.add_argument("--sizes", nargs="+", type=int, default=SIZES)
-    parser.add_argument("--packed", action="store_true", help="several texts in each of our examples")
+    parser.add_argument("--packed", type=int, default=1, help="texts in each of our examples")
     parser.add_argument("--records", type=Path, default=HERE, help="where tables and records are written")
     parser.add_argument("--quick", action="store_true", help="tiny settings, to see that the script runs")
     given = parser.parse_args()
@@ -81,19 +84,20 @@ def main() -> None:
         settings = asked | CHOSEN.get(task, {}) | (QUICK if given.quick else {}) | amount(given.packed)
         for size in given.sizes:
             name = name_of(task, size, given.packed)
-            published = PUBLISHED if not given.packed else ()
+            published = PUBLISHED if given.packed == 1 else ()
             run = measured(given.out / name, task, size, settings, task in published)
             record(run.folder, given.records / name)
             write_table(given.records)
 
 
-def amount(packed: bool) -> dict[str, Any]:
-    """How many texts an example holds: one, or what the length of the rows allows, as dev rows spoke for (004)."""
-    return {"select.packed": 0, "evaluate.baselines": AS_MUCH} if packed else {"select.packed": 1}
+def amount(packed: int) -> dict[str, Any]:
+    """How many texts an example of ours holds; with several, only rivals that are given as much are trained anew."""
+    own = {"select.packed": packed}
+    return own | {"evaluate.baselines": AS_MUCH} if packed > 1 else own
 
 
-def name_of(task: str, size: int, packed: bool) -> str:
-    return f"{task}-{size}{'-packed' if packed else ''}"
+def name_of(task: str, size: int, packed: int) -> str:
+    return f"{task}-{size}{f'-packed-{packed}' if packed > 1 else ''}"
 
 
 def measured(folder: Path, task: str, size: int, settings: dict[str, Any], beside_published: bool) -> Run:
@@ -113,14 +117,10 @@ def measured(folder: Path, task: str, size: int, settings: dict[str, Any], besid
 def write_table(records: Path) -> None:
     """Of every recorded run: the mean of all learners for each method, how far ours is ahead, and each learner's."""
     lines = []
-    for task, size, packed in itertools.product(TASKS, SIZES, (False, True)):
+    for task, size, packed in itertools.product(TASKS, SIZES, (1, 2, 4, 8)):
         file = records / name_of(task, size, packed) / "scores.jsonl"
-        if not file.exists():
-            continue
-        found = scores_in(file)
-        facts = json.loads(file.with_name("stages.json").read_text("utf-8"))["select"]
-        texts = str(facts.get("packed", 1))
-        lines += [("", (task, str(size), texts, *cells)) for cells in of_one_run(found)]
+        if file.exists():
+            lines += [("", (task, str(size), str(packed), *cells)) for cells in of_one_run(scores_in(file))]
     learners = ("first three layers", "frozen", "word counts")
     names = (
         "task",
@@ -139,7 +139,7 @@ def write_table(records: Path) -> None:
 def scores_in(file: Path) -> list[Score]:
     """Of a record; with several texts in an example, those of the record beside it for methods that it leaves out."""
     found = [score_of(json.loads(line)) for line in file.read_text("utf-8").splitlines()]
-    alone = file.parent.with_name(file.parent.name.removesuffix("-packed")) / file.name
+    alone = file.parent.with_name(file.parent.name.partition("-packed")[0]) / file.name
     if alone == file or not alone.exists():
         return found
     known = {score.method for score in found}

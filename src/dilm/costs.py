@@ -264,9 +264,9 @@ class _Count:
         return times * asked + self._trained(self.recipe.evaluate.steps) + self._read(rows)
 
     def _evaluate(self, trials: int) -> float:
-        wanted = self.recipe.evaluate
+        wanted, rows = self.recipe.evaluate, len(self.bench.splits.test)
         # as if all sets were packed like ours
-        trial = self.bench.task.packed * self._trained(wanted.steps) + self._read(len(self.bench.splits.test))
+        trial = self.bench.task.packed * self._trained(wanted.steps) + self._read(min(wanted.rows or rows, rows))
         full = self._learnt(wanted.full_steps, wanted.batch) if "full" in wanted.baselines else 0.0
         return trials * trial + len(wanted.learners) * full
 

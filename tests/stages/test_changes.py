@@ -22,8 +22,9 @@ from dilm.journal import OWN_CODE
 from dilm.models.classifier import Classifier
 from dilm.models.endpoint import EndpointScorer
 from dilm.recipe import Recipe
-from dilm.recipe.fields import LATER
+from dilm.recipe.fields import LATER, counted
 from dilm.recipe.rules import SELECTORS
+from dilm.stages.evaluate import scored_rows
 from dilm.stages.students import enrolled, scorer
 from dilm.stages.variants import VARIANTS
 from dilm.types import Dataset, Example
@@ -48,6 +49,7 @@ def changed(run: Path, **settings: object) -> dict[str, str]:
         ("select.method", "herding", "select"),
         ("select.sets", 3, "generate"),
         ("evaluate.seeds", 3, "evaluate"),
+        ("evaluate.rows", 20, "evaluate"),
     ],
 )
 def test_a_setting_undoes_its_stage_and_those_after_it(copied: Path, setting: str, value: object, first: str):
@@ -117,9 +119,10 @@ def test_methods_with_the_same_sets_share_trainings_and_each_has_its_rows(copied
 def test_settings_that_came_later_stand_in_no_key_at_their_defaults():
     """Else every run that was made before would have to be made again."""
     plain = [str(pipeline._plain(stage.reads(Recipe()))) for stage in pipeline.STAGES]
-    old = {"seed", "patience", "learners"}  # of other sections
+    old = {"seed", "patience", "learners", "rows"}  # of other sections
     for name in {setting.rpartition(".")[2] for setting in LATER} - old:
         assert not any(f"'{name}'" in said for said in plain), name
+    assert "rows" not in counted(Recipe())["evaluate"]
 
 
 def test_rows_that_a_killed_evaluation_left_are_part_of_the_finished_one(copied: Path):
@@ -452,3 +455,17 @@ def test_two_folders_that_end_alike_are_two_learners(copied: Path, tmp_path: Pat
     run = api.change_settings(api.existing_run(copied), {"evaluate.learners": names})
     first, second = enrolled(Bench(run))
     assert first.name != second.name and second.name.startswith(first.name)
+
+
+def test_learners_are_scored_on_as_many_test_rows_as_are_wanted(copied: Path):
+    run = api.change_settings(api.existing_run(copied), {"evaluate.rows": 12, "evaluate.learners": ["tfidf"]})
+    bench = Bench(run, OWN_CODE)
+    drawn, test = scored_rows(bench), bench.splits.test
+    assert drawn.fingerprint == scored_rows(bench).fingerprint and set(drawn) < set(test)
+    share = len(drawn) / len(test)
+    assert all(abs(some - share * count) <= 1 for some, count in zip(drawn.counts, test.counts, strict=True))
+    assert api.run_stage(run, "evaluate")["rows"] == len(drawn)
+    told = {row["value"] * len(drawn) for row in rows_of(copied)}
+    assert all(right == pytest.approx(round(right), abs=1e-9) for right in told)
+    api.report(copied)
+    assert f"on {len(drawn)} of its {len(test)} rows" in (copied / "report.html").read_text("utf-8")

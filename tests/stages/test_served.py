@@ -20,7 +20,7 @@ from dilm.cli import app
 from dilm.evaluation.in_context import run_prompt_trial
 from dilm.journal import OWN_CODE
 from dilm.runs import Run
-from dilm.stages.evaluate import plan
+from dilm.stages.evaluate import plan, scored_rows
 from dilm.stages.jobs import Job
 from dilm.stages.select import real_sets, synthetic_sets
 
@@ -73,7 +73,7 @@ def evaluate(run: Run, *settings: str):
 
 
 def planned(bench: Bench) -> list[Job]:
-    return list(plan(bench, synthetic_sets(bench) | real_sets(bench)))
+    return list(plan(bench, synthetic_sets(bench) | real_sets(bench), scored_rows(bench)))
 
 
 def new_scores(run: Run, before: dict[str, float]) -> dict[str, float]:

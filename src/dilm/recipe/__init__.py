@@ -155,6 +155,9 @@ class Evaluate:
     NAME`@packed` as many rows in an example as ours hold texts."""
     seeds: int = 1
     """Trainings for each set. Paper: 5. Language models that read it have `prompt.orders` instead."""
+    rows: int = 0
+    """Test rows that are scored on, drawn once in the classes' proportions; 0: all. What scores are compared must have
+    been scored on the same."""
     robust: bool = False
     """Also train on our sets and on random rows with a teacher's soft labels, and with augmented copies of their texts:
     DD-Ranking's label-robust and augmentation-robust scores."""

@@ -43,6 +43,7 @@ LATER = (
     "select.packed",
     "select.pool",
     "race",
+    "evaluate.rows",
     "audit",
     "adapters",
     "instruct",

@@ -37,7 +37,7 @@ RANGES = (
         match.patience match.teacher_sets match.renew_every match.check_every generate.top_k
         evaluate.weight_decay prompt.top_logprobs audit.canaries adapters.rank adapters.alpha instruct.demonstrations
         corpus.rows corpus.lr corpus.weight_decay generation.coherence generation.diversity generation.coverage
-        generation.answers select.packed rewrite.temperature runtime.threads runtime.workers""",
+        generation.answers evaluate.rows select.packed rewrite.temperature runtime.threads runtime.workers""",
         "0 or more",
         lambda value: value >= 0,
     ),

@@ -214,7 +214,7 @@ class Findings:
         return tuple((self.curves or {}).get(stage, ()))
 
     def rows(self, split: str) -> int:
-        """Rows of a split, 0 when they were not counted."""
+        """Rows of a split, or `scored`: those of the test split that learners were scored on; 0: nobody counted."""
         return (self.splits or {}).get(split, 0)
 
 

@@ -161,11 +161,10 @@ def measured(findings: Findings) -> tuple[str, ...]:
     if not findings.scores:
         return (table.NO_TRIALS,)
     splits = ", ".join(dict.fromkeys(score.split for score in findings.scores))
-    rows = findings.rows("test")
     spent = wording.duration(sum(score.seconds for score in findings.scores))
     lines = [
         f"{wording.count(len(findings.scores), 'model')} were trained from the same start and scored on the "
-        f"{splits} split{f' of {wording.count(rows)} rows' if rows else ''}, in {spent} together.",
+        f"{splits} split{_scored(findings)}, in {spent} together.",
         "A row of 5 × 3 means: 5 sets drawn by the method, and on each of them 3 trainings with different seeds.",
     ]
     if findings.rows("dev"):
@@ -174,6 +173,14 @@ def measured(findings: Findings) -> tuple[str, ...]:
             "the split that is reported was only ever scored."
         )
     return tuple(lines)
+
+
+def _scored(findings: Findings) -> str:
+    """How many rows that was, as the end of a phrase; nothing where nobody counted."""
+    rows, all_rows = findings.rows("scored"), findings.rows("test")
+    if 0 < rows < all_rows:
+        return f", on {wording.count(rows)} of its {wording.count(all_rows)} rows, drawn in the classes' proportions"
+    return f" of {wording.count(all_rows)} rows" if all_rows else ""
 
 
 def _share(pool: Mapping[str, int], reason: str) -> tuple[float, int]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from dilm.build import Bench
 from dilm.data import jsonl
 from dilm.data.own_sets import read_sets
+from dilm.data.splits import carve
 from dilm.errors import RecipeError
 from dilm.evaluation.in_context import CONTENT_FREE, PromptTrial
 from dilm.evaluation.text_generation import TextPromptTrial, TextTrial
@@ -18,6 +20,7 @@ from dilm.evaluation.trials import Arm, Trial, arms, once_each
 from dilm.runtime.hashing import key
 from dilm.runtime.optimize import Schedule
 from dilm.runtime.progress import bar
+from dilm.runtime.seeding import derive
 from dilm.schedules import full_schedule, trial_schedule
 from dilm.stages import records
 from dilm.stages.embed import EMBEDDED, PROJECTED, embedded_file, projected_file
@@ -45,7 +48,8 @@ def run(bench: Bench, also: Mapping[str, str] | None = None) -> dict[str, Any]:
             )
         sets[name] = read_sets(Path(file).expanduser(), bench.task, bench.recipe.per_class)[: bench.recipe.select.sets]
     sets |= variants(bench, sets)
-    jobs = list(plan(bench, sets))
+    test = scored_rows(bench)
+    jobs = list(plan(bench, sets, test))
     trials = [job.trial for job in jobs]
     known = records.measured(bench)
     missing = list({job.trial.key: job for job in jobs if job.trial.key not in known}.values())
@@ -58,30 +62,37 @@ def run(bench: Bench, also: Mapping[str, str] | None = None) -> dict[str, Any]:
     names = ("key", "method", "learner", "per_class", "set", "seed")
     named = [{name: getattr(trial, name) for name in names} for trial in trials]
     records.settle(bench, named)
-    return {"known": len(trials) - len(missing), "tokens": tokens, "trials": named}
+    return {"known": len(trials) - len(missing), "tokens": tokens, "rows": len(test), "trials": named}
 
 
-def plan(bench: Bench, sets: Mapping[str, list[Dataset]]) -> Iterator[Job]:
+def scored_rows(bench: Bench) -> Dataset:
+    """The test rows that learners are scored on: all of them, or a draw in the classes' proportions."""
+    test, wanted = bench.splits.test, bench.recipe.evaluate.rows
+    return carve(test, wanted, derive(bench.recipe.data_seed, "scored"))[1] if 0 < wanted < len(test) else test
+
+
+def plan(bench: Bench, sets: Mapping[str, list[Dataset]], test: Dataset) -> Iterator[Job]:
     """Every trial of this evaluation, the longest first; full data is trained on once per learner."""
     for who in enrolled(bench):
+        asked = partial(_question, who, test)
         if FULL in bench.recipe.evaluate.baselines and not who.reads:
-            yield _job(bench, who, full_schedule(bench.recipe), 0, (FULL, 0, 0, bench.splits.train))
+            yield _job(bench, who, full_schedule(bench.recipe), asked(0, (FULL, 0, 0, bench.splits.train)))
         if EMBEDDED in bench.recipe.evaluate.baselines and who.is_own(bench):
-            yield from _embedded(bench, who)
+            yield from _embedded(bench, who, test)
         shown = {name: several for name, several in sets.items() if not who.reads or name not in VARIANTS}
         repeats = bench.recipe.prompt.orders if who.reads else bench.recipe.evaluate.seeds
         for arm in arms(shown, repeats) if who.draws else once_each(shown):
-            yield _job(bench, who, trial_schedule(bench.recipe), bench.recipe.per_class, arm)
+            yield _job(bench, who, trial_schedule(bench.recipe), asked(bench.recipe.per_class, arm))
 
 
-def _embedded(bench: Bench, who: Enrolled) -> Iterator[Job]:
+def _embedded(bench: Bench, who: Enrolled, test: Dataset) -> Iterator[Job]:
     """Trainings on the embeddings, as many as a deterministic coreset has; their rows are what they look like."""
     file, shown = embedded_file(bench), _projected_rows(bench)
     sets, seeds = bench.recipe.select.sets, bench.recipe.evaluate.seeds
     content = key(["embeddings", hashlib.sha256(file.read_bytes()).hexdigest(), who.identity])
     for seed in range(sets * seeds):
-        trial = _trial(bench, replace(who, identity=content), None, bench.recipe.per_class, (EMBEDDED, 0, seed, shown))
-        yield Job(trial, who, bench.recipe.runtime, str(file))
+        asked = _question(who, test, bench.recipe.per_class, (EMBEDDED, 0, seed, shown))
+        yield Job(_trial(bench, replace(who, identity=content), None, asked), who, bench.recipe.runtime, str(file))
 
 
 def _projected(bench: Bench) -> dict[str, list[Dataset]]:
@@ -93,13 +104,13 @@ def _projected_rows(bench: Bench) -> Dataset:
     return jsonl.read_dataset(projected_file(bench), bench.task)
 
 
-def _job(bench: Bench, who: Enrolled, schedule: Schedule, per_class: int, arm: Arm) -> Job:
+def _job(bench: Bench, who: Enrolled, schedule: Schedule, asked: dict[str, Any]) -> Job:
     if bench.task.writes:
-        return _text_job(bench, who, schedule, _question(bench, who, per_class, arm))
+        return _text_job(bench, who, schedule, asked)
     if not who.reads:
-        return Job(_trial(bench, who, schedule if who.draws else None, per_class, arm), who, bench.recipe.runtime)
+        return Job(_trial(bench, who, schedule if who.draws else None, asked), who, bench.recipe.runtime)
     free = CONTENT_FREE if bench.recipe.evaluate.calibrate else ()
-    prompted = PromptTrial(**_question(bench, who, per_class, arm), identity=who.identity, content_free=free)
+    prompted = PromptTrial(**asked, identity=who.identity, content_free=free)
     return Job(prompted, who, bench.recipe.runtime, server=bench.recipe.server)
 
 
@@ -111,17 +122,11 @@ def _text_job(bench: Bench, who: Enrolled, schedule: Schedule, asked: dict[str, 
     return Job(TextTrial(**asked, schedule=schedule, batch=bench.recipe.evaluate.batch), who, bench.recipe.runtime)
 
 
-def _trial(bench: Bench, who: Enrolled, schedule: Schedule | None, per_class: int, arm: Arm) -> Trial:
-    asked = _question(bench, who, per_class, arm)
+def _trial(bench: Bench, who: Enrolled, schedule: Schedule | None, asked: dict[str, Any]) -> Trial:
     return Trial(**asked, schedule=schedule, batch=bench.recipe.evaluate.batch, identity=who.identity)
 
 
-def _question(bench: Bench, who: Enrolled, per_class: int, arm: Arm) -> dict[str, Any]:
+def _question(who: Enrolled, test: Dataset, per_class: int, arm: Arm) -> dict[str, Any]:
     """What every trial asks."""
     names = ("method", "set", "seed", "rows")
-    return {
-        "learner": who.name,
-        "per_class": per_class,
-        "test": bench.splits.test,
-        **dict(zip(names, arm, strict=True)),
-    }
+    return {"learner": who.name, "per_class": per_class, "test": test, **dict(zip(names, arm, strict=True))}

@@ -16,6 +16,7 @@ from typing import Any
 from dilm.build import Bench
 from dilm.data import jsonl
 from dilm.generators import is_scratch
+from dilm.recipe.fields import counted
 from dilm.runs import Run
 from dilm.runtime.hashing import key
 from dilm.types import Score
@@ -75,7 +76,7 @@ def score_of(row: Mapping[str, Any]) -> Score:
 
 def data_key(run: Run) -> str:
     """What must be equal for scores to stand in one table: rows, metric, length, way of training, a scratch learner."""
-    load, trained = run.stage("load").manifest or {}, asdict(run.recipe.evaluate)
+    load, trained = run.stage("load").manifest or {}, counted(run.recipe)["evaluate"]
     for name in SIDES:
         del trained[name]
     trained["served"] = (run.recipe.prompt.context, run.recipe.prompt.top_logprobs)
