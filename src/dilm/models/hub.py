@@ -17,6 +17,7 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrained
 from transformers.utils import logging
 
 from dilm.errors import DilmError, ModelError, ResourceError, first_line
+from dilm.models.quick import quickened
 from dilm.runtime.hashing import folder_key
 
 DESCRIPTION = ("*.json", "*.txt", "*.model", "*.bpe", "*.codes", "*.tiktoken", "*.jinja")
@@ -43,18 +44,17 @@ def open_tokenizer(name: str) -> PreTrainedTokenizerBase:
 
 
 def open_model(auto_class: Any, name: str, **options: Any) -> Any:
-    """`auto_class.from_pretrained`, with float32 weights whatever they were saved in, unless `options` say else.
-
-    Raises ModelError or ResourceError.
-    """
+    """`auto_class.from_pretrained`, with float32 weights whatever they were saved in, unless `options` say else, and
+    with quicker parts. Raises ModelError or ResourceError."""
     folder = _folder(name, (*DESCRIPTION, WEIGHTS[0]))
     if not any(folder.glob(WEIGHTS[0])):
         folder = _folder(name, (*DESCRIPTION, *WEIGHTS))
-    model = _opened(name, lambda: auto_class.from_pretrained(folder, **{"dtype": torch.float32, **options}))
+    found = _opened(name, lambda: auto_class.from_pretrained(folder, **{"dtype": torch.float32, **options}))
+    model = quickened(found[0] if isinstance(found, tuple) else found)  # a pair: `output_loading_info` was asked for
     for module in model.modules() if "quantization_config" in options else ():
         if hasattr(module, "support_avx512bf16_for_cpu"):  # bitsandbytes 0.50: what it packs to write cannot learn
             module.support_avx512bf16_for_cpu = False
-    return model
+    return found
 
 
 def first_layers(name: str, layers: int) -> dict[str, int]:

@@ -26,6 +26,7 @@ from transformers import (
 from dilm.errors import ModelError, RecipeError
 from dilm.models.encodings import Encodings
 from dilm.models.hub import quiet
+from dilm.models.quick import quickened
 from dilm.runtime.batches import rows_of_step
 from dilm.runtime.device import Place
 from dilm.runtime.optimize import AdamW, Schedule
@@ -226,4 +227,4 @@ def _wrapped(core: Tokenizer, inputs: list[str]) -> PreTrainedTokenizerFast:
 def _drawn(architecture: type[Model], config: Any, seed: int) -> Model:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(derive(seed, "weights"))
-        return architecture(config)
+        return quickened(architecture(config))

@@ -1,0 +1,78 @@
+"""What training gains from quicker parts: each stage's steps with the parts that transformers makes, and with ours.
+
+    .venv/bin/python benchmarks/parts.py --size mini --precision bf16 --threads 2 --json
+
+The parts are dropout and GPT-2's activation (`dilm/models/quick.py`). The steps are those of limit.py, of models with
+random weights; their order alternates between rounds, and the figure is the median of the ratios within a round, after
+one that warms up.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import gauges
+import limit
+import output
+import torch
+
+from dilm.models import hub, scratch
+from dilm.runtime.device import Place
+
+TRAINING = ("pretrain", "life", "fit", "match", "evaluate")
+ROADS = ("theirs", "ours")
+ROUNDS = 9
+
+
+def main() -> None:
+    parser = gauges.placed(output.parser(__doc__))
+    parser.add_argument("--size", choices=scratch.SIZES, default="mini")
+    parser.add_argument("--threads", type=int, default=1)
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    os.environ["DILM_PROGRESS"] = "none"
+    place = gauges.place(given)
+    with tempfile.TemporaryDirectory() as folder:
+        works = roads(given.size, Path(folder), place)
+        found = [measured(name, works, gauges.clock(place.device)) for name in TRAINING]
+    facts = {"size": given.size, "threads": given.threads, "device": str(place.device), "bf16": place.bf16}
+    output.tell(given, facts | {"stages": found}, told(facts, found))
+
+
+def roads(size: str, folder: Path, place: Place) -> dict[str, dict[str, Callable[[], object]]]:
+    """The work of every stage, with either kind of parts."""
+    with patch.object(hub, "quickened", as_made), patch.object(scratch, "quickened", as_made):
+        theirs = limit.stages(size, folder / "theirs", place)
+    return {"theirs": theirs, "ours": limit.stages(size, folder / "ours", place)}
+
+
+def as_made(model: torch.nn.Module) -> torch.nn.Module:
+    return model
+
+
+def measured(stage: str, works: dict[str, dict[str, Callable[[], object]]], now: Callable[[], float]) -> dict[str, Any]:
+    """Milliseconds with either, and how many times as quick ours are."""
+    taken: dict[str, list[float]] = {road: [] for road in ROADS}
+    for turn in range(ROUNDS + 1):
+        for road in gauges.in_turn(list(ROADS), turn):
+            taken[road].append(gauges.seconds(works[road][stage], now))
+    theirs, ours = (taken[road][1:] for road in ROADS)
+    times = output.spread([one / other for one, other in zip(theirs, ours, strict=True)])
+    milliseconds = {f"{road}, ms": round(1000 * statistics.median(taken[road][1:]), 1) for road in ROADS}
+    return {"stage": stage, **milliseconds, "times: median, least, most": times}
+
+
+def told(facts: dict[str, Any], found: list[dict[str, Any]]) -> str:
+    """The figures in Markdown."""
+    about = ", ".join(f"{name} {value}" for name, value in facts.items())
+    return f"{about}\n\n{output.table(list(found[0]), [list(row.values()) for row in found])}"
+
+
+if __name__ == "__main__":
+    main()

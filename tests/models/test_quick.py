@@ -1,0 +1,100 @@
+"""Quicker parts are the same function: dropout in distribution, GPT-2's activation to rounding, and in their places."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+from transformers import AutoModelForCausalLM, BertConfig, BertModel, GPT2Config, GPT2LMHeadModel
+from transformers.activations import NewGELUActivation
+
+from dilm.models.dropout import set_dropout
+from dilm.models.hub import open_model
+from dilm.models.quick import Dropout, quickened
+from dilm.runtime.seeding import seed_torch
+
+SHAPE = {"vocab_size": 50, "n_positions": 16, "n_embd": 8, "n_layer": 2, "n_head": 2}
+
+
+def gpt2() -> GPT2LMHeadModel:
+    seed_torch(3, "weights")
+    return GPT2LMHeadModel(GPT2Config(**SHAPE))
+
+
+def drawn(layer: nn.Module, numbers: torch.Tensor, seed: int = 0) -> torch.Tensor:
+    seed_torch(seed, "dropout")
+    return layer(numbers)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_as_many_numbers_are_dropped_as_are_wanted_each_for_itself(share: float):
+    numbers = torch.ones(500, 401)
+    dropped = (drawn(Dropout(share), numbers) == 0).double()
+    for about, count in ((dropped, numbers.numel()), (dropped[:, 1:] * dropped[:, :-1], dropped[:, 1:].numel())):
+        wanted = share if about is dropped else share**2
+        spread = 5 * (wanted / count) ** 0.5
+        assert about.mean().item() == pytest.approx(wanted, abs=spread + 1 / 2**16)
+    assert dropped.mean(0).std() < 5 * (share * (1 - share) / 500) ** 0.5, "no column is favoured"
+
+
+@given(share=st.floats(0.001, 0.999), shape=st.lists(st.integers(1, 7), min_size=1, max_size=3))
+def test_what_is_kept_is_scaled_so_that_the_mean_stays_and_so_is_its_gradient(share: float, shape: list[int]):
+    numbers = torch.full(shape, 3.0, dtype=torch.float64, requires_grad=True)
+    answer = drawn(Dropout(share), numbers)
+    assert answer.shape == numbers.shape and answer.dtype == numbers.dtype
+    kept = answer.detach() != 0
+    exact = round(share * 2**16) / 2**16
+    assert torch.allclose(answer[kept], torch.tensor(3.0 / (1 - exact), dtype=torch.float64))
+    (slope,) = torch.autograd.grad(answer.sum(), numbers)
+    assert torch.allclose(slope, kept.double() / (1 - exact))
+
+
+def test_the_seed_decides_what_is_dropped():
+    numbers = torch.ones(40, 7)
+    assert torch.equal(drawn(Dropout(0.3), numbers), drawn(Dropout(0.3), numbers))
+    assert not torch.equal(drawn(Dropout(0.3), numbers), drawn(Dropout(0.3), numbers, seed=1))
+
+
+@pytest.mark.parametrize("share", [0.0, 1e-9, 1.0])
+def test_nothing_and_everything_are_dropped_as_torch_does(share: float):
+    numbers = torch.ones(9)
+    assert torch.equal(drawn(Dropout(share), numbers), drawn(nn.Dropout(share), numbers))
+
+
+def test_in_eval_mode_nothing_is_dropped():
+    assert torch.equal(Dropout(0.5).eval()(torch.ones(9)), torch.ones(9))
+
+
+def test_a_model_says_what_it_said_before():
+    plain, tokens = gpt2().eval(), torch.arange(12).view(2, 6)
+    before = plain(input_ids=tokens).logits
+    quick = quickened(plain)
+    assert torch.allclose(quick(input_ids=tokens).logits, before, atol=1e-6)
+    kinds = {type(module) for module in quick.modules()}
+    assert NewGELUActivation not in kinds and nn.Dropout not in kinds and Dropout in kinds
+
+
+def test_gradients_are_those_of_before():
+    slopes = []
+    for model in (gpt2(), quickened(gpt2())):
+        set_dropout(model, 0.0)
+        model.train()(input_ids=(tokens := torch.arange(12).view(2, 6)), labels=tokens).loss.backward()
+        slopes.append([parameter.grad for parameter in model.parameters()])
+    assert all(torch.allclose(one, other, atol=1e-6) for one, other in zip(*slopes, strict=True))
+
+
+def test_an_opened_model_is_quick_and_saved_as_it_came(tmp_path):
+    gpt2().save_pretrained(tmp_path / "first")
+    opened = open_model(AutoModelForCausalLM, str(tmp_path / "first"))
+    assert any(isinstance(module, Dropout) for module in opened.modules())
+    opened.save_pretrained(tmp_path / "second")
+    for name in ("config.json", "model.safetensors"):
+        assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
+
+
+def test_its_dropout_can_be_set():
+    model = quickened(BertModel(BertConfig(vocab_size=50, hidden_size=8, num_hidden_layers=1, num_attention_heads=2)))
+    set_dropout(model, 0.25)
+    assert {module.p for module in model.modules() if isinstance(module, nn.Dropout)} == {0.25}
