@@ -24,6 +24,7 @@ from dilm.models.endpoint import EndpointScorer
 from dilm.recipe import Recipe
 from dilm.recipe.fields import LATER, counted
 from dilm.recipe.rules import SELECTORS
+from dilm.stages import jobs
 from dilm.stages.evaluate import scored_rows
 from dilm.stages.students import enrolled, scorer
 from dilm.stages.variants import VARIANTS
@@ -469,3 +470,14 @@ def test_learners_are_scored_on_as_many_test_rows_as_are_wanted(copied: Path):
     assert all(right == pytest.approx(round(right), abs=1e-9) for right in told)
     api.report(copied)
     assert f"on {len(drawn)} of its {len(test)} rows" in (copied / "report.html").read_text("utf-8")
+
+
+def test_what_another_run_measured_is_taken_without_a_process(copied: Path, monkeypatch: pytest.MonkeyPatch):
+    before = scores_of(copied)
+    for file in (copied / "scores.jsonl", copied / "evaluate" / "manifest.json"):
+        file.unlink()
+    monkeypatch.setattr(jobs.workers, "ProcessPoolExecutor", None)
+    monkeypatch.setattr(jobs, "_run", None)
+    api.change_settings(api.existing_run(copied), {"runtime.workers": 2})
+    api.run_stage(api.existing_run(copied), "evaluate")
+    assert scores_of(copied) == before

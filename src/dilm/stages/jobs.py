@@ -42,13 +42,22 @@ def measure(job: Job) -> Score:
     So full data, and the coresets that runs on one dataset share, are trained on once. Another version of dilm may
     train differently, so it measures anew.
     """
-    kept = cache_folder() / "trials" / VERSION / f"{job.trial.key}.jsonl"
-    if kept.exists():
-        return Score(**jsonl.read(kept)[0])
+    if score := _known(job):
+        return score
     score = _run(job)
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    jsonl.write(kept, [asdict(score)])
+    _kept(job).parent.mkdir(parents=True, exist_ok=True)
+    jsonl.write(_kept(job), [asdict(score)])
     return score
+
+
+def _known(job: Job) -> Score | None:
+    """Its score, where the cache has it."""
+    return Score(**jsonl.read(_kept(job))[0]) if _kept(job).exists() else None
+
+
+def _kept(job: Job) -> Path:
+    """Its file in the cache."""
+    return cache_folder() / "trials" / VERSION / f"{job.trial.key}.jsonl"
 
 
 def _run(job: Job) -> Score:
@@ -66,10 +75,14 @@ def _run(job: Job) -> Score:
 
 
 def run_all(bench: Bench, jobs: list[Job]) -> Iterator[tuple[Job, Score]]:
-    """Every job with its score, as they finish. Servers are asked last, when all else is on disk, and by this process
-    alone: their budgets are counted here."""
-    served = [job for job in jobs if job.who.endpoint]
-    yield from _on_engine(bench, [job for job in jobs if not job.who.endpoint])
+    """Every job with its score, as they finish: first what is known, for which no process is started. Servers are asked
+    last, when all else is on disk, and by this process alone: their budgets are counted here."""
+    known = [(job, score) for job in jobs if (score := _known(job))]
+    yield from known
+    done = {job.trial.key for job, _ in known}
+    missing = [job for job in jobs if job.trial.key not in done]
+    served = [job for job in missing if job.who.endpoint]
+    yield from _on_engine(bench, [job for job in missing if not job.who.endpoint])
     renew_budgets()
     yield from workers.run(measure, served, 1)
 
