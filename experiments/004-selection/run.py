@@ -50,6 +50,8 @@ COOL = HUNDRED | {"generate.temperature": 0.7}
 COLD = HUNDRED | {"generate.temperature": 0.4}
 SURE: dict[str, Any] = {"select.sure": 0.04}
 TOKENS: dict[str, Any] = {"fit.mean_over": "tokens"}
+HERDING: dict[str, Any] = {"select.method": "herding"}
+SURE_HERDING = HERDING | {"select.filters": ["sure:0.3"]}
 BOTH: dict[str, Any] = {"select.pool": "both"}
 DEFAULT = "typical"
 PUBLISHED = ("sst2",)
@@ -125,7 +127,9 @@ def ways(task: str) -> dict[str, dict[str, Any]]:
         "tokens_cool": COOL | TOKENS,
         "tokens_cold": COLD | TOKENS,
         "tokens_cool_sure": COOL | SURE | TOKENS,
-        "tokens_herding": HUNDRED | TOKENS | {"select.method": "herding"},
+        "tokens_herding": HUNDRED | TOKENS | HERDING,
+        "tokens_sure_herding": HUNDRED | TOKENS | SURE_HERDING,
+        "tokens_sure_herding_packed_4": HUNDRED | TOKENS | SURE_HERDING | {"select.packed": 4},
         **{f"tokens_packed_{texts}": HUNDRED | TOKENS | {"select.packed": texts} for texts in (2, 4, 8)},
         **{f"tokens_cool_packed_{texts}": COOL | TOKENS | {"select.packed": texts} for texts in (2, 4, 8)},
         **{f"tokens_both_packed_{texts}": HUNDRED | TOKENS | BOTH | {"select.packed": texts} for texts in (2, 4)},
