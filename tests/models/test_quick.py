@@ -6,13 +6,15 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny_models import SHAPES, rough, tiny_model, tiny_tokenizer
 from torch import nn
 from transformers import AutoModelForCausalLM, BertConfig, BertModel, GPT2Config, GPT2LMHeadModel
 from transformers.activations import NewGELUActivation
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from dilm.models.dropout import set_dropout
 from dilm.models.hub import open_model
-from dilm.models.quick import Dropout, quickened
+from dilm.models.quick import QUICK, Dropout, attention, quickened
 from dilm.runtime.seeding import seed_torch
 
 SHAPE = {"vocab_size": 50, "n_positions": 16, "n_embd": 8, "n_layer": 2, "n_head": 2}
@@ -21,6 +23,16 @@ SHAPE = {"vocab_size": 50, "n_positions": 16, "n_embd": 8, "n_layer": 2, "n_head
 def gpt2() -> GPT2LMHeadModel:
     seed_torch(3, "weights")
     return GPT2LMHeadModel(GPT2Config(**SHAPE))
+
+
+def grouped(groups: int) -> nn.Module:
+    module = nn.Module()
+    module.num_key_value_groups = groups  # type: ignore[assignment]
+    return module
+
+
+def heads(number: int) -> torch.Tensor:
+    return torch.randn(2, number, 5, 6, dtype=torch.float64, requires_grad=True)
 
 
 def drawn(layer: nn.Module, numbers: torch.Tensor, seed: int = 0) -> torch.Tensor:
@@ -85,9 +97,50 @@ def test_gradients_are_those_of_before():
     assert all(torch.allclose(one, other, atol=1e-6) for one, other in zip(*slopes, strict=True))
 
 
+@pytest.mark.parametrize("kind", ["padded", "causal", "added", "open"])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_attention_and_its_gradients_are_those_of_transformers(kind: str, groups: int):
+    module, asked = grouped(groups), {"is_causal": kind == "causal", "scaling": 0.3}
+    query, key, value = heads(4), heads(4 // groups), heads(4 // groups)
+    mask = {"padded": torch.rand(2, 1, 5, 5) < 0.7, "added": torch.randn(2, 1, 5, 5, dtype=torch.float64)}.get(kind)
+    if kind == "padded":
+        mask |= torch.eye(5, dtype=torch.bool)  # type: ignore[operator]
+    told = []
+    for way in (attention, sdpa_attention_forward):
+        answer, _ = way(module, query, key, value, mask, **asked)  # type: ignore[operator]
+        told.append([answer, *torch.autograd.grad(answer.square().sum(), (query, key, value))])
+    assert all(torch.allclose(one, other, atol=1e-6) for one, other in zip(*told, strict=True))
+
+
+def test_attention_drops_as_many_looks_as_are_wanted():
+    query, key = (torch.randn(8, 4, 30, 6, requires_grad=True) for _ in range(2))
+    everything = torch.eye(30).expand(8, 4, 30, 30)
+    seed_torch(0, "dropout")
+    looks, _ = attention(grouped(1), query, key, everything, None, dropout=0.3, is_causal=False)
+    assert (looks == 0).double().mean().item() == pytest.approx(0.3, abs=0.01)
+    assert looks.sum(-1).mean().item() == pytest.approx(1, abs=0.01)
+
+
+@pytest.mark.parametrize("kind", SHAPES)
+def test_models_of_all_kinds_learn_as_before(kind: str):
+    """Padded rows, no dropout: what is said of real tokens, and every gradient."""
+    told = []
+    for quicken in (lambda model: model, quickened):
+        model = quicken(rough(tiny_model(kind, tiny_tokenizer(kind)))).double()
+        tokens = torch.arange(30, 42).view(2, 6)
+        mask = torch.tensor([[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0]])
+        beside = {"decoder_input_ids": tokens, "decoder_attention_mask": mask} if kind in ("t5", "bart") else {}
+        states = model(input_ids=tokens, attention_mask=mask, **beside).last_hidden_state[mask.bool()]
+        states.sin().sum().backward()
+        told.append([states.detach(), *(each.grad for each in model.parameters() if each.grad is not None)])
+    assert len(told[0]) == len(told[1])
+    assert all(torch.allclose(one, other, rtol=1e-5, atol=1e-6) for one, other in zip(*told, strict=True))
+
+
 def test_an_opened_model_is_quick_and_saved_as_it_came(tmp_path):
     gpt2().save_pretrained(tmp_path / "first")
     opened = open_model(AutoModelForCausalLM, str(tmp_path / "first"))
+    assert opened.config._attn_implementation == QUICK
     assert any(isinstance(module, Dropout) for module in opened.modules())
     opened.save_pretrained(tmp_path / "second")
     for name in ("config.json", "model.safetensors"):
