@@ -2,9 +2,9 @@
 
     .venv/bin/python benchmarks/parts.py --size mini --precision bf16 --threads 2 --json
 
-The parts are dropout and GPT-2's activation (`dilm/models/quick.py`). The steps are those of limit.py, of models with
-random weights; their order alternates between rounds, and the figure is the median of the ratios within a round, after
-one that warms up.
+The parts are dropout, attention and GPT-2's activation (`dilm/models/quick.py`). The steps are those of limit.py, of
+models with random weights; their order alternates between rounds, and the figure is the median of the ratios within a
+round, after one that warms up.
 """
 
 from __future__ import annotations

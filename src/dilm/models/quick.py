@@ -1,8 +1,8 @@
 """Parts of transformers' models that take less time made otherwise: the same function, the same parameters.
 
-In a training step of a small model on a processor, drawing dropout took a fifth of the time, GPT-2's activation, which
-transformers spells out as eight operations, a fifth more, and torch's attention has no quick way to a gradient there
-under dropout or in bfloat16 (`benchmarks/parts.py`).
+On a processor, a third of a small model's training step went into drawing dropout and into GPT-2's activation, which
+transformers spells out as eight operations; and torch's attention has no quick way to a gradient there, neither under
+dropout nor in bfloat16 (`benchmarks/parts.py`).
 """
 
 from __future__ import annotations
@@ -47,33 +47,36 @@ def dropped(numbers: Tensor, share: float) -> Tensor:
 
 
 def attention(
-    module: nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    dropout: float = 0.0,
-    scaling: float | None = None,
-    is_causal: bool | None = None,
-    **others: Any,
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **asked: Any
 ) -> tuple[Tensor, None]:
-    """As transformers' `sdpa`, which it leaves to it where that is quicker: [n, heads, T, d] -> [n, T, heads, d]."""
-    asked = {"dropout": dropout, "scaling": scaling, "is_causal": is_causal}
-    beside = others.get("position_bias") is not None or others.get("cache") is not None
-    learns = torch.is_grad_enabled() and query.requires_grad
-    quicker = query.device.type == "cpu" and learns and (dropout or key.shape[2] <= SHORT)
-    if beside or not quicker or query.shape[2] != key.shape[2]:
-        return sdpa_attention_forward(module, query, key, value, attention_mask, **asked, **others)
+    """As transformers' `sdpa`, to which it leaves what that does quicker: [n, heads, T, d] -> [n, T, heads, d]."""
+    dropout, scaling, causal = (asked.get(name) for name in ("dropout", "scaling", "is_causal"))
+    beside = any(asked.get(name) is not None for name in ("position_bias", "cache"))
+    if beside or not _slow(query, key, dropout or 0.0):
+        return sdpa_attention_forward(module, query, key, value, attention_mask, **asked)
     groups: int = getattr(module, "num_key_value_groups", 1)
-    scores = query * (query.shape[-1] ** -0.5 if scaling is None else scaling) @ repeat_kv(key, groups).transpose(2, 3)
-    if attention_mask is None and (getattr(module, "is_causal", True) if is_causal is None else is_causal):
-        attention_mask = torch.ones(scores.shape[2:], dtype=torch.bool).tril()
-    if attention_mask is not None:
-        seen = attention_mask.dtype == torch.bool
-        lowest = torch.finfo(scores.dtype).min
-        scores = scores.masked_fill(~attention_mask, lowest) if seen else scores + attention_mask
-    weights = dropped(at_least_float32(scores).softmax(-1).to(value.dtype), dropout)
-    return (weights @ repeat_kv(value, groups)).transpose(1, 2).contiguous(), None
+    scaled = query * (query.shape[-1] ** -0.5 if scaling is None else scaling)
+    ordered: bool = getattr(module, "is_causal", True) if causal is None else causal
+    scores = _masked(scaled @ repeat_kv(key, groups).transpose(2, 3), attention_mask, ordered)
+    looks = dropped(at_least_float32(scores).softmax(-1).to(value.dtype), dropout or 0.0)
+    return (looks @ repeat_kv(value, groups)).transpose(1, 2).contiguous(), None
+
+
+def _slow(query: Tensor, key: Tensor, dropout: float) -> bool:
+    """Whether torch's own attention would be slow: with a gradient, on a processor, and dropout or a short text."""
+    learns = torch.is_grad_enabled() and query.requires_grad and query.device.type == "cpu"
+    return learns and query.shape[2] == key.shape[2] and (dropout > 0 or key.shape[2] <= SHORT)
+
+
+def _masked(scores: Tensor, mask: Tensor | None, ordered: bool) -> Tensor:
+    """The lowest number where a token must not look; without a mask that may be what comes after it."""
+    if mask is None:
+        if not ordered:
+            return scores
+        mask = torch.ones(scores.shape[2:], dtype=torch.bool).tril()
+    if mask.dtype != torch.bool:
+        return scores + mask
+    return scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
 
 
 AttentionInterface.register(QUICK, attention)
