@@ -37,6 +37,8 @@ from tables import PERCENT, ahead  # noqa: E402
 
 TASKS = ("sst2", "trec6", "ag_news", "qqp", "mnli", "imdb")
 SIZES = (5, 10, 20)
+TEXTS = (1, 2, 4, 8)
+"""In an example of ours."""
 PUBLISHED = ("sst2", "qqp", "mnli")
 """Tasks for which the authors published sets; as many are measured as there are of ours."""
 OURS = "dilm"
@@ -75,7 +77,7 @@ def main() -> None:
     parser.add_argument("--out", required=True, type=Path, help="a folder for all runs")
     parser.add_argument("--tasks", nargs="+", default=TASKS[:3], choices=TASKS)
     parser.add_argument("--sizes", nargs="+", type=int, default=SIZES)
-    parser.add_argument("--packed", type=int, default=1, help="texts in each of our examples")
+    parser.add_argument("--packed", type=int, default=1, choices=TEXTS, help="texts in each of our examples")
     parser.add_argument("--records", type=Path, default=HERE, help="where tables and records are written")
     parser.add_argument("--quick", action="store_true", help="tiny settings, to see that the script runs")
     given = parser.parse_args()
@@ -117,7 +119,7 @@ def measured(folder: Path, task: str, size: int, settings: dict[str, Any], besid
 def write_table(records: Path) -> None:
     """Of every recorded run: the mean of all learners for each method, how far ours is ahead, and each learner's."""
     lines = []
-    for task, size, packed in itertools.product(TASKS, SIZES, (1, 2, 4, 8)):
+    for task, size, packed in itertools.product(TASKS, SIZES, TEXTS):
         file = records / name_of(task, size, packed) / "scores.jsonl"
         if file.exists():
             lines += [("", (task, str(size), str(packed), *cells)) for cells in of_one_run(scores_in(file))]

@@ -69,7 +69,12 @@ STAGES = (
     Stage("generate", generate.run, lambda r: [r.generate, r.per_class, r.select.sets, asks_untuned(r)], ("match",)),
     Stage("select", select.run, lambda r: _choosing(r), ("generate",)),
     Stage("audit", audit.run, lambda r: _attacks(r), ("select",), lambda r: True),
-    Stage("evaluate", evaluate.run, lambda r: [r.evaluate, _asked(r), *reading.answers(r)], ("select", "embed")),
+    Stage(
+        "evaluate",
+        evaluate.run,
+        lambda r: [counted(r)["evaluate"], _asked(r), *reading.answers(r)],
+        ("select", "embed"),
+    ),
     Stage("report", report.run, lambda r: [_reader(r)], ("evaluate", "audit")),
 )
 NAMES = tuple(stage.name for stage in STAGES)

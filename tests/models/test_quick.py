@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from unittest.mock import Mock
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny_models import SHAPES, rough, tiny_model, tiny_tokenizer
 from torch import nn
-from transformers import AutoModelForCausalLM, BertConfig, BertModel, GPT2Config, GPT2LMHeadModel
+from transformers import (
+    AutoModelForCausalLM,
+    BertConfig,
+    BertModel,
+    FalconConfig,
+    FalconForCausalLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+)
 from transformers.activations import NewGELUActivation
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
+from dilm.models import quick
 from dilm.models.dropout import set_dropout
 from dilm.models.hub import open_model
 from dilm.models.quick import QUICK, Dropout, attention, quickened
@@ -112,6 +123,20 @@ def test_attention_and_its_gradients_are_those_of_transformers(kind: str, groups
     assert all(torch.allclose(one, other, atol=1e-6) for one, other in zip(*told, strict=True))
 
 
+def test_a_token_that_may_look_nowhere_harms_no_other():
+    query, key, value = heads(2), heads(2), heads(2)
+    mask = torch.ones(2, 1, 5, 5, dtype=torch.bool).tril()
+    mask[:, :, 0] = False  # as before the first token of a text that is padded on its left
+    ours, theirs = (way(grouped(1), query, key, value, mask)[0] for way in (attention, sdpa_attention_forward))
+    assert torch.allclose(ours[:, 1:], theirs[:, 1:], atol=1e-6) and ours.isfinite().all()
+
+
+def test_a_model_that_asks_for_the_name_of_its_attention_keeps_it():
+    """Falcon's code reads `"sdpa"`; so does Gemma 4's, which then treats a short tail of the logits otherwise."""
+    model = FalconForCausalLM(FalconConfig(vocab_size=50, hidden_size=8, num_hidden_layers=1, num_attention_heads=2))
+    assert quickened(model).config._attn_implementation == "sdpa"
+
+
 def test_attention_drops_as_many_looks_as_are_wanted():
     query, key = (torch.randn(8, 4, 30, 6, requires_grad=True) for _ in range(2))
     everything = torch.eye(30).expand(8, 4, 30, 30)
@@ -122,9 +147,10 @@ def test_attention_drops_as_many_looks_as_are_wanted():
 
 
 @pytest.mark.parametrize("kind", SHAPES)
-def test_models_of_all_kinds_learn_as_before(kind: str):
+def test_models_of_all_kinds_learn_as_before(kind: str, monkeypatch: pytest.MonkeyPatch):
     """Padded rows, no dropout: what is said of real tokens, and every gradient."""
-    told = []
+    told, asked = [], Mock(wraps=quick._masked)
+    monkeypatch.setattr(quick, "_masked", asked)
     for quicken in (lambda model: model, quickened):
         model = quicken(rough(tiny_model(kind, tiny_tokenizer(kind)))).double()
         tokens = torch.arange(30, 42).view(2, 6)
@@ -133,6 +159,7 @@ def test_models_of_all_kinds_learn_as_before(kind: str):
         states = model(input_ids=tokens, attention_mask=mask, **beside).last_hidden_state[mask.bool()]
         states.sin().sum().backward()
         told.append([states.detach(), *(each.grad for each in model.parameters() if each.grad is not None)])
+    assert asked.called == (kind not in ("xlnet", "deberta-v2", "t5")), "these have attention of their own kind"
     assert len(told[0]) == len(told[1])
     assert all(torch.allclose(one, other, rtol=1e-5, atol=1e-6) for one, other in zip(*told, strict=True))
 

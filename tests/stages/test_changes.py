@@ -22,10 +22,11 @@ from dilm.journal import OWN_CODE
 from dilm.models.classifier import Classifier
 from dilm.models.endpoint import EndpointScorer
 from dilm.recipe import Recipe
-from dilm.recipe.fields import LATER, counted
+from dilm.recipe.fields import LATER
 from dilm.recipe.rules import SELECTORS
 from dilm.stages import jobs
 from dilm.stages.evaluate import scored_rows
+from dilm.stages.records import data_key
 from dilm.stages.students import enrolled, scorer
 from dilm.stages.variants import VARIANTS
 from dilm.types import Dataset, Example
@@ -120,10 +121,10 @@ def test_methods_with_the_same_sets_share_trainings_and_each_has_its_rows(copied
 def test_settings_that_came_later_stand_in_no_key_at_their_defaults():
     """Else every run that was made before would have to be made again."""
     plain = [str(pipeline._plain(stage.reads(Recipe()))) for stage in pipeline.STAGES]
-    old = {"seed", "patience", "learners", "rows"}  # of other sections
+    old = {"seed", "patience", "learners", "rows"}  # of other sections, too
     for name in {setting.rpartition(".")[2] for setting in LATER} - old:
         assert not any(f"'{name}'" in said for said in plain), name
-    assert "rows" not in counted(Recipe())["evaluate"]
+    assert "'rows'" not in plain[pipeline.NAMES.index("evaluate")]
 
 
 def test_rows_that_a_killed_evaluation_left_are_part_of_the_finished_one(copied: Path):
@@ -469,7 +470,14 @@ def test_learners_are_scored_on_as_many_test_rows_as_are_wanted(copied: Path):
     told = {row["value"] * len(drawn) for row in rows_of(copied)}
     assert all(right == pytest.approx(round(right), abs=1e-9) for right in told)
     api.report(copied)
-    assert f"on {len(drawn)} of its {len(test)} rows" in (copied / "report.html").read_text("utf-8")
+    page = (copied / "report.html").read_text("utf-8")
+    assert f"on {len(drawn)} of its {len(test)} rows" in page and "<dt>scored</dt>" not in page
+
+
+def test_more_rows_than_there_are_ask_for_the_same(copied: Path):
+    run = api.existing_run(copied)
+    some, every, more = (data_key(api.change_settings(run, {"evaluate.rows": rows})) for rows in (12, 0, 9_999))
+    assert every == more != some
 
 
 def test_what_another_run_measured_is_taken_without_a_process(copied: Path, monkeypatch: pytest.MonkeyPatch):

@@ -49,12 +49,18 @@ def open_model(auto_class: Any, name: str, **options: Any) -> Any:
     folder = _folder(name, (*DESCRIPTION, WEIGHTS[0]))
     if not any(folder.glob(WEIGHTS[0])):
         folder = _folder(name, (*DESCRIPTION, *WEIGHTS))
-    found = _opened(name, lambda: auto_class.from_pretrained(folder, **{"dtype": torch.float32, **options}))
-    model = quickened(found[0] if isinstance(found, tuple) else found)  # a pair: `output_loading_info` was asked for
-    for module in model.modules() if "quantization_config" in options else ():
-        if hasattr(module, "support_avx512bf16_for_cpu"):  # bitsandbytes 0.50: what it packs to write cannot learn
-            module.support_avx512bf16_for_cpu = False
-    return found
+
+    def opened() -> Any:
+        found = auto_class.from_pretrained(folder, **{"dtype": torch.float32, **options})
+        model = quickened(
+            found[0] if isinstance(found, tuple) else found
+        )  # a pair: `output_loading_info` was asked for
+        for module in model.modules() if "quantization_config" in options else ():
+            if hasattr(module, "support_avx512bf16_for_cpu"):  # bitsandbytes 0.50: what it packs to write cannot learn
+                module.support_avx512bf16_for_cpu = False
+        return found
+
+    return _opened(name, opened)
 
 
 def first_layers(name: str, layers: int) -> dict[str, int]:

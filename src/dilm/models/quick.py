@@ -7,6 +7,8 @@ dropout nor in bfloat16 (`benchmarks/parts.py`).
 
 from __future__ import annotations
 
+import inspect
+import sys
 from typing import Any, TypeVar
 
 import torch
@@ -23,7 +25,7 @@ Model = TypeVar("Model", bound=PreTrainedModel)
 QUICK = "dilm_quick"
 """The name of `attention` among transformers' implementations."""
 STEPS = 2**16
-"""A share to drop is rounded to one of so many, and what is kept is scaled by what that is: means stay exact."""
+"""A share to drop is rounded to one of so many, and what is kept is scaled by what that is."""
 SHORT = 256
 """Tokens up to which torch's own attention is slower where a gradient is wanted; under dropout it always is."""
 
@@ -51,7 +53,7 @@ def attention(
 ) -> tuple[Tensor, None]:
     """As transformers' `sdpa`, to which it leaves what that does quicker: [n, heads, T, d] -> [n, T, heads, d]."""
     dropout, scaling, causal = (asked.get(name) for name in ("dropout", "scaling", "is_causal"))
-    beside = any(asked.get(name) is not None for name in ("position_bias", "cache"))
+    beside = any(asked.get(name) is not None for name in ("position_bias", "cache", "softcap"))
     if beside or not _slow(query, key, dropout or 0.0):
         return sdpa_attention_forward(module, query, key, value, attention_mask, **asked)
     groups: int = getattr(module, "num_key_value_groups", 1)
@@ -91,6 +93,12 @@ def quickened(model: Model) -> Model:
                 setattr(module, name, Dropout(part.p).train(part.training))
             elif isinstance(part, NewGELUActivation):
                 setattr(module, name, nn.GELU(approximate="tanh"))
-    if model.config._attn_implementation == "sdpa":
+    if model.config._attn_implementation == "sdpa" and not _asks_for_the_name(model):
         model.set_attn_implementation(QUICK)
     return model
+
+
+def _asks_for_the_name(model: PreTrainedModel) -> bool:
+    """Whether its code does otherwise under `sdpa`, which is then to be left to it (Gemma 4, Falcon, ...)."""
+    written = {type(part).__module__ for part in model.modules() if isinstance(part, PreTrainedModel)}
+    return any('"sdpa"' in inspect.getsource(sys.modules[module]) for module in written)

@@ -188,6 +188,8 @@ class Findings:
     text: tuple[Measure, ...] = ()
     """What the texts are like, apart from what models learn from them."""
     splits: Mapping[str, int] | None = None
+    scored: int = 0
+    """Rows of the test split that learners were scored on; 0: nobody counted."""
     """Rows of train, dev and test."""
     notes: tuple[str, ...] = ()
     """What a reader must know and no number says, in whole sentences."""
@@ -214,7 +216,7 @@ class Findings:
         return tuple((self.curves or {}).get(stage, ()))
 
     def rows(self, split: str) -> int:
-        """Rows of a split, or `scored`: those of the test split that learners were scored on; 0: nobody counted."""
+        """Rows of a split, 0 when they were not counted."""
         return (self.splits or {}).get(split, 0)
 
 

@@ -177,7 +177,7 @@ def measured(findings: Findings) -> tuple[str, ...]:
 
 def _scored(findings: Findings) -> str:
     """How many rows that was, as the end of a phrase; nothing where nobody counted."""
-    rows, all_rows = findings.rows("scored"), findings.rows("test")
+    rows, all_rows = findings.scored, findings.rows("test")
     if 0 < rows < all_rows:
         return f", on {wording.count(rows)} of its {wording.count(all_rows)} rows, drawn in the classes' proportions"
     return f" of {wording.count(all_rows)} rows" if all_rows else ""

@@ -79,6 +79,8 @@ def data_key(run: Run) -> str:
     load, trained = run.stage("load").manifest or {}, counted(run.recipe)["evaluate"]
     for name in SIDES:
         del trained[name]
+    if trained.get("rows", 0) >= load["rows"]["test"]:
+        del trained["rows"]  # all that there are
     trained["served"] = (run.recipe.prompt.context, run.recipe.prompt.top_logprobs)
     scratch = (run.stage("pretrain").manifest or {}).get("key") if is_scratch(run.recipe.models.learner) else ""
     length = load["max_tokens"] * (run.stage("select").manifest or {}).get("packed", 1)

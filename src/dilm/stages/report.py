@@ -103,7 +103,8 @@ def findings(bench: Bench) -> Findings:
             for name, manifest in manifests.items()
         ),
         text=_text(bench),
-        splits=manifests["load"]["rows"] | {"scored": manifests.get("evaluate", {}).get("rows", 0)},
+        splits=manifests["load"]["rows"],
+        scored=manifests.get("evaluate", {}).get("rows", 0),
         notes=notes(recipe, manifests),
         personal=_personal(manifests),
         audit=Audit.of(told) if (told := audited(bench)) else None,
