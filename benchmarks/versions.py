@@ -1,9 +1,11 @@
 """A whole run of an earlier version beside that of this one: seconds of every stage, and the scores.
 
     .venv/bin/python benchmarks/versions.py --before 8f402ec --record versions-toy
-    .venv/bin/python benchmarks/versions.py --before 8f402ec --source $DILM_DATA/trec6 --set models.learner=scratch
+    .venv/bin/python benchmarks/versions.py --before 8f402ec --source $DILM_DATA/sst2 --rounds 1 --record versions-sst2 \\
+        --set per_class=20 models.generator=MINILM models.learner=MINILM fit.lr=1e-3 fit.steps=60 match.steps=8 \\
+        select.sets=1 evaluate.steps=40 evaluate.full_steps=80
 
-Both are checked out of this repository's history and run by this interpreter, in turn, each with an empty cache; their
+The second is the first run of experiments/001, all of its stages a fifth as long. Both versions are checked out of this repository's history and run by this interpreter, in turn, each with an empty cache; their
 order alternates between rounds. Measured are `dilm distill` from start to end by the clock, libraries included, the
 processor seconds of all its processes, and each stage's seconds as its manifest tells them. `times` is how many times
 as long the earlier version takes: the median over rounds of ratios within a round, least and most. Scores are means
@@ -125,7 +127,7 @@ def compared(rounds: Sequence[Mapping[str, Walk]], given: argparse.Namespace) ->
         "before": git("rev-parse", "--short", given.before),
         "now": git("rev-parse", "--short", "HEAD"),
         "source": Path(given.source).name,
-        "settings": given.set,
+        "settings": [shown(setting) for setting in given.set],
         "device": given.device,
         "precision": given.precision,
         "rounds": len(rounds),
@@ -134,9 +136,20 @@ def compared(rounds: Sequence[Mapping[str, Walk]], given: argparse.Namespace) ->
     }
 
 
+def shown(setting: str) -> str:
+    """Of a folder its own name: a record names no place on a machine.
+
+    >>> shown("models.learner=/home/me/MiniLM"), shown("fit.steps=60")
+    ('models.learner=MiniLM', 'fit.steps=60')
+    """
+    name, _, value = setting.partition("=")
+    return f"{name}={Path(value).name}" if "/" in value else setting
+
+
 def told(found: dict[str, Any]) -> str:
     """The figures in Markdown."""
-    about = f"{found['source']}, {found['before']} before, {found['now']} now, {found['rounds']} rounds."
+    about = f"{found['source']}, {found['before']} before, {found['now']} now, {found['rounds']} rounds"
+    about += f": {', '.join(found['settings'])}." if found["settings"] else "."
     seconds = [[name, *part.values()] for name, part in found["seconds"].items()]
     before, now = found["scores"]["before"], found["scores"]["now"]
     methods = [[name, before.get(name, "-"), score] for name, score in now.items()]
