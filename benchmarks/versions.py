@@ -1,15 +1,16 @@
 """A whole run of an earlier version beside that of this one: seconds of every stage, and the scores.
 
     .venv/bin/python benchmarks/versions.py --before 8f402ec --record versions-toy
-    .venv/bin/python benchmarks/versions.py --before 8f402ec --source $DILM_DATA/sst2 --rounds 1 --record versions-sst2 \\
+    .venv/bin/python benchmarks/versions.py --before 8f402ec --rounds 1 --record versions-sst2 --source $DILM_DATA/sst2 \\
         --set per_class=20 models.generator=MINILM models.learner=MINILM fit.lr=1e-3 fit.steps=60 match.steps=8 \\
         select.sets=1 evaluate.steps=40 evaluate.full_steps=80
 
-The second is the first run of experiments/001, all of its stages a fifth as long. Both versions are checked out of this repository's history and run by this interpreter, in turn, each with an empty cache; their
-order alternates between rounds. Measured are `dilm distill` from start to end by the clock, libraries included, the
-processor seconds of all its processes, and each stage's seconds as its manifest tells them. `times` is how many times
-as long the earlier version takes: the median over rounds of ratios within a round, least and most. Scores are means
-over sets in the first round; both versions draw their texts with the same seed, but not the same ones.
+The second is the first run of experiments/001, its long stages a fifth as long. Both versions are checked out of this
+repository's history and run by this interpreter, in turn, each with an empty cache; their order alternates between
+rounds. Measured are `dilm distill` from start to end by the clock, libraries included, the processor seconds of all its
+processes, and each stage's seconds as its manifest tells them. `times` is how many times as long the earlier version
+takes: the median over rounds of ratios within a round, least and most. Scores are means over sets in the first round;
+both versions draw their texts with the same seed, but not the same ones.
 """
 
 from __future__ import annotations
