@@ -1,9 +1,9 @@
-"""A whole run of an earlier version beside that of this one: seconds of every stage, and the scores.
+r"""A whole run of an earlier version beside that of this one: seconds of every stage, and the scores.
 
     .venv/bin/python benchmarks/versions.py --before 8f402ec --record versions-toy
-    .venv/bin/python benchmarks/versions.py --before 8f402ec --rounds 1 --record versions-sst2 --source $DILM_DATA/sst2 \\
-        --set per_class=20 models.generator=MINILM models.learner=MINILM fit.lr=1e-3 fit.steps=60 match.steps=8 \\
-        select.sets=1 evaluate.steps=40 evaluate.full_steps=80
+    .venv/bin/python benchmarks/versions.py --before 8f402ec --rounds 1 --record versions-sst2 \
+        --source $DILM_DATA/sst2 --set per_class=20 models.generator=MINILM models.learner=MINILM fit.lr=1e-3 \
+        fit.steps=60 match.steps=8 select.sets=1 evaluate.steps=40 evaluate.full_steps=80
 
 The second is the first run of experiments/001, its long stages a fifth as long. Both versions are checked out of this
 repository's history and run by this interpreter, in turn, each with an empty cache; their order alternates between
