@@ -140,7 +140,7 @@ def compared(rounds: Sequence[Mapping[str, Walk]], given: argparse.Namespace) ->
 def shown(setting: str) -> str:
     """Of a folder its own name: a record names no place on a machine.
 
-    >>> shown("models.learner=/home/me/MiniLM"), shown("fit.steps=60")
+    >>> shown("models.learner=models/MiniLM"), shown("fit.steps=60")
     ('models.learner=MiniLM', 'fit.steps=60')
     """
     name, _, value = setting.partition("=")
