@@ -99,6 +99,9 @@ def quickened(model: Model) -> Model:
 
 
 def _asks_for_the_name(model: PreTrainedModel) -> bool:
-    """Whether its code does otherwise under `sdpa`, which is then to be left to it (Gemma 4, Falcon, ...)."""
+    """Whether its code does otherwise under `sdpa` (Gemma 4, Falcon, ...), or may: it cannot be read."""
     written = {type(part).__module__ for part in model.modules() if isinstance(part, PreTrainedModel)}
-    return any('"sdpa"' in inspect.getsource(sys.modules[module]) for module in written)
+    try:
+        return any('"sdpa"' in inspect.getsource(sys.modules[module]) for module in written)
+    except (OSError, TypeError):
+        return True
