@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeVar
+from unittest.mock import patch
 
 import torch
 
+from dilm.models import hub, scratch
 from dilm.runtime.device import PRECISIONS, Place, choose
 from dilm.runtime.memory import begin_peak, give_back, peak_mb
 
@@ -32,6 +35,15 @@ def place(given: argparse.Namespace) -> Place:
     if found.device.type == "cuda" and found.device.index is not None:
         torch.cuda.set_device(found.device)
     return found
+
+
+@contextmanager
+def as_made() -> Iterator[None]:
+    """Within, models are opened with the parts that transformers makes, and without `dilm.models.quick`."""
+    with ExitStack() as plain:
+        for opening in (hub, scratch):
+            plain.enter_context(patch.object(opening, "quickened", lambda model: model))
+        yield
 
 
 def clock(device: torch.device, kind: str = "wall") -> Callable[[], float]:

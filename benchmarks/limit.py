@@ -18,6 +18,7 @@ anew, `evaluate` ten steps of a fine-tuning on 20 rows. Models have random weigh
 
 from __future__ import annotations
 
+import argparse
 import os
 import statistics
 import tempfile
@@ -154,13 +155,7 @@ OPERATIONS: dict[Any, Callable[..., int]] = {
 
 
 def main() -> None:
-    parser = gauges.placed(output.parser(__doc__))
-    parser.add_argument("--size", choices=scratch.SIZES, default="small")
-    parser.add_argument("--threads", type=int, default=1)
-    given = parser.parse_args()
-    torch.set_num_threads(given.threads)
-    os.environ["DILM_PROGRESS"] = "none"
-    place = gauges.place(given)
+    given, place = asked(__doc__, "small")
     limits = peaks(place)
     with tempfile.TemporaryDirectory() as folder:
         works = stages(given.size, Path(folder), place)
@@ -175,6 +170,17 @@ def main() -> None:
         "stages": found,
     }
     output.tell(given, facts, told(facts))
+
+
+def asked(described: str | None, size: str) -> tuple[argparse.Namespace, Place]:
+    """What whoever starts a benchmark of these stages says, and where they run: on so many threads, without bars."""
+    parser = gauges.placed(output.parser(described))
+    parser.add_argument("--size", choices=scratch.SIZES, default=size)
+    parser.add_argument("--threads", type=int, default=1)
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    os.environ["DILM_PROGRESS"] = "none"
+    return given, gauges.place(given)
 
 
 def peaks(place: Place) -> Peaks:

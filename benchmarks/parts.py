@@ -9,20 +9,16 @@ round, after one that warms up.
 
 from __future__ import annotations
 
-import os
 import statistics
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import gauges
 import limit
 import output
-import torch
 
-from dilm.models import hub, scratch
 from dilm.runtime.device import Place
 
 TRAINING = ("pretrain", "life", "fit", "match", "evaluate")
@@ -31,13 +27,7 @@ ROUNDS = 9
 
 
 def main() -> None:
-    parser = gauges.placed(output.parser(__doc__))
-    parser.add_argument("--size", choices=scratch.SIZES, default="mini")
-    parser.add_argument("--threads", type=int, default=1)
-    given = parser.parse_args()
-    torch.set_num_threads(given.threads)
-    os.environ["DILM_PROGRESS"] = "none"
-    place = gauges.place(given)
+    given, place = limit.asked(__doc__, "mini")
     with tempfile.TemporaryDirectory() as folder:
         works = roads(given.size, Path(folder), place)
         found = [measured(name, works, gauges.clock(place.device)) for name in TRAINING]
@@ -47,13 +37,9 @@ def main() -> None:
 
 def roads(size: str, folder: Path, place: Place) -> dict[str, dict[str, Callable[[], object]]]:
     """The work of every stage, with either kind of parts."""
-    with patch.object(hub, "quickened", as_made), patch.object(scratch, "quickened", as_made):
+    with gauges.as_made():
         theirs = limit.stages(size, folder / "theirs", place)
     return {"theirs": theirs, "ours": limit.stages(size, folder / "ours", place)}
-
-
-def as_made(model: torch.nn.Module) -> torch.nn.Module:
-    return model
 
 
 def measured(stage: str, works: dict[str, dict[str, Callable[[], object]]], now: Callable[[], float]) -> dict[str, Any]:

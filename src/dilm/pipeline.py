@@ -69,12 +69,7 @@ STAGES = (
     Stage("generate", generate.run, lambda r: [r.generate, r.per_class, r.select.sets, asks_untuned(r)], ("match",)),
     Stage("select", select.run, lambda r: _choosing(r), ("generate",)),
     Stage("audit", audit.run, lambda r: _attacks(r), ("select",), lambda r: True),
-    Stage(
-        "evaluate",
-        evaluate.run,
-        lambda r: [counted(r)["evaluate"], _asked(r), *reading.answers(r)],
-        ("select", "embed"),
-    ),
+    Stage("evaluate", evaluate.run, lambda r: _measuring(r), ("select", "embed")),
     Stage("report", report.run, lambda r: [_reader(r)], ("evaluate", "audit")),
 )
 NAMES = tuple(stage.name for stage in STAGES)
@@ -256,6 +251,10 @@ def _choosing(recipe: Recipe) -> list[Any]:
     if choosing.asks_learner(wanted):
         parts += [trial.full_steps, trial.full_lr, trial.full_warmup, trial.weight_decay, trial.clip, trial.batch]
     return parts
+
+
+def _measuring(recipe: Recipe) -> list[Any]:
+    return [counted(recipe)["evaluate"], _asked(recipe), *reading.answers(recipe)]
 
 
 def _asked(recipe: Recipe) -> list[str]:

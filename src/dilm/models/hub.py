@@ -49,18 +49,7 @@ def open_model(auto_class: Any, name: str, **options: Any) -> Any:
     folder = _folder(name, (*DESCRIPTION, WEIGHTS[0]))
     if not any(folder.glob(WEIGHTS[0])):
         folder = _folder(name, (*DESCRIPTION, *WEIGHTS))
-
-    def opened() -> Any:
-        found = auto_class.from_pretrained(folder, **{"dtype": torch.float32, **options})
-        model = quickened(
-            found[0] if isinstance(found, tuple) else found
-        )  # a pair: `output_loading_info` was asked for
-        for module in model.modules() if "quantization_config" in options else ():
-            if hasattr(module, "support_avx512bf16_for_cpu"):  # bitsandbytes 0.50: what it packs to write cannot learn
-                module.support_avx512bf16_for_cpu = False
-        return found
-
-    return _opened(name, opened)
+    return _opened(name, lambda: _loaded(auto_class, folder, {"dtype": torch.float32, **options}))
 
 
 def first_layers(name: str, layers: int) -> dict[str, int]:
@@ -155,3 +144,13 @@ def _opened(name: str, opening: Callable[[], Opened]) -> Opened:
             f"{name!r} cannot be opened: {first_line(fault)}",
             "It takes a text model that transformers knows, with weights and tokenizer, as `save_pretrained` writes.",
         ) from fault
+
+
+def _loaded(auto_class: Any, folder: Path, options: dict[str, Any]) -> Any:
+    """What `from_pretrained` gives: a model, or where `output_loading_info` is asked for a model and a report."""
+    found = auto_class.from_pretrained(folder, **options)
+    model = quickened(found[0] if options.get("output_loading_info") else found)
+    for module in model.modules() if "quantization_config" in options else ():
+        if hasattr(module, "support_avx512bf16_for_cpu"):  # bitsandbytes 0.50: what it packs to write cannot learn
+            module.support_avx512bf16_for_cpu = False
+    return found

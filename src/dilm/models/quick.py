@@ -1,8 +1,8 @@
 """Parts of transformers' models that take less time made otherwise: the same function, the same parameters.
 
-On a processor, a third of a small model's training step went into drawing dropout and into GPT-2's activation, which
-transformers spells out as eight operations; and torch's attention has no quick way to a gradient there, neither under
-dropout nor in bfloat16 (`benchmarks/parts.py`).
+On a processor dropout is costly to draw, GPT-2's activation is spelt out by transformers as eight operations, and
+torch's attention has no quick way to a gradient, neither under dropout nor in bfloat16. `benchmarks/parts.py` measures
+what a training step gains by all three.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SHORT = 256
 
 
 class Dropout(nn.Dropout):
-    """torch's, with 16 random bits for a number where the processor's own kernel draws a float64 for each."""
+    """torch's, drawn on a processor with 16 random bits for a number."""
 
     def forward(self, input: Tensor) -> Tensor:
         """As `nn.Dropout`: any shape -> the same. From torch's global generator, but not the numbers that it draws."""

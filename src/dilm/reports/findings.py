@@ -188,9 +188,9 @@ class Findings:
     text: tuple[Measure, ...] = ()
     """What the texts are like, apart from what models learn from them."""
     splits: Mapping[str, int] | None = None
+    """Rows of train, dev and test."""
     scored: int = 0
     """Rows of the test split that learners were scored on; 0: nobody counted."""
-    """Rows of train, dev and test."""
     notes: tuple[str, ...] = ()
     """What a reader must know and no number says, in whole sentences."""
     personal: Personal | None = None

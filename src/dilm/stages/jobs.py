@@ -77,10 +77,12 @@ def _run(job: Job) -> Score:
 def run_all(bench: Bench, jobs: list[Job]) -> Iterator[tuple[Job, Score]]:
     """Every job with its score, as they finish: first what is known, for which no process is started. Servers are asked
     last, when all else is on disk, and by this process alone: their budgets are counted here."""
-    known = [(job, score) for job in jobs if (score := _known(job))]
-    yield from known
-    done = {job.trial.key for job, _ in known}
-    missing = [job for job in jobs if job.trial.key not in done]
+    missing = []
+    for job in jobs:
+        if score := _known(job):
+            yield job, score
+        else:
+            missing.append(job)
     served = [job for job in missing if job.who.endpoint]
     yield from _on_engine(bench, [job for job in missing if not job.who.endpoint])
     renew_budgets()
