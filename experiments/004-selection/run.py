@@ -14,7 +14,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +41,10 @@ from small_models import SMALL_MODELS  # noqa: E402
 from tables import PERCENT, ahead, compared, interval, mean, write  # noqa: E402
 
 PER_CLASS = 5
-WORDS = {"sst2": 10, "trec6": 6, "ag_news": 15}
-"""Words of a text that says enough: about the median of each task's train rows."""
+"""Unless --per-class asks for another size."""
+WORDS = {"sst2": 10, "trec6": 6, "ag_news": 15, "qqp": 20, "mnli": 28}
+"""Words of a text, or of both of a pair, that says enough: about the median of each task's train rows."""
+PAIRS = ("qqp", "mnli")
 WIDE = 200
 """Texts written for each that is chosen, where more than usual are."""
 HUNDRED: dict[str, Any] = {"generate.oversample": 100}
@@ -98,6 +100,11 @@ def ways(task: str) -> dict[str, dict[str, Any]]:
     said = {"select.filters": [words, "repetition:0.2"]}
     longer = HUNDRED | {"fit.steps": 900}
     good = ["agree", words, "repetition:0.2", "sure:0.3"]
+    taught = {
+        "select.method": "kmeans_nearest",
+        "select.filters": ["pairs" if task in PAIRS else words, "sure:0.1"],
+        "select.teacher": "learner",
+    }
     return {
         DEFAULT: {},
         "kmeans": {"select.method": "kmeans_nearest"},
@@ -134,6 +141,14 @@ def ways(task: str) -> dict[str, dict[str, Any]]:
         **{f"tokens_cool_packed_{texts}": COOL | TOKENS | {"select.packed": texts} for texts in (2, 4, 8)},
         **{f"tokens_both_packed_{texts}": HUNDRED | TOKENS | BOTH | {"select.packed": texts} for texts in (2, 4)},
         **{f"tokens_cool_both_packed_{texts}": COOL | TOKENS | BOTH | {"select.packed": texts} for texts in (4, 8)},
+        "tokens_taught": HUNDRED | TOKENS | taught,
+        **{
+            f"tokens_taught_packed_{texts}": HUNDRED | TOKENS | taught | {"select.packed": texts} for texts in (2, 4, 8)
+        },
+        "tokens_taught_herding": HUNDRED | TOKENS | taught | SURE_HERDING,
+        "tokens_taught_herding_packed_4": HUNDRED | TOKENS | taught | SURE_HERDING | {"select.packed": 4},
+        "tokens_cool_taught": COOL | TOKENS | taught,
+        **{f"tokens_cool_taught_packed_{texts}": COOL | TOKENS | taught | {"select.packed": texts} for texts in (4, 8)},
         "tokens_longer": longer | TOKENS,
         "tokens_longer_cool": longer | COOL | TOKENS,
         "tokens_longer_cold": longer | COLD | TOKENS,
@@ -148,14 +163,19 @@ def ways(task: str) -> dict[str, dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", required=True, type=Path, help="a folder for all runs")
-    parser.add_argument("--tasks", nargs="+", default=list(WORDS), choices=WORDS)
+    parser.add_argument("--tasks", nargs="+", default=list(WORDS)[:3], choices=WORDS)
     parser.add_argument("--arms", nargs="+", help="some of the arms; all when left out")
     parser.add_argument("--against", default=DEFAULT, help="the arm that the others are compared with")
     parser.add_argument("--dev", action="store_true", help="only the comparison on dev rows")
+    parser.add_argument(
+        "--per-class", type=int, default=PER_CLASS, help="examples of a class; another size: --dev only"
+    )
     parser.add_argument("--records", type=Path, default=HERE, help="where tables and records are written")
     parser.add_argument("--quick", action="store_true", help="tiny settings, to see that the script runs")
     given = parser.parse_args()
-    common = SETTINGS | by_minilm(given.out)
+    if given.per_class != PER_CLASS and not given.dev:
+        parser.error("test rows are scored at the usual size: add --dev")
+    common = SETTINGS | by_minilm(given.out) | {"per_class": given.per_class}
     for task in given.tasks:
         arms = {name: ways(task)[name] for name in dict.fromkeys([given.against, *(given.arms or ways(task))])}
         settings = common | (QUICK if given.quick else {})
@@ -171,13 +191,20 @@ def compare(
     found: list[Score] = []
     chosen: dict[str, Run] = {}
     seen: set[tuple[str, ...]] = set()
+    size = common["per_class"]
+    called = name_of(task, size)
     for name, settings in arms.items():
-        chosen[name] = begun(out / f"{task}-{name}", task, common | settings | rivals(settings), chosen.values())
+        chosen[name] = begun(out / f"{called}-{name}", task, common | settings | rivals(settings))
         found += scores_of(chosen[name], name, seen)
     best = max(chosen, key=lambda name: over_learners(found, name))
-    write_table(found, best, next(iter(arms)), task, records)
-    write_fits(chosen, records / f"{task}-fits.json")
+    write_table(found, best, next(iter(arms)), f"{task}, {size} per class", records / f"{called}-dev")
+    write_fits(chosen, records / f"{called}-fits.json")
     return best, chosen
+
+
+def name_of(task: str, size: int) -> str:
+    """Of runs and records."""
+    return task if size == PER_CLASS else f"{task}-{size}"
 
 
 def rivals(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -195,7 +222,7 @@ def measure(
     learners = ["same", *common["evaluate.learners"]]
     for name, own in arms.items():
         settings = common | own | {"evaluate.baselines": BASELINES, "evaluate.learners": learners}
-        run = begun(chosen[name].folder.with_name(f"{task}-{name}-test"), task, settings, chosen.values())
+        run = begun(chosen[name].folder.with_name(f"{task}-{name}-test"), task, settings)
         api.distill_run(run)
         if task in PUBLISHED:
             published = Path(os.environ["DILM_DATA"]) / "published_dilm" / f"{task}.parquet"
@@ -221,12 +248,13 @@ def words_of(rows: Dataset) -> list[float]:
     return np.quantile([sum(len(text.split()) for text in row.texts) for row in rows], [0.25, 0.5, 0.75]).tolist()
 
 
-def begun(folder: Path, task: str, settings: dict[str, Any], earlier: Iterable[Run]) -> Run:
-    """The run of one arm up to its sets; what does not depend on the arm is taken from the earlier ones."""
-    run = runs.create(folder, api.recipe_for(task, per_class=PER_CLASS, settings=settings), resume=True)
+def begun(folder: Path, task: str, settings: dict[str, Any]) -> Run:
+    """The run of one arm up to its sets; what does not depend on the arm is taken from the earlier runs beside it."""
+    earlier = [each.parent for each in folder.parent.glob("*/recipe.yaml") if each.parent != folder]
+    run = runs.create(folder, api.recipe_for(task, settings=settings), resume=True)
     with pipeline.at_work(run) as bench:
-        for other in earlier:
-            leaderboard.share(other, run)
+        for other in sorted(earlier):
+            leaderboard.share(api.existing_run(other), run)
         for name in pipeline.needed("evaluate"):
             pipeline.run_stage(bench, name)
     return run
@@ -252,7 +280,7 @@ def over_learners(found: Sequence[Score], name: str) -> float:
     return sum(each) / len(each)
 
 
-def write_table(found: list[Score], best: str, base: str, task: str, records: Path) -> None:
+def write_table(found: list[Score], best: str, base: str, about: str, file: Path) -> None:
     """Dev scores of every arm, and how far it is ahead of the one compared with; first of all learners together."""
     lines = []
     for name in dict.fromkeys(score.method for score in found):
@@ -260,11 +288,9 @@ def write_table(found: list[Score], best: str, base: str, task: str, records: Pa
         lines.append((name, "all", PERCENT.number(over_learners(found, name)), NOTHING, ahead(gap)))
     for each, gap in compared(found, base):
         lines.append((each.method, each.learner, mean(each), interval(each), ahead(gap)))
-    about = (
-        f"{task}, {PER_CLASS} per class, accuracy on dev rows in percent; best for the mean of all learners: {best}."
-    )
+    title = f"{about}, accuracy on dev rows in percent; best for the mean of all learners: {best}."
     names = ("arm", "learner", "mean", "95 % interval", f"ahead of {base} by")
-    write(records / f"{task}-dev", about, names, lines, found)
+    write(file, title, names, lines, found)
 
 
 if __name__ == "__main__":

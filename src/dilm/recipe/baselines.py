@@ -19,6 +19,15 @@ def chooser(name: str) -> str:
     return name.partition("@")[0]
 
 
+def rows_in_one(name: str, packed: int) -> int:
+    """Rows in an example of a baseline, where ours hold `packed` texts.
+
+    >>> rows_in_one("typical@packed", 4), rows_in_one("typical@tokens", 4)
+    (4, 1)
+    """
+    return packed if name.endswith(PACKED) else 1
+
+
 def with_amounts(selectors: Sequence[str]) -> tuple[str, ...]:
     """Selectors, and each with every amount; a race, which trains for every set that it tries, has no other."""
     plain = [name for name in selectors if name != "raced"]

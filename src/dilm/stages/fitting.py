@@ -8,12 +8,14 @@ from typing import Any
 
 from dilm.coresets.filters import require_answers, require_pairs
 from dilm.data.conditions import Clusters
-from dilm.errors import DilmError, PrivacyError, RecipeError
+from dilm.errors import DataError, DilmError, PrivacyError, RecipeError
 from dilm.recipe import Recipe
-from dilm.recipe.baselines import chooser
+from dilm.recipe.baselines import TOKENS, chooser, rows_in_one
 from dilm.recipe.filters import asks_teacher, filtering
 from dilm.recipe.learners import learning
-from dilm.types import Task
+from dilm.recipe.rules import SELECTORS
+from dilm.reports.methods import NEAREST
+from dilm.types import Dataset, Task
 
 CLASSES_ONLY = ("validated", "raced", "tdd", "tdd_text")
 """Methods that need classes to be told apart, or texts as embeddings."""
@@ -36,6 +38,25 @@ def require_fitting(recipe: Recipe, task: Task, clusters: Clusters | None = None
         require_answers(task)
     if "covered" in named:
         require_clusters(task, clusters)
+
+
+def coresets(recipe: Recipe) -> list[str]:
+    """The baselines that are chosen among real rows."""
+    return [name for name in recipe.evaluate.baselines if chooser(name) in (*SELECTORS, NEAREST)]
+
+
+def require_rows_for_baselines(recipe: Recipe, train: Dataset) -> None:
+    """Raise DataError where a baseline takes more train rows of a class than there are; of equal tokens it does not."""
+    least = min(train.counts)
+    taken = {name: recipe.per_class * rows_in_one(name, train.task.packed) for name in coresets(recipe)}
+    short = [name for name, rows in taken.items() if rows > least and not name.endswith(TOKENS)]
+    if short:
+        label, first = train.task.labels[train.counts.index(least)], short[0]
+        most = max(least * recipe.per_class // taken[first], 1)
+        raise DataError(
+            f"Class {label!r} has {least} train rows, and the baseline `{first}` takes {taken[first]} of every class.",
+            f"Ask for at most {most} per class, or leave out of evaluate.baselines: {', '.join(short)}.",
+        )
 
 
 def require_clusters(task: Task, clusters: Clusters | None) -> Clusters:

@@ -16,20 +16,18 @@ from dilm.coresets.equal_tokens import EqualTokens
 from dilm.coresets.nearest_rows import NearestRows
 from dilm.coresets.packed import Packed, join
 from dilm.data.jsonl import read_dataset, write_dataset
-from dilm.recipe.baselines import PACKED, TOKENS, chooser
-from dilm.recipe.rules import SELECTORS
-from dilm.reports.methods import OURS
+from dilm.recipe.baselines import TOKENS, chooser, rows_in_one
+from dilm.reports.methods import NEAREST, OURS
 from dilm.runs import write_text
 from dilm.runtime.meter import spent
 from dilm.runtime.progress import bar
 from dilm.runtime.seeding import numpy_stream, python_stream
 from dilm.stages.choosing import Told, selector, undoubled
+from dilm.stages.fitting import coresets
 from dilm.stages.generate import SOURCES, pool, pools
 from dilm.stages.rewriting import Desk
-from dilm.types import Dataset, Selection, Task
+from dilm.types import Dataset, Selection
 
-NEAREST = "nearest"
-"""The baseline of the real rows that are nearest to ours."""
 BOTH = "both"
 """The pool that has real rows in it."""
 UNSELECTED = "untuned_random"
@@ -59,18 +57,18 @@ def run(bench: Bench) -> dict[str, Any]:
     """
     recipe, baselines = bench.recipe, bench.recipe.evaluate.baselines
     written = {name: name for name in pools(bench)} | ({UNSELECTED: "untuned"} if UNSELECTED in baselines else {})
-    coresets = [name for name in baselines if chooser(name) in (*SELECTORS, NEAREST)]
-    told = {name: Told() for name in (*written, *coresets)}
+    of_real_rows = coresets(recipe)
+    told = {name: Told() for name in (*written, *of_real_rows)}
     desk = Desk(bench)
     real, rewritten, positions = {}, {}, {}
     begin, own = spent(), 0.0
-    with bar("select", len(written) * recipe.select.sets + len(coresets)) as advance:
+    with bar("select", len(written) * recipe.select.sets + len(of_real_rows)) as advance:
         for name, source in written.items():
             places = [_choose(desk, name, source, number, told[name]) for number in range(recipe.select.sets)]
             real[name], rewritten[name] = ([each[part] for each in places] for part in (0, 1))
             advance(recipe.select.sets)
             own = (spent() - begin).seconds if name == OURS else own
-        for name in coresets:
+        for name in of_real_rows:
             found = _of_real_rows(bench, name, told[name])
             positions[name] = [selection.positions for selection in found]
             advance(1)
@@ -147,7 +145,7 @@ def _with_equal_tokens(bench: Bench, name: str, told: Told) -> list[Selection]:
 def _from_real_rows(bench: Bench, name: str, told: Told) -> list[Selection]:
     """One selection per set; a method that another seed does not change has one."""
     recipe = bench.recipe
-    select = Packed(selector(bench, chooser(name), told), _texts(bench.task, name))
+    select = Packed(selector(bench, chooser(name), told), rows_in_one(name, bench.task.packed))
     sets = recipe.select.sets if select.varies else 1
     streams = [numpy_stream(recipe.seed, "coreset", name, number) for number in range(sets)]
     return [select(bench.splits.train, recipe.per_class, rng) for rng in streams]
@@ -177,7 +175,7 @@ def real_sets(bench: Bench) -> dict[str, list[Dataset]]:
 
 
 def _shown(bench: Bench, name: str, rows: Sequence[int]) -> Dataset:
-    return join(bench.splits.train.take(rows), _texts(bench.task, name))
+    return join(bench.splits.train.take(rows), rows_in_one(name, bench.task.packed))
 
 
 def released_texts(bench: Bench) -> Dataset:
@@ -188,8 +186,3 @@ def released_texts(bench: Bench) -> Dataset:
 
 def _texts_file(bench: Bench, number: int) -> Path:
     return bench.folder("select") / f"texts-of-{OURS}-{number}.jsonl"
-
-
-def _texts(task: Task, name: str) -> int:
-    """Of a baseline, the rows in an example."""
-    return task.packed if name.endswith(PACKED) else 1
