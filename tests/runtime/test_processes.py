@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from crew_at_work import trained
+from crew_at_work import continued, net, trained
 from hypothesis import given
 from hypothesis import strategies as st
 from launching import launch
@@ -19,6 +19,7 @@ from dilm.errors import RecipeError
 from dilm.runtime import processes, workers
 from dilm.runtime.device import one_each
 from dilm.runtime.processes import ALONE, Crew, Elsewhere
+from dilm.runtime.shards import fair
 
 AT_WORK = Path(__file__).with_name("crew_at_work.py")
 
@@ -73,6 +74,25 @@ def test_shared_steps_are_the_steps_of_one_process(crew: list[dict[str, Any]], r
     found = [process["trained"][str(rows)] for process in crew]
     assert all(process == found[0] for process in found)  # bit for bit among themselves
     assert found[0] == pytest.approx(trained(ALONE, rows), abs=1e-6)
+
+
+def test_moments_are_kept_once_and_a_checkpoint_has_them_all(crew: list[dict[str, Any]]):
+    alone, found = continued(ALONE), [process["continued"] for process in crew]
+    touched = sum(each.numel() for name, each in net().named_parameters() if "idle" not in name)
+    for at in (0, 1):
+        kept = [each["kept"][at] for each in found]
+        assert sum(kept) == alone["kept"][at] == touched and max(kept) < touched
+    for each in found:
+        assert each["ends"] == found[0]["ends"] and each["ends"][0] == each["ends"][1] != each["begun"]
+        assert each["saved"] == alone["saved"]
+        assert each["ends"][0] == pytest.approx(alone["ends"][0], abs=1e-6)
+
+
+@given(sizes=st.lists(st.integers(1, 50)), parts=st.integers(1, 9))
+def test_no_process_keeps_much_more_than_another(sizes: list[int], parts: int):
+    found = fair(sizes, parts)
+    sums = [sum(size for size, part in zip(sizes, found, strict=True) if part == number) for number in range(parts)]
+    assert sum(sums) == sum(sizes) and max(sums) - min(sums) <= max(sizes, default=0)
 
 
 def test_dropout_differs_from_process_to_process(crew: list[dict[str, Any]]):

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from dilm.errors import ResourceError
 from dilm.runtime.memory import Appetite
 from dilm.runtime.processes import ALONE, Crew
+from dilm.runtime.shards import Shards, as_one, blank
 
 Row = TypeVar("Row")
 
@@ -54,7 +55,8 @@ class Schedule:
 class AdamW:
     """The default `Updater`: its step count is its only memory besides torch's own optimiser state.
 
-    Processes of a crew begin with equal weights and keep them: the gradient is the sum of their shares everywhere.
+    Processes of a crew begin with equal weights and keep them: the gradient is the sum of their shares everywhere, each
+    moves the weights whose moments it keeps, and sends them.
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter], schedule: Schedule, crew: Crew = ALONE) -> None:
@@ -65,7 +67,13 @@ class AdamW:
         self.appetite = Appetite(amount=AT_ONCE.get(self.parameters[0].device.type, sys.maxsize))
         decayed = [p for p in self.parameters if p.ndim >= 2]
         plain = [p for p in self.parameters if p.ndim < 2]
-        groups = [{"params": decayed, "weight_decay": schedule.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+        self.counts = len(decayed), len(plain)
+        self.shards = Shards([*decayed, *plain], crew)
+        self.own = self.shards.own(self.parameters)
+        groups = [
+            {"params": self.shards.own(decayed), "weight_decay": schedule.weight_decay},
+            {"params": self.shards.own(plain), "weight_decay": 0.0},
+        ]
         self.adam = torch.optim.AdamW(groups, lr=schedule.lr, fused=True)
 
     def __call__(self, losses: Iterable[Tensor], count: int) -> float:
@@ -73,7 +81,7 @@ class AdamW:
 
         Of several processes each brings the losses of its share, and `count` is that of all.
         """
-        self.adam.zero_grad(set_to_none=True)
+        self.forget()
         total = 0.0
         for loss in losses:
             (loss / count).backward(inputs=self.parameters)  # and into nothing else that the loss depends on
@@ -92,14 +100,14 @@ class AdamW:
             group["lr"] = self.schedule.rate(self.step)
         self._make_moments()
         self.adam.step()
+        self.shards.exchange()
         self.step += 1
 
     def _make_moments(self) -> None:
         """As torch makes them within the first step, but before it: where memory runs out nothing is half done."""
-        for parameter in self.parameters:
+        for parameter in self.own:
             if parameter.grad is not None and not self.adam.state[parameter]:
-                moments = {name: torch.zeros_like(parameter) for name in ("exp_avg", "exp_avg_sq")}
-                self.adam.state[parameter] = {"step": torch.zeros((), device=parameter.device), **moments}
+                self.adam.state[parameter] = blank(parameter)
 
     def on(self, loss_of: Callable[[Sequence[Row]], Tensor], rows: Sequence[Row]) -> float:
         """One step on the mean loss of `rows`, given each one's, n rows -> [n]; returns that mean, before the step.
@@ -125,14 +133,17 @@ class AdamW:
         return self.crew.mean(values)
 
     def forget(self) -> None:
-        """Free the gradients of the last step, where none will follow."""
-        self.adam.zero_grad(set_to_none=True)
+        """Free the gradients of the last step."""
+        for parameter in self.parameters:
+            parameter.grad = None
 
     def state(self) -> dict[str, Any]:
-        """Everything that a resumed run needs."""
-        return {"step": self.step, "adam": self.adam.state_dict()}
+        """Everything that a resumed run needs, of however many processes; only the first is told all of it."""
+        groups = self.adam.state_dict()["param_groups"]
+        return {"step": self.step, "adam": as_one(self.shards.together(self.adam.state), groups, self.counts)}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from what `state` returned."""
         self.step = state["step"]
-        self.adam.load_state_dict(state["adam"])
+        groups = self.adam.state_dict()["param_groups"]
+        self.adam.load_state_dict({"state": self.shards.apart(state["adam"]["state"]), "param_groups": groups})

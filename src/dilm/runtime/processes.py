@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 from dilm.errors import DilmError
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from dilm.runtime.wire import Wire
 
@@ -105,10 +105,14 @@ class Crew:
                 parameter.grad = torch.zeros_like(parameter)
         others.add_up([parameter.grad for parameter in parameters if parameter.grad is not None])
 
+    def copy_from(self, rank: int, tensors: Sequence[Tensor]) -> None:
+        """Put that process's numbers in the place of each one's."""
+        if self._others:
+            self._others.copy_from(rank, tensors)
+
     def start_alike(self, model: nn.Module) -> None:
         """Give everybody the first's weights: what a model file lacks, each process has drawn for itself."""
-        if self._others:
-            self._others.copy_from_first(list(model.state_dict().values()))
+        self.copy_from(0, list(model.state_dict().values()))
 
     def draw_apart(self) -> None:
         """Let torch's global generators draw other numbers in every process, as functions of the seed set last."""

@@ -73,11 +73,13 @@ class Wire:
             for tensor, total in zip(part, sums, strict=True):
                 tensor.copy_(total.view_as(tensor))
 
-    def copy_from_first(self, tensors: Sequence[Tensor]) -> None:
-        """Put the first process's numbers in the place of each tensor's."""
+    @torch.no_grad()
+    def copy_from(self, rank: int, tensors: Sequence[Tensor]) -> None:
+        """Put the numbers of the process of that rank in the place of each tensor's."""
         for tensor in tensors:
-            sent = tensor.cpu().contiguous()
-            self._all(lambda sent=sent: dist.broadcast(sent, src=0, group=self.control))
+            sent = tensor.contiguous() if tensor.is_cuda else tensor.cpu().contiguous()
+            group = self._gpus if tensor.is_cuda else self.control
+            self._all(lambda sent=sent, group=group: dist.broadcast(sent, src=rank, group=group))
             tensor.copy_(sent)
 
     def is_first_to_tell(self) -> bool:

@@ -86,8 +86,8 @@ class Training:
         return self.folder / "checkpoint.pt"
 
     def _load(self, path: Path) -> Any:
-        """Also what another device saved."""
-        return torch.load(path, map_location=next(self.model.parameters()).device, weights_only=True)
+        """Also what another device saved, into main memory: of several processes each takes what it keeps."""
+        return torch.load(path, map_location="cpu", weights_only=True)
 
     def _save(self, state: Any, path: Path) -> None:
         if self.update.crew.rank:
