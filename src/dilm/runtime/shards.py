@@ -37,8 +37,11 @@ class Shards:
             moved = [each for each, its in zip(self.parameters, self.owners, strict=True) if its == owner]
             self.crew.copy_from(owner, [parameter for parameter in moved if parameter.grad is not None])
 
-    def together(self, states: Mapping[nn.Parameter, State]) -> dict[int, State]:
-        """Everybody's states, by the parameter's place; only the first process gets those of others, in main memory."""
+    def together(self, states: Mapping[Any, State]) -> dict[int, State]:
+        """Everybody's states by the parameter's place, from each one's by parameter.
+
+        Only the first process gets those of others, in main memory.
+        """
         own = [place for place, parameter in enumerate(self.parameters) if states.get(parameter)]
         found: dict[int, State] = {}
         for place in sorted(place for known in self.crew.gathered(own) for place in known):
