@@ -137,8 +137,10 @@ def ways(task: str) -> dict[str, dict[str, Any]]:
         "tokens_herding": HUNDRED | TOKENS | HERDING,
         "tokens_sure_herding": HUNDRED | TOKENS | SURE_HERDING,
         "tokens_sure_herding_packed_4": HUNDRED | TOKENS | SURE_HERDING | {"select.packed": 4},
-        **{f"tokens_packed_{texts}": HUNDRED | TOKENS | {"select.packed": texts} for texts in (2, 4, 8)},
-        **{f"tokens_cool_packed_{texts}": COOL | TOKENS | {"select.packed": texts} for texts in (2, 4, 8)},
+        **{f"tokens_packed_{texts}": HUNDRED | TOKENS | {"select.packed": texts} for texts in (2, 4, 8, 16)},
+        **{f"tokens_cool_packed_{texts}": COOL | TOKENS | {"select.packed": texts} for texts in (2, 4, 8, 16)},
+        "tokens_wide_packed_8": TOKENS | {"generate.oversample": WIDE, "select.packed": 8},
+        "tokens_wide_cool_packed_8": COOL | TOKENS | {"generate.oversample": WIDE, "select.packed": 8},
         **{f"tokens_both_packed_{texts}": HUNDRED | TOKENS | BOTH | {"select.packed": texts} for texts in (2, 4)},
         **{f"tokens_cool_both_packed_{texts}": COOL | TOKENS | BOTH | {"select.packed": texts} for texts in (4, 8)},
         "tokens_taught": HUNDRED | TOKENS | taught,
@@ -170,6 +172,7 @@ def main() -> None:
     parser.add_argument(
         "--per-class", type=int, default=PER_CLASS, help="examples of a class; another size: --dev only"
     )
+    parser.add_argument("--ours", action="store_true", help="without the same choices of real rows")
     parser.add_argument("--records", type=Path, default=HERE, help="where tables and records are written")
     parser.add_argument("--quick", action="store_true", help="tiny settings, to see that the script runs")
     given = parser.parse_args()
@@ -179,15 +182,15 @@ def main() -> None:
     for task in given.tasks:
         arms = {name: ways(task)[name] for name in dict.fromkeys([given.against, *(given.arms or ways(task))])}
         settings = common | (QUICK if given.quick else {})
-        best, chosen = compare(task, arms, given.out, given.records, settings)
+        best, chosen = compare(task, arms, given.out, given.records, settings, not given.ours)
         if not given.dev:
             measure(task, {name: arms[name] for name in (given.against, best)}, chosen, given.records, settings)
 
 
 def compare(
-    task: str, arms: dict[str, dict[str, Any]], out: Path, records: Path, common: dict[str, Any]
+    task: str, arms: dict[str, dict[str, Any]], out: Path, records: Path, common: dict[str, Any], beside: bool
 ) -> tuple[str, dict[str, Run]]:
-    """All arms on dev rows, with the first: -> the best, and the run of each."""
+    """All arms on dev rows, with the first, and `beside` them real rows: -> the best, and the run of each."""
     found: list[Score] = []
     chosen: dict[str, Run] = {}
     seen: set[tuple[str, ...]] = set()
@@ -195,7 +198,7 @@ def compare(
     called = name_of(task, size)
     for name, settings in arms.items():
         chosen[name] = begun(out / f"{called}-{name}", task, common | settings | rivals(settings))
-        found += scores_of(chosen[name], name, seen)
+        found += scores_of(chosen[name], name, seen if beside else None)
     best = max(chosen, key=lambda name: over_learners(found, name))
     write_table(found, best, next(iter(arms)), f"{task}, {size} per class", records / f"{called}-dev")
     write_fits(chosen, records / f"{called}-fits.json")
@@ -260,15 +263,15 @@ def begun(folder: Path, task: str, settings: dict[str, Any]) -> Run:
     return run
 
 
-def scores_of(run: Run, name: str, seen: set[tuple[str, ...]]) -> list[Score]:
-    """Its sets, ours and the same choice of real rows unless `seen` has it, with every learner; dev rows without those
-    that races look at."""
+def scores_of(run: Run, name: str, seen: set[tuple[str, ...]] | None) -> list[Score]:
+    """Its sets, ours and the same choice of real rows unless `seen` has it or is None, with every learner; dev rows
+    without those that races look at."""
     bench = Bench(run, OWN_CODE)
     sets = {name: synthetic_sets(bench)["dilm"]}
     (method,) = run.recipe.evaluate.baselines
     real = real_sets(bench)[method]
     mark = tuple(rows.fingerprint for rows in real)
-    if run.recipe.select.method != "raced" and mark not in seen:
+    if seen is not None and run.recipe.select.method != "raced" and mark not in seen:
         sets[f"{name}, real rows"] = real
         seen.add(mark)
     return list(dev_scores(bench, dev_jobs(bench, sets, unraced(bench))))

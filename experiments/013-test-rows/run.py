@@ -86,6 +86,10 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", default=TASKS[:3], choices=TASKS)
     parser.add_argument("--sizes", nargs="+", type=int, default=SIZES)
     parser.add_argument("--packed", type=int, default=1, choices=TEXTS, help="texts in each of our examples")
+    parser.add_argument(
+        "--rivals", action="store_true", help="with --packed: all rivals in this run, for want of one without"
+    )
+    parser.add_argument("--rows", type=int, default=0, help="test rows that are scored, where they are more")
     parser.add_argument("--vectors", action="store_true", help="a fourth learner: frozen word vectors (WordLlama)")
     parser.add_argument("--records", type=Path, default=HERE, help="where tables and records are written")
     parser.add_argument("--quick", action="store_true", help="tiny settings, to see that the script runs")
@@ -94,19 +98,21 @@ def main() -> None:
     if given.vectors:
         asked["evaluate.learners"] += [f"frozen:{wordllama(given.out)}"]
     for task in given.tasks:
-        settings = asked | CHOSEN.get(task, {}) | (QUICK if given.quick else {}) | amount(given.packed)
+        settings = asked | CHOSEN.get(task, {}) | (QUICK if given.quick else {}) | amount(given.packed, given.rivals)
+        settings |= {"evaluate.rows": given.rows} if given.rows else {}
         for size in given.sizes:
             name = name_of(task, size, given.packed)
-            published = PUBLISHED if given.packed == 1 else ()
+            published = PUBLISHED if given.packed == 1 or given.rivals else ()
             run = measured(given.out / name, task, size, settings, task in published)
             record(run.folder, given.records / name)
             write_table(given.records)
 
 
-def amount(packed: int) -> dict[str, Any]:
-    """How many texts an example of ours holds; with several, only rivals that are given as much are trained anew."""
-    own = {"select.packed": packed}
-    return own | {"evaluate.baselines": AS_MUCH} if packed > 1 else own
+def amount(packed: int, all_rivals: bool) -> dict[str, Any]:
+    """How many texts an example of ours holds; with several, rivals that are given as much, and the others if asked."""
+    own: dict[str, Any] = {"select.packed": packed}
+    others = SETTINGS["evaluate.baselines"] if all_rivals else []
+    return own | {"evaluate.baselines": [*others, *AS_MUCH]} if packed > 1 else own
 
 
 def name_of(task: str, size: int, packed: int) -> str:
