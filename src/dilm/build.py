@@ -133,8 +133,8 @@ class Bench:
         found = read_splits(self.recipe)
         if manifest and manifest["fingerprints"] != fingerprints(found.splits):
             raise RunError(
-                f"The data in {self.recipe.data.source} changed since this run was begun.",
-                "Restore it, or begin a new run with another `--out`.",
+                f"The rows of {self.recipe.data.source} are not those that this run was begun with.",
+                "Restore the source, and the settings that decide rows; or begin a new run with another `--out`.",
             )
         journal.note_opened(self.run, purpose, found.splits)
         return found

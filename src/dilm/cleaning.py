@@ -27,7 +27,7 @@ from dilm.models.hub import identity, open_model, open_tokenizer
 from dilm.privacy.anonymize import anonymize_datasets
 from dilm.privacy.ner import open_spacy, tagger
 from dilm.privacy.pii import Panel, open_presidio
-from dilm.privacy.rules import Rules, read_rules
+from dilm.privacy.rules import Rules, read_rules, written_rules
 from dilm.privacy.stand_ins import SALT_BYTES, TELLING_APART, StandIns, form
 from dilm.privacy.survey import Survey
 from dilm.protocols import Detector
@@ -54,11 +54,14 @@ def wanted(recipe: Recipe) -> bool:
 
 
 def content(recipe: Recipe) -> list[Any]:
-    """What a stage key says of it: nothing where it is off, else the settings, the rules and the model themselves."""
+    """What a stage key says of it: nothing where it is off, else the settings, the rules and the model themselves.
+
+    Raises RecipeError for rules that are not there: without them is not what was asked for.
+    """
     asked = recipe.anonymize
     if not wanted(recipe):
         return []
-    rules = hashlib.sha256(_rules_file(asked).read_bytes()).hexdigest() if _rules_file(asked).is_file() else ""
+    rules = hashlib.sha256(written_rules(_rules_file(asked))).hexdigest() if asked.patterns else ""
     return [asdict(asked) | {"patterns": rules, "ner": _identity(asked.ner)}]
 
 

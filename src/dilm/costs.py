@@ -13,7 +13,6 @@ from statistics import fmean
 
 import torch
 
-from dilm import journal
 from dilm.build import Bench
 from dilm.coresets.raced import trainings
 from dilm.generators import is_scratch, named
@@ -22,7 +21,6 @@ from dilm.models.shapes import Company, Shape, opened, small
 from dilm.recipe import Recipe
 from dilm.recipe.learners import learning
 from dilm.recipe.matched import matched
-from dilm.runs import Run
 from dilm.runtime.memory import peak_mb
 from dilm.runtime.optimize import AT_ONCE
 from dilm.stages import embed
@@ -63,10 +61,9 @@ class Shapes:
     """Of them, those that are not the recipe's own, each once."""
 
 
-def estimate(recipe: Recipe, run: Run) -> dict[str, Cost]:
+def estimate(bench: Bench) -> dict[str, Cost]:
     """Stage name to cost. Reads the data, to know how many rows and how long; opens no model."""
-    bench = Bench(run, journal.FORETELLING)
-    count = _Count(recipe, bench, _shapes(recipe))
+    count = _Count(bench.recipe, bench, _shapes(bench.recipe))
     stages, held = count.stages(), count.held()
     rate, now = _measured_rate(bench) * REACHED, peak_mb()  # with the data, and without any model
     return {

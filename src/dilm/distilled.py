@@ -11,6 +11,7 @@ from dilm.data.jsonl import read_dataset, write_dataset
 from dilm.errors import AccessError, DataError
 from dilm.evaluation.prompts import BETWEEN, demonstration, query
 from dilm.privacy.sums import Fault, below, compare, sums
+from dilm.runs import require_folder
 from dilm.types import Dataset, Provenance, Task
 from dilm.version import VERSION
 
@@ -73,6 +74,7 @@ class Distilled:
     def save(self, folder: str | Path) -> Path:
         """Rows, provenance and card into a folder that `Distilled.load` and the Hub understand; returns the folder."""
         folder = Path(folder)
+        require_folder(folder)
         folder.mkdir(parents=True, exist_ok=True)
         write_dataset(folder / DATA, self.data)
         about = {"task": asdict(self.task), "per_class": self.per_class, "provenance": asdict(self.provenance)}

@@ -29,6 +29,7 @@ from dilm.runtime.processes import crew
 from dilm.stages.records import SCORES
 
 BUNDLED = Path(__file__).parent / "suites"
+SUITE_HOLDS = "It names tasks, sizes, and settings."
 PAGE, TABLE = "leaderboard.html", "leaderboard.md"
 
 
@@ -62,9 +63,13 @@ def read(name_or_path: str) -> Suite:
         raise RecipeError(f"There is no suite {name_or_path!r}.", remedy)
     try:
         return TypeAdapter(Suite).validate_python(yaml.safe_load(path.read_text("utf-8")))
-    except (ValidationError, yaml.YAMLError) as fault:
+    except ValidationError as fault:
+        first = fault.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise RecipeError(f"{path} is not a suite: {where}: {first['msg']}.", SUITE_HOLDS) from fault
+    except yaml.YAMLError as fault:
         problem = " ".join(str(fault).split())
-        raise RecipeError(f"{path} is not a suite: {problem}", "It names tasks, sizes, and settings.") from fault
+        raise RecipeError(f"{path} is not a suite: {problem}", SUITE_HOLDS) from fault
 
 
 def entries(suite: Suite, out: Path, recipe_of: Callable[[str, int], Recipe]) -> list[Entry]:
@@ -80,16 +85,24 @@ def entries(suite: Suite, out: Path, recipe_of: Callable[[str, int], Recipe]) ->
 
 
 def run_all(found: Sequence[Entry]) -> Iterator[Run]:
-    """Run what is missing of each entry; yields the finished runs."""
+    """Run what is missing of each entry, once the rows of all were read; yields the finished runs."""
+    begun = [_begun(entry) for entry in found]
     done: list[Run] = []
-    for entry in found:
-        run = crew().told(partial(runs.create, entry.folder, entry.recipe, resume=True))
+    for run in begun:
         with pipeline.at_work(run) as bench:
             for earlier in done:
                 bench.crew.told(partial(share, earlier, run))
             pipeline.run_all(bench)
         done.append(run)
         yield run
+
+
+def _begun(entry: Entry) -> Run:
+    """The entry's run, its rows read: what is wrong with them is told before anything is trained."""
+    run = crew().told(partial(runs.create, entry.folder, entry.recipe, resume=True))
+    with pipeline.at_work(run) as bench:
+        pipeline.run_stage(bench, "load")
+    return run
 
 
 def share(source: Run, target: Run, copy: Callable[[str, str], object] = shutil.copy2) -> list[str]:

@@ -44,6 +44,7 @@ from dilm.stages import (
     rewriting,
     select,
 )
+from dilm.stages.fitting import require_rows_for_baselines
 from dilm.stages.generate import asks_untuned
 from dilm.version import VERSION
 
@@ -105,9 +106,11 @@ def run_stage(bench: Bench, name: str, **options: Any) -> dict[str, Any]:
     folder, again = bench.run.stage(name), bool(options)
     done = bench.crew.told(lambda: folder.manifest if folder.is_done(wanted[name]) else None)
     if done and not again:
+        bench.crew.told(lambda: sealed.settle_recipe(bench.run))
         return done
     private.require_room(bench, name, wanted[name])
     bench.crew.told(lambda: _count_texts(bench.run, name, wanted[name]))
+    bench.crew.told(lambda: sealed.settle_recipe(bench.run))  # from here on nothing is refused
     continued = bench.crew.told(lambda: _begin(bench.run, name, wanted[name], again))
     begin_peak()
     begin = spent()
@@ -129,10 +132,11 @@ def run_stage(bench: Bench, name: str, **options: Any) -> dict[str, Any]:
 
 
 def _count_texts(run: Run, name: str, key: str) -> None:
-    """Before anything is undone or written: whether as many texts may be written."""
+    """Before anything is undone: whether so many texts may be written, and there are rows to compare them with."""
     if name == "generate":
-        classes = len((run.stage("load").manifest or {})["labels"])
-        quotas.charge(run, key, classes * generate.texts_of_each_class(run.recipe))
+        counts = (run.stage("load").manifest or {})["train_counts"]
+        require_rows_for_baselines(run.recipe, counts)
+        quotas.charge(run, key, len(counts) * generate.texts_of_each_class(run.recipe))
 
 
 def _begin(run: Run, name: str, key: str, again: bool) -> bool:
@@ -186,10 +190,8 @@ def _unasked_before(run: Run, name: str, wanted: Mapping[str, str]) -> list[str]
     missing = [before for before in needed(name) if not run.stage(before).is_done(wanted[before])]
     for before in missing:
         if not STAGES[NAMES.index(before)].unasked(run.recipe):
-            raise RunError(
-                f"Stage {name!r} needs {before!r}, which is not complete in {run.folder}.",
-                f"Run `dilm {before} {run.folder}` first.",
-            )
+            problem = f"Stage {name!r} needs {before!r}, which is not complete in {run.folder}."
+            raise RunError(problem, f"Run `dilm {before} {run.folder}` first.")
     return missing
 
 

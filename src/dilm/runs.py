@@ -102,6 +102,7 @@ def create(folder: Path, recipe: Recipe, resume: bool) -> Run:
 
     Raises RunError when the folder holds a run and `resume` is off, a run of another recipe, or something else.
     """
+    require_folder(folder)
     if not folder.exists() or not any(folder.iterdir()):
         make_private(folder, DOORS[recipe.runtime.readers])
         return Run(folder, recipe).with_recipe(recipe)
@@ -157,12 +158,25 @@ def make_cache() -> None:
     make_private(cache_folder(), DOORS["owner"])
 
 
+def require_folder(path: Path) -> None:
+    """Raise RunError for a file where a folder is meant."""
+    if path.exists() and not path.is_dir():
+        raise RunError(f"{path} is a file, and a folder is meant.", "Name another (`--out`).")
+
+
 def make_private(folder: Path, mode: int) -> None:
-    """Make a folder with this mode; one that is there already keeps its own: who made it may have meant it."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with suppress(FileExistsError):
-        folder.mkdir(mode=0o700)
-        folder.chmod(mode)  # whatever the umask says
+    """Make a folder with this mode; one that is there already keeps its own: who made it may have meant it.
+
+    Raises RunError where none can be made.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+            folder.chmod(mode)  # whatever the umask says
+    except OSError as fault:
+        problem = f"{folder} cannot be made ({fault.strerror or fault})."
+        raise RunError(problem, "Choose a folder where you may write.") from fault
 
 
 def manifest_text(manifest: dict[str, Any]) -> str:

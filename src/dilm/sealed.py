@@ -14,7 +14,7 @@ from typing import Any
 from dilm import journal
 from dilm.privacy.chain import Reading
 from dilm.privacy.sums import below, sums
-from dilm.runs import LEDGER, MANIFEST, RECIPE, Run, manifest_text, private_mode, protect, write_text
+from dilm.runs import LEDGER, MANIFEST, RECIPE, Run, existing, manifest_text, private_mode, protect, write_text
 from dilm.runtime.hashing import file_key
 
 FILES = "files.json"
@@ -75,6 +75,13 @@ def note_recipe(run: Run) -> None:
     now = file_key(run.folder / RECIPE)
     if now != noted_recipe(journal.entries(run.folder)):
         journal.note(run, journal.RECIPE_NOTED, recipe=now)
+
+
+def settle_recipe(run: Run) -> None:
+    """Write the run's recipe down, where the folder has another, and take note of it."""
+    if existing(run.folder).recipe != run.recipe:
+        run.with_recipe(run.recipe)
+        note_recipe(run)
 
 
 def noted_recipe(log: Reading) -> str | None:

@@ -11,6 +11,7 @@ from dilm.api.begun import (
     recipe_for,
     results_table,
     run_stage,
+    with_settings,
 )
 from dilm.api.beside import (
     benchmark,
@@ -46,6 +47,7 @@ __all__ = [
     "audit_text",
     "benchmark",
     "change_settings",
+    "with_settings",
     "compare",
     "comparison",
     "comparison_json",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dilm import runs
-from dilm.errors import RecipeError
+from dilm.errors import DataError, RecipeError
 from dilm.recipe import Recipe, book
 from dilm.recipe.privacy import OFF
 from dilm.runs import Run
@@ -49,6 +49,11 @@ def recipe_for(
     `anonymize` names an operator; True is that of the recipe, or `replace` where it has none. With `epsilon` above 0,
     or data holders, the default recipes touch real rows by mechanisms only; `delta` is a number or `auto`.
     """
+    if not isinstance(source, (str, Path)):
+        raise DataError(
+            f"A source is a file, a folder, a task or a hub id, not a {type(source).__name__}.",
+            "Write it to a file first, for example with `to_csv`, and name that.",
+        )
     source = str(source)
     closed = bool(epsilon) or bool((settings or {}).get("federation.clients"))
     base = book.read(recipe or _base(source, closed, writes=_writes(source, target, label)))
@@ -115,13 +120,30 @@ def existing_run(folder: str | Path) -> Run:
     return runs.existing(Path(folder))
 
 
-def change_settings(run: Run, settings: Mapping[str, Any]) -> Run:
-    """The run under changed settings; the stages that they touch, and those after them, count as undone."""
+def with_settings(run: Run, settings: Mapping[str, Any]) -> Run:
+    """The run under changed settings, which are written down as soon as a stage is run under them, and not before: what
+    is refused changes nothing."""
     if not settings:
         return run
     changed = book.override(run.recipe, settings)
     book.check(changed)
-    return crew().told(lambda: run.with_recipe(changed))
+    return Run(run.folder, changed)
+
+
+def change_settings(run: Run, settings: Mapping[str, Any]) -> Run:
+    """The same, written down at once; the stages that they touch, and those after them, count as undone.
+
+    Raises RunError where another process works in the folder.
+    """
+    changed = with_settings(run, settings)
+    if changed is run:
+        return run
+
+    def written() -> Run:
+        with run.locked():
+            return run.with_recipe(changed.recipe)
+
+    return crew().told(written)
 
 
 def run_stage(run: Run, name: str, **options: Any) -> dict[str, Any]:
@@ -159,15 +181,23 @@ def findings_json(run: Run) -> dict[str, Any]:
 
 
 def plan(run: Run | Recipe, out: str | Path | None = None) -> list[dict[str, Any]]:
-    """For every stage: what it would do, whether it is done, and a rough cost in seconds and megabytes here."""
+    """For every stage: what it would do, whether it is done, and a rough cost in seconds and megabytes here.
+
+    Raises what `load` would raise.
+    """
+    from dilm.build import Bench
     from dilm.costs import estimate
+    from dilm.journal import FORETELLING
     from dilm.pipeline import states
+    from dilm.stages.fitting import require_all
 
     if isinstance(run, Recipe):
         folder = Path(out) if out else None
         run = runs.existing(folder) if folder and (folder / runs.RECIPE).exists() else Run(folder or Path("."), run)
     found = states(run)
-    costs = estimate(run.recipe, run)
+    bench = Bench(run, FORETELLING)
+    require_all(bench.recipe, bench.splits.all(), bench.clusters)
+    costs = estimate(bench)
     return [{"stage": name, "state": found[name], **asdict(costs[name])} for name in STAGES]
 
 

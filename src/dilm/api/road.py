@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dilm.api.begun import bench_of, change_settings, distill_run, existing_run, open_run, recipe_for, run_stage
+from dilm.api.begun import bench_of, distill_run, existing_run, open_run, recipe_for, run_stage, with_settings
 
 if TYPE_CHECKING:
     from dilm.distilled import Distilled
@@ -42,9 +42,8 @@ def embed(run: str | Path) -> dict[str, Any]:
 def fit(run: str | Path, corpus: str | Path | None = None) -> dict[str, Any]:
     """Train the generator to write examples of each class, after unlabelled text where a corpus is named; returns the
     stage's facts."""
-    if corpus:
-        change_settings(existing_run(run), {"corpus.source": str(corpus)})
-    return _stage(run, "pretrain") and _stage(run, "fit")
+    wanted = with_settings(existing_run(run), {"corpus.source": str(corpus)} if corpus else {})
+    return run_stage(wanted, "pretrain") and run_stage(wanted, "fit")
 
 
 def match(run: str | Path) -> dict[str, Any]:

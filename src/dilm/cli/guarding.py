@@ -49,7 +49,7 @@ def audit(
     from dilm import api
 
     allowed = limits(fail_on, "--fail-on")
-    opened = api.change_settings(api.existing_run(run), pairs(settings, "--set"))
+    opened = api.with_settings(api.existing_run(run), pairs(settings, "--set"))
     found = api.audit_run(opened, "full" if full else "quick", allowed)
     if as_json:
         print_json(found)

@@ -115,5 +115,5 @@ def report(run: RunFolder, as_json: Json = False) -> None:
 def _stage(folder: Path, name: str, settings: list[str] | None, as_json: bool, **options: object) -> None:
     from dilm import api
 
-    run = api.change_settings(api.existing_run(folder), pairs(settings, "--set"))
+    run = api.with_settings(api.existing_run(folder), pairs(settings, "--set"))
     print_facts(api.run_stage(run, name, **options), as_json)

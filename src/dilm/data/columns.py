@@ -31,6 +31,13 @@ class Roles:
     label: str
     user: str = ""
     """Whose a row is; of each user one row is taken. Empty: all rows are."""
+    made: bool = False
+    """Whether the class is one for all, and stands in no file."""
+
+    @property
+    def read(self) -> tuple[str, ...]:
+        """The columns that must be in the file, but for the user's."""
+        return self.texts if self.made else (*self.texts, self.label)
 
 
 def choose(table: Table, texts: Sequence[str], label: str | None) -> Roles:
@@ -49,7 +56,7 @@ def choose(table: Table, texts: Sequence[str], label: str | None) -> Roles:
 def to_dataset(table: Table, roles: Roles, task: Task, drop_empty: bool) -> Dataset:
     """The rows of a table as examples; raises DataError where a cell is empty or no text, or a class is unknown."""
     _check_present(table, (*roles.texts, roles.label))
-    _check_text(table, roles.texts)
+    require_text(table, roles.texts)
     texts = list(zip(*(table.columns[column] for column in roles.texts), strict=True))
     names = class_cells(table, roles.label)
     usable = [row for row, name in enumerate(names) if name is not None and all(map(_is_text, texts[row]))]
@@ -119,10 +126,14 @@ def _check_present(table: Table, columns: Iterable[str]) -> None:
             raise DataError(f"{table.name} has no column {column!r}.", did_you_mean(column, table.columns, "Columns"))
 
 
-def _check_text(table: Table, columns: Iterable[str]) -> None:
+def require_text(table: Table, columns: Iterable[str]) -> None:
+    """Raise DataError for a column of numbers."""
     for column in columns:
         if _is_numeric(table.columns[column]):
-            raise DataError(f"Column {column!r} of {table.name} holds numbers, not text.", _columns(table))
+            raise DataError(
+                f"Column {column!r} of {table.name} holds numbers, not text.",
+                f"Name another column, or write its numbers as words. {_columns(table)}",
+            )
 
 
 def _guess_label(table: Table) -> str:
@@ -145,7 +156,7 @@ def _guess_text(table: Table, label: str) -> str:
 def _report_empty(table: Table, roles: Roles, rows: Sequence[int], drop_empty: bool) -> None:
     first = ", ".join(str(row + table.first_row) for row in rows[:5])
     problem = f"{len(rows)} of {len(table)} rows of {table.name} have an empty or non-text cell"
-    where = f"(columns {', '.join((*roles.texts, roles.label))}; row {first}{', …' if len(rows) > 5 else ''})"
+    where = f"(columns {', '.join(roles.read)}; row {first}{', …' if len(rows) > 5 else ''})"
     if not drop_empty:
         raise DataError(f"{problem} {where}.", "Fill or remove them, or leave them out with --drop-empty.")
     log.warning("%s %s: left out.", problem, where)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dilm.data.columns import Roles, choose, class_names, to_dataset
+from dilm.data.columns import Roles, choose, class_names, require_text, to_dataset
 from dilm.data.sources import Source, read_file
 from dilm.data.tables import Table
 from dilm.errors import DataError
@@ -45,9 +45,14 @@ def _roles(found: Source, table: Table, wanted: Wanted) -> Roles:
     inputs = wanted.inputs or (page.fields[:-1] if page and target == page.target else ())
     if target in inputs:
         raise DataError(f"Column {target!r} is both input and target.", "Name the input with --text alone.")
+    if wanted.condition in (target, *inputs):
+        raise DataError(
+            f"Column {wanted.condition!r} has two roles: the condition (--label), and a text to read or to write.",
+            "Name another column with --label, or leave it out: rows are then clustered.",
+        )
     own = not wanted.condition
     chosen = choose(table if own else _without(table, wanted.condition), inputs, target)
-    return Roles((*chosen.texts, target), CONDITION if own else wanted.condition)
+    return Roles((*chosen.texts, target), CONDITION if own else wanted.condition, made=own)
 
 
 def _task(found: Source, table: Table, roles: Roles, wanted: Wanted) -> Task:
@@ -74,7 +79,8 @@ def _task(found: Source, table: Table, roles: Roles, wanted: Wanted) -> Task:
 
 def _rows(table: Table, roles: Roles, task: Task, drop_empty: bool) -> Dataset:
     """Every row of the table; a generator writes no line ends, so real rows have none either."""
-    if roles.label == CONDITION and task.labels == (EVERYTHING,):
+    if roles.made:
+        require_text(table, roles.texts)
         table = replace(table, columns={**table.columns, CONDITION: [EVERYTHING] * len(table)})
     rows = to_dataset(table, roles, task, drop_empty)
     return Dataset(task, (Example(tuple(" ".join(text.split()) for text in row.texts), row.label) for row in rows))

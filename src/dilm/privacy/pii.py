@@ -60,10 +60,14 @@ class Presidio:
     wanted: dict[str, tuple[str, ...]]
     """Language to the kinds that are asked for in it; no kind is asked for twice."""
     threshold: float
+    spoken: tuple[str, ...]
+    """The languages that have patterns of their own; the others are looked at with those of English alone."""
 
     @property
     def title(self) -> str:
-        return f"Presidio {version('presidio-analyzer')} ({', '.join(self.wanted)})"
+        without = [language for language in self.wanted if language not in self.spoken]
+        more = f"; no patterns of its own for {', '.join(without)}" if without else ""
+        return f"Presidio {version('presidio-analyzer')} ({', '.join(self.spoken)}{more})"
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -98,12 +102,12 @@ def open_presidio(languages: Sequence[str], kinds: Sequence[str], threshold: flo
     for name in spoken:
         registry.add_recognizer(_email(analyzer, name))
     found = analyzer.AnalyzerEngine(registry=registry, nlp_engine=engine, supported_languages=spoken)
-    wanted: dict[str, tuple[str, ...]] = {}
+    offered: dict[str, list[str]] = {}
     for name in spoken:
-        taken = {kind for others in wanted.values() for kind in others}
-        offered = sorted(set(found.get_supported_entities(name)) - taken)
-        wanted[name] = tuple(kind for kind in offered if not kinds or kind in kinds)
-    return Presidio(found, wanted, threshold)
+        taken = {kind for others in offered.values() for kind in others}
+        offered[name] = sorted(set(found.get_supported_entities(name)) - taken)
+    wanted = {name: tuple(kind for kind in those if not kinds or kind in kinds) for name, those in offered.items()}
+    return Presidio(found, wanted, threshold, tuple(name for name, those in offered.items() if those))
 
 
 def _libraries() -> tuple[Any, Any, Any]:

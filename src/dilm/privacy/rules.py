@@ -66,6 +66,14 @@ def read_rules(path: Path) -> Rules:
     return Rules(patterns, re.compile(any_of(allowed)) if allowed else None)
 
 
+def written_rules(path: Path) -> bytes:
+    """The file as it is. Raises RecipeError where there is none."""
+    try:
+        return path.read_bytes()
+    except OSError as fault:
+        raise RecipeError(f"There is no file of rules {str(path)!r}.", "Correct anonymize.patterns.") from fault
+
+
 def any_of(words: Iterable[str]) -> str:
     """An expression for whole words, whatever their case, their spacing and the way their accents are written."""
     forms = {unicodedata.normalize(way, word) for word in words for way in ("NFC", "NFD", "NFKC")}
@@ -76,9 +84,7 @@ def any_of(words: Iterable[str]) -> str:
 
 def _parse(path: Path) -> dict[Any, Any]:
     try:
-        tree = yaml.safe_load(path.read_text("utf-8"))
-    except OSError as fault:
-        raise RecipeError(f"There is no file of rules {str(path)!r}.", "Correct anonymize.patterns.") from fault
+        tree = yaml.safe_load(written_rules(path).decode("utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as fault:
         mark = getattr(fault, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""

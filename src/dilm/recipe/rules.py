@@ -262,6 +262,11 @@ def _check_server(recipe: Recipe) -> None:
 
 def _check_anonymize(recipe: Recipe) -> None:
     wanted = recipe.anonymize
+    if wanted.operator == OFF and (named := [each for each in ("patterns", "ner", "kinds") if getattr(wanted, each)]):
+        raise RecipeError(
+            f"anonymize.{named[0]} says what to look for, and anonymize.operator=none that nothing is.",
+            "Add --anonymize, or name an operator such as `replace`; or leave that out.",
+        )
     if wanted.operator != OFF and not (wanted.languages or wanted.ner or wanted.patterns):
         raise RecipeError(
             "anonymize.operator asks for anonymization, but no detector is left to run.",

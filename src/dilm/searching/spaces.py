@@ -106,7 +106,7 @@ def read(path: str | Path, recipe: Recipe) -> Space:
 def of(tree: Any, recipe: Recipe) -> Space:
     """The same from plain values: setting to range or choices, sections dotted or nested."""
     if not isinstance(tree, Mapping) or not tree:
-        raise RecipeError(f"A space should hold settings by name, found {tree!r}.", FORMS)
+        raise RecipeError(f"A space should hold settings by name, found a {type(tree).__name__}.", FORMS)
     space = Space(tuple(_dimension(name, wanted) for name, wanted in _flat(tree)))
     for dimension in space.dimensions:
         for value in dimension.tried:

@@ -65,7 +65,8 @@ def run_trial(way: Way, out: Path, recipe: Recipe) -> float:
 
 def _scores(bench: Bench, way: Way) -> list[Score]:
     """Of all our sets with all learners; one set after the other where a trial may be stopped between them."""
-    jobs = dev_jobs(bench, {OURS: synthetic_sets(bench)[OURS]}, unraced(bench))
+    rows = unraced(bench) if way.races else bench.splits.dev
+    jobs = dev_jobs(bench, {OURS: synthetic_sets(bench)[OURS]}, rows)
     numbers = sorted({job.trial.set for job in jobs})
     found: list[Score] = []
     for several in [[number] for number in numbers] if way.prune else [numbers]:
@@ -77,8 +78,9 @@ def _scores(bench: Bench, way: Way) -> list[Score]:
 class Way:
     """A trial's scores on the way to its end, reported to the study."""
 
-    def __init__(self, trial: Trial, prune: float, metric: str = "score") -> None:
-        self.trial, self.prune, self.metric = trial, prune, metric
+    def __init__(self, trial: Trial, prune: float, metric: str = "score", races: bool = False) -> None:
+        """`races`: whether any trial of the search may race sets; what races look at scores no trial then."""
+        self.trial, self.prune, self.metric, self.races = trial, prune, metric, races
 
     def told(self, step: int, value: float) -> None:
         """Report a score; raise TrialPruned where it is among the worst at this step of the finished trials.

@@ -32,6 +32,7 @@ from dilm.searching import studies
 from dilm.searching.spaces import Space
 from dilm.searching.studies import FAILURE, MEASURED, TRIES, WORKER
 from dilm.searching.trying import BASE, Way, run_trial, unmeasured
+from dilm.stages.choosing import RACED
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -65,6 +66,12 @@ class Search:
         """The study's name in a database that many may share: equal recipe and space, equal study."""
         content = {name: value for name, value in counted(self.recipe).items() if name not in UNCHANGING}
         return f"dilm-{key([content, self.space.plain])[:16]}"
+
+    @property
+    def races(self) -> bool:
+        """Whether any trial may race sets."""
+        tried = [value for each in self.space.dimensions if each.name == "select.method" for value in each.tried]
+        return RACED in (self.recipe.select.method, *tried)
 
     @property
     def metric(self) -> str:
@@ -150,10 +157,13 @@ class _Work:
         self._refusals.clear()
         return recipe
 
+    def _way(self, trial: Trial) -> Way:
+        return Way(trial, self.wanted.prune, self.wanted.metric, self.wanted.races)
+
     def _tried(self, trial: Trial, recipe: Recipe) -> float:
         """A trial that fails is tried once more, one that is interrupted as often as it takes."""
         try:
-            value = run_trial(Way(trial, self.wanted.prune, self.wanted.metric), self.wanted.out, recipe)
+            value = run_trial(self._way(trial), self.wanted.out, recipe)
         except DilmError as fault:
             trial.set_user_attr(FAILURE, fault.problem)
             self._failures.append(fault)
@@ -205,6 +215,7 @@ def begin(wanted: Search) -> None:
 
 
 def _inside(folder: Path) -> set[str]:
+    runs.require_folder(folder)
     return {path.name for path in folder.iterdir()} if folder.exists() else set()
 
 

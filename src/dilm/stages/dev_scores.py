@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 
 from dilm.build import Bench
+from dilm.errors import RecipeError
 from dilm.evaluation.text_generation import TextTrial
 from dilm.evaluation.trials import Arm, Trial, arms, once_each
 from dilm.schedules import trial_schedule
@@ -35,11 +36,19 @@ class Mark:
 
 
 def unraced(bench: Bench) -> Dataset:
-    """The dev rows that no race of sets looks at: all where the target is text, for which there are no races."""
+    """The dev rows that no race of sets looks at: all where the target is text, for which there are no races.
+
+    Raises RecipeError where none is left.
+    """
     if bench.task.writes:
         return bench.splits.dev
     raced = set(raced_on(bench))
-    return Dataset(bench.task, [row for row in bench.splits.dev if row not in raced])
+    if left := [row for row in bench.splits.dev if row not in raced]:
+        return Dataset(bench.task, left)
+    raise RecipeError(
+        f"Races of sets look at all {len(raced)} dev rows, and none is left to score their winners on.",
+        "Lower race.rows, hold out more rows (data.dev_rows), or choose without races.",
+    )
 
 
 def dev_jobs(bench: Bench, sets: Mapping[str, Sequence[Dataset]], rows: Dataset) -> list[Job]:

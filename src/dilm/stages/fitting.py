@@ -3,7 +3,7 @@ not when all texts are written."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dilm.coresets.filters import require_answers, require_pairs
@@ -15,7 +15,8 @@ from dilm.recipe.filters import asks_teacher, filtering
 from dilm.recipe.learners import learning
 from dilm.recipe.rules import SELECTORS
 from dilm.reports.methods import NEAREST
-from dilm.types import Dataset, Task
+from dilm.stages.named_models import require_models
+from dilm.types import Splits, Task
 
 CLASSES_ONLY = ("validated", "raced", "tdd", "tdd_text")
 """Methods that need classes to be told apart, or texts as embeddings."""
@@ -23,6 +24,13 @@ OF_TEXTS = ("fluency", "covered")
 """Filters of tasks whose target is text."""
 UNTRAINED = ("frozen", "tfidf", "served", "served-chat")
 """Ways to learn that end in a class."""
+
+
+def require_all(recipe: Recipe, splits: Splits, clusters: Clusters | None) -> None:
+    """Raise for what can be known to be amiss once rows are read: a setting, too few rows, a model that is nowhere."""
+    require_fitting(recipe, splits.task, clusters)
+    require_rows_for_baselines(recipe, dict(zip(splits.task.labels, splits.train.counts, strict=True)))
+    require_models(recipe)
 
 
 def require_fitting(recipe: Recipe, task: Task, clusters: Clusters | None = None) -> None:
@@ -45,16 +53,20 @@ def coresets(recipe: Recipe) -> list[str]:
     return [name for name in recipe.evaluate.baselines if chooser(name) in (*SELECTORS, NEAREST)]
 
 
-def require_rows_for_baselines(recipe: Recipe, train: Dataset) -> None:
-    """Raise DataError where a baseline takes more train rows of a class than there are; of equal tokens it does not."""
-    least = min(train.counts)
-    taken = {name: recipe.per_class * rows_in_one(name, train.task.packed) for name in coresets(recipe)}
-    short = [name for name, rows in taken.items() if rows > least and not name.endswith(TOKENS)]
+def require_rows_for_baselines(recipe: Recipe, counts: Mapping[str, int]) -> None:
+    """Raise DataError where a baseline takes more train rows of a class than it has; of equal tokens it does not.
+
+    `counts` are those of the classes by name. How many share an example is left to them where it is 0 in the recipe.
+    """
+    label = min(counts, key=lambda name: counts[name])
+    packed = recipe.select.packed or 1
+    taken = {name: recipe.per_class * rows_in_one(name, packed) for name in coresets(recipe)}
+    short = [name for name, rows in taken.items() if rows > counts[label] and not name.endswith(TOKENS)]
     if short:
-        label, first = train.task.labels[train.counts.index(least)], short[0]
-        most = max(least * recipe.per_class // taken[first], 1)
+        most = max(counts[label] * recipe.per_class // taken[short[0]], 1)
         raise DataError(
-            f"Class {label!r} has {least} train rows, and the baseline `{first}` takes {taken[first]} of every class.",
+            f"Class {label!r} has {counts[label]} train rows, and the baseline `{short[0]}` takes {taken[short[0]]} of "
+            "every class.",
             f"Ask for at most {most} per class, or leave out of evaluate.baselines: {', '.join(short)}.",
         )
 

@@ -11,7 +11,7 @@ from typing import Any
 from dilm import cleaning, federated
 from dilm.build import Bench, fingerprints
 from dilm.runs import write_text
-from dilm.stages.fitting import require_fitting, require_rows_for_baselines
+from dilm.stages.fitting import require_all
 
 FINDINGS = "findings.json"
 """In the stage's folder: every finding's split, row, field and kind."""
@@ -20,8 +20,7 @@ FINDINGS = "findings.json"
 def run(bench: Bench) -> dict[str, Any]:
     """Facts: rows of each split, classes, fingerprints that later stages and a resumed run check against."""
     splits = bench.splits.all()
-    require_fitting(bench.recipe, splits.task, bench.clusters)
-    require_rows_for_baselines(bench.recipe, splits.train)
+    require_all(bench.recipe, splits, bench.clusters)
     return {
         "task": splits.task.name,
         "fields": list(splits.task.fields),
