@@ -159,7 +159,7 @@ def test_privacy_has_no_mechanism_for_rewards():
 
 def test_terms_against_collapse_are_asked_for_beside_the_mismatch(copied: Path):
     """Told as shares under their own names, and what is learnt is something else."""
-    settings = {"match.steps": 8, "match.lr": 1e-2, "match.check_every": 0, "match.temperature": 0.1}
+    settings = {"match.steps": 8, "match.lr": 1e-3, "match.check_every": 0, "match.temperature": 0.1}
     plain = matched(copied, {**settings, "match.entropy": 1e-9})["curve"]  # only taken note of
     before = weights(copied)
     asked = matched(copied, {**settings, "match.entropy": 50.0, "match.coverage": 0.1})["curve"]

@@ -144,7 +144,7 @@ def test_changed_data_is_noticed(copied: Path, again: Again, source: Path, chang
     lines = lines[:-1] if change == "drop a row" else [*lines[:-1], lines[-1].replace("thumbs up", "thumbs down")]
     try:
         source.write_text("".join(lines), encoding="utf-8")
-        with pytest.raises(RunError, match="changed since this run was begun"):
+        with pytest.raises(RunError, match="not those that this run was begun with"):
             again(copied, resume=True)
     finally:
         source.write_bytes(before)
