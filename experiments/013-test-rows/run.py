@@ -11,9 +11,9 @@ stopped. `--quick` walks the same way in minutes and measures nothing.
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -37,7 +37,7 @@ from tables import PERCENT, ahead  # noqa: E402
 
 TASKS = ("sst2", "trec6", "ag_news", "qqp", "mnli", "imdb")
 SIZES = (5, 10, 20)
-TEXTS = (1, 2, 4, 8)
+TEXTS = (1, 2, 4, 8, 16)
 """In an example of ours."""
 PUBLISHED = ("sst2", "qqp", "mnli")
 """Tasks for which the authors published sets; as many are measured as there are of ours."""
@@ -63,6 +63,7 @@ AT_MOST = {"evaluate.rows": 2000}
 """Of the tasks that have several thousand test rows."""
 CHOSEN: dict[str, dict[str, Any]] = {"sst2": {"generate.temperature": 0.7}} | dict.fromkeys(TASKS[2:], AT_MOST)
 """What dev rows of a task spoke for (004), at 5 per class, and how many of its test rows are scored."""
+NAME = re.compile(rf"(?P<task>{'|'.join(TASKS)})-(?P<size>\d+)(-packed-(?P<packed>\d+))?(-at-(?P<temperature>[\d.]+))?")
 AS_MUCH = ["typical@packed", "typical@tokens"]
 """Real rows that are given as much as ours with `--packed`; all other scores are those of the run without it."""
 QUICK: dict[str, Any] = {
@@ -90,6 +91,7 @@ def main() -> None:
         "--rivals", action="store_true", help="with --packed: all rivals in this run, for want of one without"
     )
     parser.add_argument("--rows", type=int, default=0, help="test rows that are scored, where they are more")
+    parser.add_argument("--temperature", type=float, help="of our texts, where dev rows spoke for another at this size")
     parser.add_argument("--vectors", action="store_true", help="a fourth learner: frozen word vectors (WordLlama)")
     parser.add_argument("--records", type=Path, default=HERE, help="where tables and records are written")
     parser.add_argument("--quick", action="store_true", help="tiny settings, to see that the script runs")
@@ -100,8 +102,9 @@ def main() -> None:
     for task in given.tasks:
         settings = asked | CHOSEN.get(task, {}) | (QUICK if given.quick else {}) | amount(given.packed, given.rivals)
         settings |= {"evaluate.rows": given.rows} if given.rows else {}
+        settings |= {"generate.temperature": given.temperature} if given.temperature else {}
         for size in given.sizes:
-            name = name_of(task, size, given.packed)
+            name = name_of(task, size, given.packed, given.temperature)
             published = PUBLISHED if given.packed == 1 or given.rivals else ()
             run = measured(given.out / name, task, size, settings, task in published)
             record(run.folder, given.records / name)
@@ -115,8 +118,9 @@ def amount(packed: int, all_rivals: bool) -> dict[str, Any]:
     return own | {"evaluate.baselines": [*others, *AS_MUCH]} if packed > 1 else own
 
 
-def name_of(task: str, size: int, packed: int) -> str:
-    return f"{task}-{size}{f'-packed-{packed}' if packed > 1 else ''}"
+def name_of(task: str, size: int, packed: int, temperature: float | None) -> str:
+    """Of a run and its record, as `NAME` reads it."""
+    return f"{task}-{size}{f'-packed-{packed}' if packed > 1 else ''}{f'-at-{temperature:g}' if temperature else ''}"
 
 
 def measured(folder: Path, task: str, size: int, settings: dict[str, Any], beside_published: bool) -> Run:
@@ -135,27 +139,36 @@ def measured(folder: Path, task: str, size: int, settings: dict[str, Any], besid
 
 def write_table(records: Path) -> None:
     """Of every recorded run: the mean of all learners for each method, how far ours is ahead, and each learner's."""
-    found = {}
-    for task, size, packed in itertools.product(TASKS, SIZES, TEXTS):
-        file = records / name_of(task, size, packed) / "scores.jsonl"
-        if file.exists():
-            found[task, str(size), str(packed)] = scores_in(file)
+    found = {about_of(file.parent.name): scores_in(file) for file in records.glob("*/scores.jsonl")}
+    found = {about: found[about] for about in sorted(filter(None, found), key=lambda about: in_order(*about))}
     asked = {score.learner for scores in found.values() for score in scores}
-    groups = (tuple(LEARNERS), *([STRANGERS] if asked.issuperset(STRANGERS) else []))
     learners = [name for name in LEARNERS if name in asked]
+    strangers = [STRANGERS] if asked.issuperset(STRANGERS) else []
     lines = [
-        ("", (*about, *cells)) for about, scores in found.items() for cells in of_one_run(scores, groups, learners)
+        ("", (*about, *cells)) for about, scores in found.items() for cells in of_one_run(scores, strangers, learners)
     ]
     names = ["task", "per class", "texts in ours", "method", "all learners", "ours ahead by", "spread over sets"]
-    names += ["without MiniLM", "ours ahead by", "spread over sets"] * (len(groups) - 1)
+    names += ["without MiniLM", "ours ahead by", "spread over sets"] * len(strangers)
     table = markdown_table("Accuracy on test rows in percent.", (*names, *map(LEARNERS.get, learners)), lines)
     (records / "means.md").write_text(table + "\n", encoding="utf-8")
+
+
+def about_of(folder: str) -> tuple[str, str, str] | None:
+    """Task, examples of a class, and texts in each with their temperature where it was asked for; None: another's."""
+    if not (read := NAME.fullmatch(folder)):
+        return None
+    texts = read["packed"] or "1"
+    return read["task"], read["size"], f"{texts}, at {read['temperature']}" if read["temperature"] else texts
+
+
+def in_order(task: str, size: str, texts: str) -> tuple[int, int, int, str]:
+    return TASKS.index(task), int(size), int(texts.partition(",")[0]), texts
 
 
 def scores_in(file: Path) -> list[Score]:
     """Of a record; with several texts in an example, those of the record beside it for methods that it leaves out."""
     found = [score_of(json.loads(line)) for line in file.read_text("utf-8").splitlines()]
-    alone = file.parent.with_name(file.parent.name.partition("-packed")[0]) / file.name
+    alone = file.parent.with_name("-".join(file.parent.name.split("-")[:2])) / file.name
     if alone == file or not alone.exists():
         return found
     known = {score.method for score in found}
@@ -165,17 +178,21 @@ def scores_in(file: Path) -> list[Score]:
 def of_one_run(
     found: list[Score], groups: Sequence[Sequence[str]], learners: Sequence[str]
 ) -> Iterator[tuple[str, ...]]:
-    """A line for each method: of each group of learners the mean, our lead and the spread; then each learner's mean."""
+    """A line for each method: of all its learners, then of each group, the mean, our lead and the spread; then each
+    learner's mean. Of a learner or group that was not asked nothing."""
     for method in dict.fromkeys(score.method for score in found):
-        cells = [cell for group in groups for cell in together(found, method, group)]
-        each = [values_of(found, method, learner) for learner in learners]
-        yield method, *cells, *(PERCENT.number(fmean(values)) if values else NOTHING for values in each)
+        each = {learner: values_of(found, method, learner) for learner in learners}
+        asked = [learner for learner, values in each.items() if values]
+        cells = list(together(found, method, asked))
+        for group in groups:
+            cells += together(found, method, group) if set(group) <= set(asked) else (NOTHING,) * 3
+        yield method, *cells, *(PERCENT.number(fmean(values)) if values else NOTHING for values in each.values())
 
 
 def together(found: list[Score], method: str, group: Sequence[str]) -> tuple[str, str, str]:
     """Mean of the learners' means, how far ours is ahead, and the mean of their spreads over sets."""
     scores = [score for score in found if score.learner in group]
-    each = [values for learner in group if (values := values_of(scores, method, learner))]
+    each = [values_of(scores, method, learner) for learner in group]
     gap = paired(scores, OURS, method, numpy_stream(0, method)) if method != OURS else None
     spread = PERCENT.number(fmean(map(stdev, each))) if min(map(len, each)) > 1 else NOTHING
     return PERCENT.number(fmean(map(fmean, each))), ahead(gap), spread
