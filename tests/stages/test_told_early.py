@@ -83,6 +83,12 @@ def test_more_layers_than_a_model_has(source: Path, tmp_path: Path, finished: Di
         begun(source, tmp_path / "run", evaluate__learners=[learner])
 
 
+def test_no_row_is_as_short_as_texts_may_be(source: Path, tmp_path: Path):
+    with pytest.raises(RecipeError, match="Texts may have 2 tokens, and every row of class 'thumbs down' has 3 words"):
+        begun(source, tmp_path / "run", models__max_tokens=2)
+    begun(source, tmp_path / "run", models__max_tokens=3)
+
+
 def test_a_plan_refuses_what_load_refuses(source: Path):
     for settings in ({"select.filters": ["pairs"]}, {"select.filters": ["fluency:0.5"]}):
         with pytest.raises(RecipeError):

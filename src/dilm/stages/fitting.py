@@ -16,7 +16,7 @@ from dilm.recipe.learners import learning
 from dilm.recipe.rules import SELECTORS
 from dilm.reports.methods import NEAREST
 from dilm.stages.named_models import require_models
-from dilm.types import Splits, Task
+from dilm.types import Dataset, Splits, Task
 
 CLASSES_ONLY = ("validated", "raced", "tdd", "tdd_text")
 """Methods that need classes to be told apart, or texts as embeddings."""
@@ -30,6 +30,7 @@ def require_all(recipe: Recipe, splits: Splits, clusters: Clusters | None) -> No
     """Raise for what can be known to be amiss once rows are read: a setting, too few rows, a model that is nowhere."""
     require_fitting(recipe, splits.task, clusters)
     require_rows_for_baselines(recipe, dict(zip(splits.task.labels, splits.train.counts, strict=True)))
+    require_length(splits.train)
     require_models(recipe)
 
 
@@ -51,6 +52,18 @@ def require_fitting(recipe: Recipe, task: Task, clusters: Clusters | None = None
 def coresets(recipe: Recipe) -> list[str]:
     """The baselines that are chosen among real rows."""
     return [name for name in recipe.evaluate.baselines if chooser(name) in (*SELECTORS, NEAREST)]
+
+
+def require_length(train: Dataset) -> None:
+    """Raise RecipeError where every row of a class has more words than texts may have tokens: none could be written."""
+    longest = train.task.max_tokens
+    for label, name in enumerate(train.task.labels):
+        shortest = min((sum(len(text.split()) for text in row.texts) for row in train.of(label)), default=0)
+        if shortest > longest:
+            raise RecipeError(
+                f"Texts may have {longest} tokens, and every row of class {name!r} has {shortest} words or more.",
+                "Raise models.max_tokens; 0 takes what the rows have.",
+            )
 
 
 def require_rows_for_baselines(recipe: Recipe, counts: Mapping[str, int]) -> None:
