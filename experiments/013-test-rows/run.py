@@ -22,6 +22,7 @@ from typing import Any
 
 from dilm import api, leaderboard, runs
 from dilm.evaluation.statistics import paired
+from dilm.recipe.baselines import PACKED
 from dilm.reports.table import NOTHING, markdown_table
 from dilm.runs import Run
 from dilm.runtime.seeding import numpy_stream
@@ -57,15 +58,17 @@ SETTINGS: dict[str, Any] = {
     "data.dev_rows": 700,
     "evaluate.lr": 1e-4,
     "evaluate.steps": 60,
-    "evaluate.baselines": ["random", "kmeans_nearest", "herding", "typical", "full"],
 }
 AT_MOST = {"evaluate.rows": 2000}
 """Of the tasks that have several thousand test rows."""
 CHOSEN: dict[str, dict[str, Any]] = {"sst2": {"generate.temperature": 0.7}} | dict.fromkeys(TASKS[2:], AT_MOST)
 """What dev rows of a task spoke for (004), at 5 per class, and how many of its test rows are scored."""
 NAME = re.compile(rf"(?P<task>{'|'.join(TASKS)})-(?P<size>\d+)(-packed-(?P<packed>\d+))?(-at-(?P<temperature>[\d.]+))?")
-AS_MUCH = ["typical@packed", "typical@tokens"]
+ONE_ROW = ("random", "kmeans_nearest", "herding", "typical", "full")
+AS_MUCH = ("typical@packed", "typical@tokens")
 """Real rows that are given as much as ours with `--packed`; all other scores are those of the run without it."""
+RIVALS = {"none": (), "one-row": (ONE_ROW,), "as-much": (AS_MUCH,), "all": (ONE_ROW, AS_MUCH)}
+"""Who is trained beside ours; the scores of who is not are taken from the record of one text an example."""
 QUICK: dict[str, Any] = {
     "models.generator": "scratch:tiny",
     "fit.steps": 20,
@@ -88,7 +91,7 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", type=int, default=SIZES)
     parser.add_argument("--packed", type=int, default=1, choices=TEXTS, help="texts in each of our examples")
     parser.add_argument(
-        "--rivals", action="store_true", help="with --packed: all rivals in this run, for want of one without"
+        "--rivals", choices=RIVALS, help="who is trained beside ours; with --packed as-much, else one-row"
     )
     parser.add_argument("--rows", type=int, default=0, help="test rows that are scored, where they are more")
     parser.add_argument("--temperature", type=float, help="of our texts, where dev rows spoke for another at this size")
@@ -100,22 +103,21 @@ def main() -> None:
     if given.vectors:
         asked["evaluate.learners"] += [f"frozen:{wordllama(given.out)}"]
     for task in given.tasks:
-        settings = asked | CHOSEN.get(task, {}) | (QUICK if given.quick else {}) | amount(given.packed, given.rivals)
+        rivals = given.rivals or ("as-much" if given.packed > 1 else "one-row")
+        settings = asked | CHOSEN.get(task, {}) | (QUICK if given.quick else {}) | amount(given.packed, rivals)
         settings |= {"evaluate.rows": given.rows} if given.rows else {}
         settings |= {"generate.temperature": given.temperature} if given.temperature else {}
         for size in given.sizes:
             name = name_of(task, size, given.packed, given.temperature)
-            published = PUBLISHED if given.packed == 1 or given.rivals else ()
+            published = PUBLISHED if ONE_ROW in RIVALS[rivals] else ()
             run = measured(given.out / name, task, size, settings, task in published)
             record(run.folder, given.records / name)
             write_table(given.records)
 
 
-def amount(packed: int, all_rivals: bool) -> dict[str, Any]:
-    """How many texts an example of ours holds; with several, rivals that are given as much, and the others if asked."""
-    own: dict[str, Any] = {"select.packed": packed}
-    others = SETTINGS["evaluate.baselines"] if all_rivals else []
-    return own | {"evaluate.baselines": [*others, *AS_MUCH]} if packed > 1 else own
+def amount(packed: int, rivals: str) -> dict[str, Any]:
+    """How many texts an example of ours holds, and who is trained beside it."""
+    return {"select.packed": packed, "evaluate.baselines": [name for kind in RIVALS[rivals] for name in kind]}
 
 
 def name_of(task: str, size: int, packed: int, temperature: float | None) -> str:
@@ -166,13 +168,22 @@ def in_order(task: str, size: str, texts: str) -> tuple[int, int, int, str]:
 
 
 def scores_in(file: Path) -> list[Score]:
-    """Of a record; with several texts in an example, those of the record beside it for methods that it leaves out."""
-    found = [score_of(json.loads(line)) for line in file.read_text("utf-8").splitlines()]
-    alone = file.parent.with_name("-".join(file.parent.name.split("-")[:2])) / file.name
-    if alone == file or not alone.exists():
-        return found
-    known = {score.method for score in found}
-    return found + [score for score in scores_in(alone) if score.method not in known]
+    """Of a record. For methods that it leaves out those of records beside it: of rows packed alike, of one row each."""
+    name = file.parent.name
+    found = read_scores(file)
+    for other, kind in ((name.partition("-at-")[0], PACKED), ("-".join(name.split("-")[:2]), "")):
+        known = {score.method for score in found}
+        found += [
+            score
+            for score in (read_scores(file.parents[1] / other / file.name) if other != name else [])
+            if score.method.endswith(kind) and score.method not in known
+        ]
+    return found
+
+
+def read_scores(file: Path) -> list[Score]:
+    """None where there is no such record."""
+    return [score_of(json.loads(line)) for line in file.read_text("utf-8").splitlines()] if file.exists() else []
 
 
 def of_one_run(

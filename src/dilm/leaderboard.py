@@ -62,7 +62,10 @@ def read(name_or_path: str) -> Suite:
         remedy = f"{did_you_mean(name_or_path, names(), 'Known')} Or name a YAML file."
         raise RecipeError(f"There is no suite {name_or_path!r}.", remedy)
     try:
-        return TypeAdapter(Suite).validate_python(yaml.safe_load(path.read_text("utf-8")))
+        tree = yaml.safe_load(path.read_text("utf-8"))
+        if not isinstance(tree, Mapping):
+            raise RecipeError(f"{path} is not a suite: it holds a {type(tree).__name__}.", SUITE_HOLDS)
+        return TypeAdapter(Suite).validate_python(tree)
     except ValidationError as fault:
         first = fault.errors()[0]
         where = ".".join(map(str, first["loc"]))

@@ -44,7 +44,7 @@ from dilm.stages import (
     rewriting,
     select,
 )
-from dilm.stages.fitting import require_rows_for_baselines
+from dilm.stages.fitting import require_before
 from dilm.stages.generate import asks_untuned
 from dilm.version import VERSION
 
@@ -109,8 +109,7 @@ def run_stage(bench: Bench, name: str, **options: Any) -> dict[str, Any]:
         bench.crew.told(lambda: sealed.settle_recipe(bench.run))
         return done
     private.require_room(bench, name, wanted[name])
-    bench.crew.told(lambda: _count_texts(bench.run, name, wanted[name]))
-    bench.crew.told(lambda: sealed.settle_recipe(bench.run))  # from here on nothing is refused
+    bench.crew.told(lambda: _require(bench.run, name, wanted[name]))
     continued = bench.crew.told(lambda: _begin(bench.run, name, wanted[name], again))
     begin_peak()
     begin = spent()
@@ -131,12 +130,13 @@ def run_stage(bench: Bench, name: str, **options: Any) -> dict[str, Any]:
     return bench.crew.told(lambda: sealed.finish(bench.run, name, manifest))
 
 
-def _count_texts(run: Run, name: str, key: str) -> None:
-    """Before anything is undone: whether so many texts may be written, and there are rows to compare them with."""
+def _require(run: Run, name: str, key: str) -> None:
+    """Refuse what can be refused before anything is undone, and write down what was changed."""
+    require_before(run, name)
     if name == "generate":
-        counts = (run.stage("load").manifest or {})["train_counts"]
-        require_rows_for_baselines(run.recipe, counts)
-        quotas.charge(run, key, len(counts) * generate.texts_of_each_class(run.recipe))
+        classes = len((run.stage("load").manifest or {})["labels"])
+        quotas.charge(run, key, classes * generate.texts_of_each_class(run.recipe))
+    sealed.settle_recipe(run)
 
 
 def _begin(run: Run, name: str, key: str, again: bool) -> bool:

@@ -73,6 +73,8 @@ class Run:
 
     folder: Path
     recipe: Recipe
+    changed: bool = False
+    """Whether somebody asked for other settings than those that stand in the folder."""
 
     def stage(self, name: str) -> StageFolder:
         return StageFolder(self.folder / name)

@@ -78,8 +78,8 @@ def note_recipe(run: Run) -> None:
 
 
 def settle_recipe(run: Run) -> None:
-    """Write the run's recipe down, where the folder has another, and take note of it."""
-    if existing(run.folder).recipe != run.recipe:
+    """Write the run's recipe down, where somebody changed it, and take note of it."""
+    if run.changed and existing(run.folder).recipe != run.recipe:
         run.with_recipe(run.recipe)
         note_recipe(run)
 

@@ -8,7 +8,7 @@ import os
 import torch
 from torch import Tensor, nn
 
-from dilm.errors import RecipeError
+from dilm.errors import RecipeError, ResourceError
 from dilm.runtime import processes
 from dilm.runtime.optimize import AdamW, Schedule
 
@@ -62,6 +62,25 @@ def _descend(model: nn.Module, update: AdamW) -> None:
         update.on(lambda part: model["last"](model["first"](torch.stack(part))).square().squeeze(1), batch(5 + step))
 
 
+def short_of_memory(crew: processes.Crew) -> str:
+    """What is said where one process has no room for its moments, and whether all go on from there alike."""
+    model = net()
+    update = AdamW(model.parameters(), Schedule(2 * STEPS, 1e-2), crew)
+    make = update._make_moments
+
+    def fail() -> None:
+        if crew.rank == crew.size - 1 and update.step == 0:
+            raise RuntimeError("CUDA out of memory (said so)")
+        make()
+
+    update._make_moments = fail  # type: ignore[method-assign]
+    try:
+        _descend(model, update)
+    except ResourceError as fault:
+        return str(fault)
+    return "nothing"
+
+
 def relayed(crew: processes.Crew) -> str:
     """How a fault of the first reaches this process."""
 
@@ -101,6 +120,7 @@ def main() -> None:
         "mean": crew.mean([1.0, 2.0, 6.0][crew.rank :: crew.size]),
         "trained": {rows: trained(crew, rows) for rows in (1, 5)},
         "continued": continued(crew),
+        "short": short_of_memory(crew),
         "relayed": relayed(crew),
         "drawn": drawn(crew),
         "alike": alike(crew),

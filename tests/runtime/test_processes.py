@@ -88,6 +88,11 @@ def test_moments_are_kept_once_and_a_checkpoint_has_them_all(crew: list[dict[str
         assert each["ends"][0] == pytest.approx(alone["ends"][0], abs=1e-6)
 
 
+def test_nobody_waits_for_a_process_that_is_short_of_memory(crew: list[dict[str, Any]]):
+    (said,) = {found["short"] for found in crew}
+    assert "Memory ran out in a step of several processes. (CUDA out of memory (said so))" in said
+
+
 @given(sizes=st.lists(st.integers(1, 50)), parts=st.integers(1, 9))
 def test_no_process_keeps_much_more_than_another(sizes: list[int], parts: int):
     found = fair(sizes, parts)

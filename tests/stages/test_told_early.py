@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ from dilm.build import Bench
 from dilm.distilled import Distilled
 from dilm.errors import AccessError, DataError, ModelError, RecipeError, ResourceError, RunError
 from dilm.journal import OWN_CODE
+from dilm.recipe import Recipe
+from dilm.recipe.book import override
+from dilm.searching import spaces, tuning
 from dilm.stages.dev_scores import unraced
 
 NOWHERE = "no-such/model"
@@ -37,6 +41,9 @@ def refused(run: Path, name: str, settings: dict[str, Any]) -> str:
 
 def test_a_refused_setting_is_not_written_down(copied: Path):
     assert "needs 'generate'" in refused(copied, "select", {"per_class": 2})
+    with pytest.raises((ModelError, ResourceError), match=r"^match\.learners: "):
+        api.run_stage(api.with_settings(api.existing_run(copied), {"match.learners": ["same", NOWHERE]}), "match")
+    assert pipeline.states(api.existing_run(copied))["match"] == "done"
     api.quota(copied, texts=1)
     assert "left of the quota" in refused(copied, "generate", {"per_class": 2, "select.sets": 3})
 
@@ -78,9 +85,10 @@ def test_a_model_that_is_nowhere_is_told_of_with_its_setting(
 
 
 def test_more_layers_than_a_model_has(source: Path, tmp_path: Path, finished: Distilled):
-    learner = f"first-9:{Path(finished.run or '') / 'pretrain' / 'learner'}"
-    with pytest.raises(ModelError, match=r"^evaluate\.learners: .* its first 9 were asked"):
-        begun(source, tmp_path / "run", evaluate__learners=[learner])
+    learner = str(Path(finished.run or "") / "pretrain" / "learner")
+    for named in (f"first-9:{learner}", "first-9:same"):
+        with pytest.raises(ModelError, match=r"^evaluate\.learners: .* its first 9 were asked"):
+            begun(source, tmp_path / "run", models__learner=learner, evaluate__learners=[named])
 
 
 def test_no_row_is_as_short_as_texts_may_be(source: Path, tmp_path: Path):
@@ -116,6 +124,32 @@ def test_races_leave_rows_to_score_on_or_say_so(copied: Path):
         unraced(Bench(greedy, OWN_CODE))
 
 
+def test_a_search_whose_races_leave_no_row_is_refused_at_once(source: Path, tmp_path: Path):
+    settings = SETTINGS | {"data.source": str(source), "data.text": "review", "data.label": "stars", "race.rows": 10**6}
+    space = {"select.method": {"choices": ["raced", "typical"]}}
+    with pytest.raises(RecipeError, match="none is left to score"):
+        api.search("toy", space, trials=1, out=tmp_path / "search", settings=settings)
+    assert not (tmp_path / "search" / "trials").exists()
+
+
+def test_only_what_trials_may_be_decides_whether_any_races():
+    raced = override(Recipe(), {"select.method": "raced"})
+    for recipe, choices, races in (
+        (Recipe(), ["typical", "raced"], True),
+        (raced, ["typical", "random"], False),
+        (raced, None, True),
+        (Recipe(), None, False),
+    ):
+        tree = {"select.method": {"choices": choices}} if choices else {"fit.steps": {"choices": [1, 2]}}
+        assert tuning.Search(recipe, spaces.of(tree, recipe), Path("out"), 1).races is races
+
+
+def test_resuming_on_another_machine_leaves_the_recipe_as_it_was(copied: Path, again: Callable[..., Distilled]):
+    before = (copied / "recipe.yaml").read_bytes()
+    again(copied, resume=True, settings={"runtime.workers": 3})
+    assert (copied / "recipe.yaml").read_bytes() == before
+
+
 def test_a_benchmark_reads_all_its_tasks_first(source: Path, tmp_path: Path):
     (tmp_path / "broken.csv").write_text("stars,review\nup,\n", encoding="utf-8")
     suite = tmp_path / "suite.yaml"
@@ -124,10 +158,11 @@ def test_a_benchmark_reads_all_its_tasks_first(source: Path, tmp_path: Path):
         api.benchmark(str(suite), tmp_path / "out", text="review", label="stars", settings=SETTINGS)
     made = sorted(file.parent.name for file in tmp_path.glob("out/*/*/manifest.json"))
     assert made == ["load"]
-    suite.write_text("tasks: [toy]\nsizes: many\n", encoding="utf-8")
-    with pytest.raises(RecipeError, match="sizes") as told:
-        api.benchmark(str(suite), tmp_path / "out")
-    assert "pydantic" not in str(told.value)
+    for written, match in (("tasks: [toy]\nsizes: many\n", "sizes: "), ("- toy\n", "it holds a list")):
+        suite.write_text(written, encoding="utf-8")
+        with pytest.raises(RecipeError, match=match) as told:
+            api.benchmark(str(suite), tmp_path / "out")
+        assert "pydantic" not in str(told.value) and "::" not in str(told.value)
 
 
 def test_a_file_where_a_folder_is_meant(source: Path, finished: Distilled, tmp_path: Path):
@@ -157,6 +192,10 @@ def test_columns_that_are_told_of_are_those_of_the_file(tmp_path: Path):
     assert "'answer' of asked.csv holds numbers" in numbers and "condition" not in numbers
     empty = told([[f"who is {at}", "nobody" if at else ""] for at in range(40)])
     assert "(columns question, answer; row 2)" in empty
+    file = tmp_path / "scored.csv"
+    file.write_text("question,reply\nwho is it,nobody\n", encoding="utf-8")
+    missing = told([[f"who is {at}", "nobody"] for at in range(40)], test=str(file))
+    assert "scored.csv has no column 'answer'" in missing and "condition" not in missing
     twice = told([[f"who is {at}", "nobody"] for at in range(40)], label="answer")
     assert "'answer' has two roles" in twice
 

@@ -121,13 +121,13 @@ def existing_run(folder: str | Path) -> Run:
 
 
 def with_settings(run: Run, settings: Mapping[str, Any]) -> Run:
-    """The run under changed settings, which are written down as soon as a stage is run under them, and not before: what
-    is refused changes nothing."""
+    """The run under changed settings, which are written down when a stage begins under them, and not before: what is
+    refused until then changes nothing."""
     if not settings:
         return run
     changed = book.override(run.recipe, settings)
     book.check(changed)
-    return Run(run.folder, changed)
+    return Run(run.folder, changed, changed=True)
 
 
 def change_settings(run: Run, settings: Mapping[str, Any]) -> Run:

@@ -126,8 +126,9 @@ def _check_present(table: Table, columns: Iterable[str]) -> None:
             raise DataError(f"{table.name} has no column {column!r}.", did_you_mean(column, table.columns, "Columns"))
 
 
-def require_text(table: Table, columns: Iterable[str]) -> None:
-    """Raise DataError for a column of numbers."""
+def require_text(table: Table, columns: Sequence[str]) -> None:
+    """Raise DataError for a column that is not there, or has numbers."""
+    _check_present(table, columns)
     for column in columns:
         if _is_numeric(table.columns[column]):
             raise DataError(

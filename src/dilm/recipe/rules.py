@@ -265,7 +265,7 @@ def _check_anonymize(recipe: Recipe) -> None:
     if wanted.operator == OFF and (named := [each for each in ("patterns", "ner", "kinds") if getattr(wanted, each)]):
         raise RecipeError(
             f"anonymize.{named[0]} says what to look for, and anonymize.operator=none that nothing is.",
-            "Add --anonymize, or name an operator such as `replace`; or leave that out.",
+            f"Name an operator such as `replace`, or leave that out (`--set anonymize.{named[0]}=`).",
         )
     if wanted.operator != OFF and not (wanted.languages or wanted.ner or wanted.patterns):
         raise RecipeError(

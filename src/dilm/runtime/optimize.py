@@ -95,13 +95,17 @@ class AdamW:
 
     def advance(self) -> None:
         """One step along the gradients that the parameters hold."""
+        self.crew.together(self._move, ResourceError("Memory ran out in a step of several processes.", LESS))
+        self.shards.exchange()
+        self.step += 1
+
+    def _move(self) -> None:
+        """The weights whose moments are kept here."""
         nn.utils.clip_grad_norm_(self.parameters, self.schedule.clip)
         for group in self.adam.param_groups:
             group["lr"] = self.schedule.rate(self.step)
         self._make_moments()
         self.adam.step()
-        self.shards.exchange()
-        self.step += 1
 
     def _make_moments(self) -> None:
         """As torch makes them within the first step, but before it: where memory runs out nothing is half done."""

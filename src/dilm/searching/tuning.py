@@ -18,6 +18,7 @@ from filelock import FileLock
 
 from dilm import pipeline, runs
 from dilm.errors import DilmError, PrivacyError, RecipeError, ResourceError, RunError
+from dilm.journal import SEARCHING
 from dilm.reading import is_generation
 from dilm.recipe import UNCHANGING, Recipe, book
 from dilm.recipe.fields import counted
@@ -33,6 +34,7 @@ from dilm.searching.spaces import Space
 from dilm.searching.studies import FAILURE, MEASURED, TRIES, WORKER
 from dilm.searching.trying import BASE, Way, run_trial, unmeasured
 from dilm.stages.choosing import RACED
+from dilm.stages.dev_scores import unraced
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -71,7 +73,7 @@ class Search:
     def races(self) -> bool:
         """Whether any trial may race sets."""
         tried = [value for each in self.space.dimensions if each.name == "select.method" for value in each.tried]
-        return RACED in (self.recipe.select.method, *tried)
+        return RACED in (tried or [self.recipe.select.method])
 
     @property
     def metric(self) -> str:
@@ -237,13 +239,19 @@ def _require_same(wanted: Search) -> None:
 
 
 def _base(wanted: Search) -> None:
-    """The data, divided once, and models from scratch where the space leaves these alone."""
+    """The data, divided once, and models from scratch where the space leaves these alone.
+
+    Raises RecipeError where races would leave no row to score on.
+    """
     changes = any(each.name.split(".")[0] in ("pretrain", "models") for each in wanted.space.dimensions)
     with FileLock(wanted.out / ".base.lock"):
         run = runs.create(wanted.out / BASE, unmeasured(wanted.recipe), resume=True)
         with pipeline.at_work(run) as bench:
             for name in ("load",) if changes else ("load", "pretrain"):
                 pipeline.run_stage(bench, name)
+            if wanted.races:
+                with bench.gate.opened(SEARCHING):
+                    unraced(bench)
 
 
 def write(wanted: Search, study: Study) -> Searched:

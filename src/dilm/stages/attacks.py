@@ -138,7 +138,9 @@ def untested(bench: Bench, form: str) -> list[str]:
     if not bench.recipe.audit.canaries:
         said.append("A bound on ε: no canaries were planted (`audit.canaries`).")
     if not bench.recipe.anonymize.ner:
-        said.append("Replay of names: no model that recognises names of persons was given (`anonymize.ner`).")
+        said.append(
+            "Replay of names: no model that recognises names of persons was given (`anonymize.ner`, with an operator)."
+        )
     if form == "quick":
         said.append("Rows beyond the sample, other detectors, repeated trainings: `dilm audit RUN --full`.")
     return said

@@ -15,6 +15,7 @@ from dilm.recipe.filters import asks_teacher, filtering
 from dilm.recipe.learners import learning
 from dilm.recipe.rules import SELECTORS
 from dilm.reports.methods import NEAREST
+from dilm.runs import Run
 from dilm.stages.named_models import require_models
 from dilm.types import Dataset, Splits, Task
 
@@ -32,6 +33,14 @@ def require_all(recipe: Recipe, splits: Splits, clusters: Clusters | None) -> No
     require_rows_for_baselines(recipe, dict(zip(splits.task.labels, splits.train.counts, strict=True)))
     require_length(splits.train)
     require_models(recipe)
+
+
+def require_before(run: Run, name: str) -> None:
+    """The same of a stage under settings that may have changed since `load`, as far as no row is needed to know."""
+    if run.changed and name != "load":
+        require_models(run.recipe)
+    if name == "generate":
+        require_rows_for_baselines(run.recipe, (run.stage("load").manifest or {})["train_counts"])
 
 
 def require_fitting(recipe: Recipe, task: Task, clusters: Clusters | None = None) -> None:

@@ -28,7 +28,7 @@ def require_models(recipe: Recipe) -> None:
 def pretrained(recipe: Recipe) -> Iterator[tuple[str, str, int]]:
     """Setting, hub id or folder, and how many first layers, 0 for all: of all that are neither made here nor served."""
     for setting, name, layers in _named(recipe):
-        if name not in ("", SAME) and not is_scratch(name):
+        if name and not is_scratch(name):
             yield setting, name, layers
 
 
@@ -40,7 +40,8 @@ def _named(recipe: Recipe) -> Iterator[tuple[str, str, int]]:
     yield "models.encoder", models.encoder, 0
     yield from (("match.learners", name, 0) for name in matched(recipe))
     for way in map(learning, recipe.evaluate.learners):
-        yield "evaluate.learners", "" if way.served else way.model, way.layers
+        name = models.learner if way.model == SAME else way.model
+        yield "evaluate.learners", "" if way.served else name, way.layers
     yield "rewrite.model", rewriter if rewriter and not asked(rewriter).url else "", 0
     yield "generation.judge", recipe.generation.judge, 0
     yield "report.language_model", recipe.report.language_model, 0
