@@ -90,7 +90,7 @@ def test_moments_are_kept_once_and_a_checkpoint_has_them_all(crew: list[dict[str
 
 def test_nobody_waits_for_a_process_that_is_short_of_memory(crew: list[dict[str, Any]]):
     (said,) = {found["short"] for found in crew}
-    assert "Memory ran out in a step of several processes. (CUDA out of memory (said so))" in said
+    assert "Memory ran out in a step of several processes (CUDA out of memory (said so))." in said
 
 
 @given(sizes=st.lists(st.integers(1, 50)), parts=st.integers(1, 9))

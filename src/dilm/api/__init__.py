@@ -47,7 +47,6 @@ __all__ = [
     "audit_text",
     "benchmark",
     "change_settings",
-    "with_settings",
     "compare",
     "comparison",
     "comparison_json",
@@ -81,4 +80,5 @@ __all__ = [
     "serve",
     "verify",
     "write_comparison",
+    "with_settings",
 ]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from dilm.errors import ResourceError
-from dilm.runtime.memory import Appetite
+from dilm.runtime.memory import Appetite, is_shortage
 from dilm.runtime.processes import ALONE, Crew
 from dilm.runtime.shards import Shards, as_one, blank
 
@@ -95,7 +95,15 @@ class AdamW:
 
     def advance(self) -> None:
         """One step along the gradients that the parameters hold."""
-        self.crew.together(self._move, ResourceError("Memory ran out in a step of several processes.", LESS))
+        short = ""
+        try:
+            self._move()
+        except Exception as fault:
+            if self.crew.size == 1 or not is_shortage(fault):
+                raise
+            short = str(fault).partition("\n")[0]
+        if told := next(filter(None, self.crew.gathered(short)), ""):  # else the others would wait for this one
+            raise ResourceError(f"Memory ran out in a step of several processes ({told}).", LESS)
         self.shards.exchange()
         self.step += 1
 

@@ -84,18 +84,6 @@ class Crew:
         """Everybody's value, by rank."""
         return self._others.gathered(value) if self._others else [value]
 
-    def together(self, work: Callable[[], None], fault: DilmError) -> None:
-        """Everybody's work; where one's fails all raise this fault, so that nobody waits for who will not come."""
-        if self._others is None:
-            return work()
-        failed = None
-        try:
-            work()
-        except (RuntimeError, MemoryError) as own:
-            failed = str(own).partition("\n")[0]
-        if told := next(filter(None, self.gathered(failed)), None):
-            raise type(fault)(f"{fault.problem} ({told})", fault.remedy)
-
     def mean(self, values: Sequence[float]) -> float:
         """The mean of everybody's values, of which a process may have none; the same whoever has which.
 
