@@ -16,6 +16,7 @@ from dilm.runtime.processes import Crew
 
 State = dict[str, Tensor]
 """What Adam knows of one parameter: its step and its moments."""
+PARTS = ("step", "exp_avg", "exp_avg_sq")
 
 
 class Shards:
@@ -47,7 +48,7 @@ class Shards:
         for place in sorted(place for known in self.crew.gathered(own) for place in known):
             parameter, mine = self.parameters[place], self.owners[place] == self._rank
             state = states[parameter] if mine else blank(parameter)
-            self.crew.copy_from(self.owners[place], list(state.values()))
+            self.crew.copy_from(self.owners[place], [state[part] for part in PARTS])
             if not self._rank:
                 found[place] = state if mine else {name: value.cpu() for name, value in state.items()}
         return found
@@ -63,7 +64,7 @@ class Shards:
 
 
 def blank(parameter: nn.Parameter) -> State:
-    """As before a first step, in the order in which AdamW keeps it."""
+    """As before a first step."""
     moments = {name: torch.zeros_like(parameter) for name in ("exp_avg", "exp_avg_sq")}
     return {"step": torch.zeros((), device=parameter.device), **moments}
 

@@ -1,5 +1,5 @@
-"""Whether a recipe's settings fit the task, of which the recipe alone does not know the kind: asked when rows are read,
-not when all texts are written."""
+"""Whether a recipe's settings fit the task, of which the recipe alone does not know the kind, its rows, and the models
+that can be had: asked when rows are read, not when all texts are written."""
 
 from __future__ import annotations
 
