@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from dilm import api, leaderboard, pipeline, runs
+from dilm import api, pipeline, runs
 from dilm.build import Bench
 from dilm.evaluation.statistics import paired, summarise
 from dilm.journal import OWN_CODE
@@ -36,6 +36,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
 from encoder import by_minilm  # noqa: E402
+from neighbours import take_from_neighbours  # noqa: E402
 from record import record  # noqa: E402
 from small_models import SMALL_MODELS  # noqa: E402
 from tables import PERCENT, ahead, compared, interval, mean, write  # noqa: E402
@@ -139,16 +140,12 @@ def ways(task: str) -> dict[str, dict[str, Any]]:
         "tokens_sure_herding_packed_4": HUNDRED | TOKENS | SURE_HERDING | {"select.packed": 4},
         **{f"tokens_packed_{texts}": HUNDRED | TOKENS | {"select.packed": texts} for texts in (2, 4, 8, 16)},
         **{f"tokens_cool_packed_{texts}": COOL | TOKENS | {"select.packed": texts} for texts in (2, 4, 8, 16)},
-        "tokens_wide_packed_8": TOKENS | {"generate.oversample": WIDE, "select.packed": 8},
-        "tokens_wide_cool_packed_8": COOL | TOKENS | {"generate.oversample": WIDE, "select.packed": 8},
         **{f"tokens_both_packed_{texts}": HUNDRED | TOKENS | BOTH | {"select.packed": texts} for texts in (2, 4)},
         **{f"tokens_cool_both_packed_{texts}": COOL | TOKENS | BOTH | {"select.packed": texts} for texts in (4, 8)},
         "tokens_taught": HUNDRED | TOKENS | taught,
         **{
             f"tokens_taught_packed_{texts}": HUNDRED | TOKENS | taught | {"select.packed": texts} for texts in (2, 4, 8)
         },
-        "tokens_taught_herding": HUNDRED | TOKENS | taught | SURE_HERDING,
-        "tokens_taught_herding_packed_4": HUNDRED | TOKENS | taught | SURE_HERDING | {"select.packed": 4},
         "tokens_cool_taught": COOL | TOKENS | taught,
         **{f"tokens_cool_taught_packed_{texts}": COOL | TOKENS | taught | {"select.packed": texts} for texts in (4, 8)},
         "tokens_longer": longer | TOKENS,
@@ -253,11 +250,9 @@ def words_of(rows: Dataset) -> list[float]:
 
 def begun(folder: Path, task: str, settings: dict[str, Any]) -> Run:
     """The run of one arm up to its sets; what does not depend on the arm is taken from the earlier runs beside it."""
-    earlier = [each.parent for each in folder.parent.glob("*/recipe.yaml") if each.parent != folder]
     run = runs.create(folder, api.recipe_for(task, settings=settings), resume=True)
     with pipeline.at_work(run) as bench:
-        for other in sorted(earlier):
-            leaderboard.share(api.existing_run(other), run)
+        take_from_neighbours(run)
         for name in pipeline.needed("evaluate"):
             pipeline.run_stage(bench, name)
     return run

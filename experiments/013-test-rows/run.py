@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from dilm import api, leaderboard, runs
+from dilm import api, runs
 from dilm.evaluation.statistics import paired
 from dilm.recipe.baselines import PACKED
 from dilm.reports.table import NOTHING, markdown_table
@@ -33,6 +33,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
 from encoder import VECTORS, by_minilm, wordllama  # noqa: E402
+from neighbours import take_from_neighbours  # noqa: E402
 from record import record  # noqa: E402
 from tables import PERCENT, ahead  # noqa: E402
 
@@ -127,10 +128,8 @@ def name_of(task: str, size: int, packed: int, temperature: float | None) -> str
 
 def measured(folder: Path, task: str, size: int, settings: dict[str, Any], beside_published: bool) -> Run:
     """A finished run; what earlier runs beside it made of the same settings is taken from them."""
-    earlier = [each.parent for each in folder.parent.glob("*/recipe.yaml") if each.parent != folder]
     run = runs.create(folder, api.recipe_for(task, per_class=size, settings=settings), resume=True)
-    for other in sorted(earlier):
-        leaderboard.share(api.existing_run(other), run)
+    take_from_neighbours(run)
     api.distill_run(run)
     if beside_published:
         published = Path(os.environ["DILM_DATA"]) / "published_dilm" / f"{task}.parquet"

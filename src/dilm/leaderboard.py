@@ -89,7 +89,9 @@ def entries(suite: Suite, out: Path, recipe_of: Callable[[str, int], Recipe]) ->
 
 def run_all(found: Sequence[Entry]) -> Iterator[Run]:
     """Run what is missing of each entry, once the rows of all were read; yields the finished runs."""
-    begun = [_begun(entry) for entry in found]
+    begun: list[Run] = []
+    for entry in found:
+        begun.append(_begun(entry, begun))
     done: list[Run] = []
     for run in begun:
         with pipeline.at_work(run) as bench:
@@ -100,10 +102,12 @@ def run_all(found: Sequence[Entry]) -> Iterator[Run]:
         yield run
 
 
-def _begun(entry: Entry) -> Run:
-    """The entry's run, its rows read: what is wrong with them is told before anything is trained."""
+def _begun(entry: Entry, others: Sequence[Run]) -> Run:
+    """The entry's run, its rows read, if not by others: what is wrong with them is told before anything is trained."""
     run = crew().told(partial(runs.create, entry.folder, entry.recipe, resume=True))
     with pipeline.at_work(run) as bench:
+        for other in others:
+            bench.crew.told(partial(share, other, run))
         pipeline.run_stage(bench, "load")
     return run
 

@@ -29,15 +29,14 @@ class Roles:
 
     texts: tuple[str, ...]
     label: str
+    """Empty: the task has one class for all rows, which stands in no column."""
     user: str = ""
     """Whose a row is; of each user one row is taken. Empty: all rows are."""
-    made: bool = False
-    """Whether the class is one for all, and stands in no file."""
 
     @property
     def read(self) -> tuple[str, ...]:
         """The columns that must be in the file, but for the user's."""
-        return self.texts if self.made else (*self.texts, self.label)
+        return (*self.texts, self.label) if self.label else self.texts
 
 
 def choose(table: Table, texts: Sequence[str], label: str | None) -> Roles:
@@ -55,10 +54,10 @@ def choose(table: Table, texts: Sequence[str], label: str | None) -> Roles:
 
 def to_dataset(table: Table, roles: Roles, task: Task, drop_empty: bool) -> Dataset:
     """The rows of a table as examples; raises DataError where a cell is empty or no text, or a class is unknown."""
-    _check_present(table, (*roles.texts, roles.label))
-    require_text(table, roles.texts)
+    _check_present(table, roles.read)
+    _check_text(table, roles.texts)
     texts = list(zip(*(table.columns[column] for column in roles.texts), strict=True))
-    names = class_cells(table, roles.label)
+    names = class_cells(table, roles.label) if roles.label else [*task.labels] * len(table)
     usable = [row for row, name in enumerate(names) if name is not None and all(map(_is_text, texts[row]))]
     if len(usable) < len(names):
         _report_empty(table, roles, sorted(set(range(len(names))) - set(usable)), drop_empty)
@@ -79,7 +78,7 @@ def one_of_each(table: Table, roles: Roles, rows: Sequence[int]) -> list[int]:
     or less is a row more or less.
     """
     _check_present(table, [roles.user])
-    owners, read = table.columns[roles.user], [table.columns[column] for column in (*roles.texts, roles.label)]
+    owners, read = table.columns[roles.user], [table.columns[column] for column in roles.read]
     if missing := [row for row in rows if owners[row] is None or not str(owners[row]).strip()]:
         raise DataError(
             f"Row {missing[0] + table.first_row} of {table.name} has nothing in column {roles.user!r}"
@@ -126,9 +125,7 @@ def _check_present(table: Table, columns: Iterable[str]) -> None:
             raise DataError(f"{table.name} has no column {column!r}.", did_you_mean(column, table.columns, "Columns"))
 
 
-def require_text(table: Table, columns: Sequence[str]) -> None:
-    """Raise DataError for a column that is not there, or has numbers."""
-    _check_present(table, columns)
+def _check_text(table: Table, columns: Iterable[str]) -> None:
     for column in columns:
         if _is_numeric(table.columns[column]):
             raise DataError(

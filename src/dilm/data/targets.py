@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dilm.data.columns import Roles, choose, class_names, require_text, to_dataset
+from dilm.data.columns import Roles, choose, class_names, to_dataset
 from dilm.data.sources import Source, read_file
 from dilm.data.tables import Table
 from dilm.errors import DataError
 from dilm.types import GENERATION, Dataset, Example, Task
 
-CONDITION, EVERYTHING = "condition", "all"
-"""The column and the only condition of rows that are not clustered yet."""
+EVERYTHING = "all"
+"""The only condition of rows that are not clustered yet."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,8 @@ def _roles(found: Source, table: Table, wanted: Wanted) -> Roles:
             f"Column {wanted.condition!r} has two roles: the condition (--label), and a text to read or to write.",
             "Name another column with --label, or leave it out: rows are then clustered.",
         )
-    own = not wanted.condition
-    chosen = choose(table if own else _without(table, wanted.condition), inputs, target)
-    return Roles((*chosen.texts, target), CONDITION if own else wanted.condition, made=own)
+    chosen = choose(_without(table, wanted.condition) if wanted.condition else table, inputs, target)
+    return Roles((*chosen.texts, target), wanted.condition)
 
 
 def _task(found: Source, table: Table, roles: Roles, wanted: Wanted) -> Task:
@@ -79,9 +78,6 @@ def _task(found: Source, table: Table, roles: Roles, wanted: Wanted) -> Task:
 
 def _rows(table: Table, roles: Roles, task: Task, drop_empty: bool) -> Dataset:
     """Every row of the table; a generator writes no line ends, so real rows have none either."""
-    if roles.made:
-        require_text(table, roles.texts)
-        table = replace(table, columns={**table.columns, CONDITION: [EVERYTHING] * len(table)})
     rows = to_dataset(table, roles, task, drop_empty)
     return Dataset(task, (Example(tuple(" ".join(text.split()) for text in row.texts), row.label) for row in rows))
 

@@ -34,9 +34,9 @@ class Shards:
 
     def exchange(self) -> None:
         """Give everybody each parameter that has a gradient as its owner moved it."""
-        for owner in range(self.crew.size):
-            moved = [each for each, its in zip(self.parameters, self.owners, strict=True) if its == owner]
-            self.crew.copy_from(owner, [parameter for parameter in moved if parameter.grad is not None])
+        for parameter, owner in zip(self.parameters, self.owners, strict=True):
+            if parameter.grad is not None:
+                self.crew.copy_from(owner, [parameter])
 
     def together(self, states: Mapping[Any, State]) -> dict[int, State]:
         """Everybody's states by the parameter's place, from each one's by parameter.
@@ -65,8 +65,8 @@ class Shards:
 
 def blank(parameter: nn.Parameter) -> State:
     """As before a first step."""
-    moments = {name: torch.zeros_like(parameter) for name in ("exp_avg", "exp_avg_sq")}
-    return {"step": torch.zeros((), device=parameter.device), **moments}
+    step, *moments = PARTS
+    return {step: torch.zeros((), device=parameter.device)} | {name: torch.zeros_like(parameter) for name in moments}
 
 
 def fair(sizes: Sequence[int], parts: int) -> list[int]:
