@@ -28,7 +28,7 @@ MANY = 2000
 
 
 class FeatureEncoder:
-    """Examples as points on the unit sphere; a pair of fields is read as a pair."""
+    """Examples as points on the unit sphere; fields are read together, one after the other."""
 
     def __init__(self, model: PreTrainedModel, encodings: Encodings, place: Place) -> None:
         body = model.get_encoder() if model.config.is_encoder_decoder else model

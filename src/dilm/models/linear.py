@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from dilm.errors import ModelError
+from dilm.models.pairs import shared_words
 from dilm.numerics.probe import Probe, fit_probe
 from dilm.protocols import Encoder
 from dilm.types import Dataset, Example
@@ -62,7 +63,8 @@ class FrozenFeatures:
 
 
 class WordCounts:
-    """Logistic regression on TF-IDF of words and word pairs, each field with a vocabulary of its own.
+    """Logistic regression on TF-IDF of words and word pairs, each field with a vocabulary of its own, and of two fields
+    on the words that they share.
 
     The vocabulary is that of the training rows: what a model without any knowledge of language learns from them.
     """
@@ -91,9 +93,10 @@ class WordCounts:
         return self._head.predict(self._count(examples)).tolist()
 
     def _count(self, examples: Sequence[Example]) -> Any:
-        """Sparse [n, words of all fields]."""
-        from scipy.sparse import hstack
+        """Sparse [n, words of all fields], and of pairs two columns more."""
+        from scipy.sparse import csr_matrix, hstack
 
         fields = zip(*(example.texts for example in examples), strict=True)
         parts = [counter.transform(texts) for counter, texts in zip(self._counters, fields, strict=True)]
-        return hstack(parts).tocsr()
+        shared = [csr_matrix(shared_words(examples))] if len(parts) == 2 else []
+        return hstack(parts + shared).tocsr()

@@ -44,6 +44,11 @@ class Learning:
         return self.way in ("served", "served-chat")
 
     @property
+    def is_linear(self) -> bool:
+        """Whether only a linear head is trained, without anything drawn."""
+        return self.way in ("frozen", "tfidf")
+
+    @property
     def reads(self) -> bool:
         """Whether it learns in context, from a prompt, and nothing is trained."""
         return self.served or self.way == "prompt"
