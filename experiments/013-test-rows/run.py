@@ -64,7 +64,9 @@ AT_MOST = {"evaluate.rows": 2000}
 """Of the tasks that have several thousand test rows."""
 CHOSEN: dict[str, dict[str, Any]] = {"sst2": {"generate.temperature": 0.7}} | dict.fromkeys(TASKS[2:], AT_MOST)
 """What dev rows of a task spoke for (004), at 5 per class, and how many of its test rows are scored."""
-NAME = re.compile(rf"(?P<task>{'|'.join(TASKS)})-(?P<size>\d+)(-packed-(?P<packed>\d+))?(-at-(?P<temperature>[\d.]+))?")
+NAME = re.compile(
+    rf"(?P<task>{'|'.join(TASKS)})-(?P<size>\d+)(-packed-(?P<packed>\d+))?(-at-(?P<temperature>[\d.]+))?(?P<both>-both)?"
+)
 ONE_ROW = ("random", "kmeans_nearest", "herding", "typical", "full")
 AS_MUCH = ("typical@packed", "typical@tokens")
 """Real rows that are given as much as ours with `--packed`; all other scores are those of the run without it."""
@@ -96,6 +98,9 @@ def main() -> None:
     )
     parser.add_argument("--rows", type=int, default=0, help="test rows that are scored, where they are more")
     parser.add_argument("--temperature", type=float, help="of our texts, where dev rows spoke for another at this size")
+    parser.add_argument(
+        "--both", action="store_true", help="with as many real rows in our pools, where they may be shared"
+    )
     parser.add_argument("--vectors", action="store_true", help="a fourth learner: frozen word vectors (WordLlama)")
     parser.add_argument("--records", type=Path, default=HERE, help="where tables and records are written")
     parser.add_argument("--quick", action="store_true", help="tiny settings, to see that the script runs")
@@ -108,8 +113,9 @@ def main() -> None:
         settings = asked | CHOSEN.get(task, {}) | (QUICK if given.quick else {}) | amount(given.packed, rivals)
         settings |= {"evaluate.rows": given.rows} if given.rows else {}
         settings |= {"generate.temperature": given.temperature} if given.temperature else {}
+        settings |= {"select.pool": "both"} if given.both else {}
         for size in given.sizes:
-            name = name_of(task, size, given.packed, given.temperature)
+            name = name_of(task, size, given)
             published = PUBLISHED if ONE_ROW in RIVALS[rivals] else ()
             run = measured(given.out / name, task, size, settings, task in published)
             record(run.folder, given.records / name)
@@ -121,9 +127,11 @@ def amount(packed: int, rivals: str) -> dict[str, Any]:
     return {"select.packed": packed, "evaluate.baselines": [name for kind in RIVALS[rivals] for name in kind]}
 
 
-def name_of(task: str, size: int, packed: int, temperature: float | None) -> str:
+def name_of(task: str, size: int, given: argparse.Namespace) -> str:
     """Of a run and its record, as `NAME` reads it."""
-    return f"{task}-{size}{f'-packed-{packed}' if packed > 1 else ''}{f'-at-{temperature:g}' if temperature else ''}"
+    packed = f"-packed-{given.packed}" if given.packed > 1 else ""
+    warm = f"-at-{given.temperature:g}" if given.temperature else ""
+    return f"{task}-{size}{packed}{warm}{'-both' if given.both else ''}"
 
 
 def measured(folder: Path, task: str, size: int, settings: dict[str, Any], beside_published: bool) -> Run:
@@ -155,11 +163,11 @@ def write_table(records: Path) -> None:
 
 
 def about_of(folder: str) -> tuple[str, str, str] | None:
-    """Task, examples of a class, and texts in each with their temperature where it was asked for; None: another's."""
+    """Task, examples of a class, and texts in each, with what else was asked for; None: another's."""
     if not (read := NAME.fullmatch(folder)):
         return None
-    texts = read["packed"] or "1"
-    return read["task"], read["size"], f"{texts}, at {read['temperature']}" if read["temperature"] else texts
+    warm = f", at {read['temperature']}" if read["temperature"] else ""
+    return read["task"], read["size"], f"{read['packed'] or 1}{warm}{', and real rows' if read['both'] else ''}"
 
 
 def in_order(task: str, size: str, texts: str) -> tuple[int, int, int, str]:
@@ -170,7 +178,7 @@ def scores_in(file: Path) -> list[Score]:
     """Of a record. For methods that it leaves out those of records beside it: of rows packed alike, of one row each."""
     name = file.parent.name
     found = read_scores(file)
-    for other, kind in ((name.partition("-at-")[0], PACKED), ("-".join(name.split("-")[:2]), "")):
+    for other, kind in ((re.sub("(-at-.*)?(-both)?$", "", name), PACKED), ("-".join(name.split("-")[:2]), "")):
         known = {score.method for score in found}
         found += [
             score

@@ -133,7 +133,10 @@ def ways(out: Path, rows: Dataset) -> Mapping[str, Student]:
             f"{name}, difference counted twice": FrozenFeatures(Reading(alone, 2)),
             f"{name}, and their product (as dilm does)": FrozenFeatures(PairEncoder(alone)),
         }
-    return found | {"words of each": Unshared(), "words of each, and shares of common words (as dilm does)": WordCounts()}
+    return found | {
+        "words of each": Unshared(),
+        "words of each, and shares of common words (as dilm does)": WordCounts(),
+    }
 
 
 def scores(name: str, student: Student, train: Dataset, dev: Dataset) -> Iterator[Score]:
