@@ -65,7 +65,8 @@ AT_MOST = {"evaluate.rows": 2000}
 CHOSEN: dict[str, dict[str, Any]] = {"sst2": {"generate.temperature": 0.7}} | dict.fromkeys(TASKS[2:], AT_MOST)
 """What dev rows of a task spoke for (004), at 5 per class, and how many of its test rows are scored."""
 NAME = re.compile(
-    rf"(?P<task>{'|'.join(TASKS)})-(?P<size>\d+)(-packed-(?P<packed>\d+))?(-at-(?P<temperature>[\d.]+))?(?P<both>-both)?"
+    rf"(?P<task>{'|'.join(TASKS)})-(?P<size>\d+)"
+    r"(-packed-(?P<packed>\d+))?(-at-(?P<temperature>[\d.]+))?(?P<both>-both)?"
 )
 ONE_ROW = ("random", "kmeans_nearest", "herding", "typical", "full")
 AS_MUCH = ("typical@packed", "typical@tokens")
@@ -99,7 +100,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=0, help="test rows that are scored, where they are more")
     parser.add_argument("--temperature", type=float, help="of our texts, where dev rows spoke for another at this size")
     parser.add_argument(
-        "--both", action="store_true", help="with as many real rows in our pools, where they may be shared"
+        "--both", action="store_true", help="real rows beside ours in the pools, where they may be shared"
     )
     parser.add_argument("--vectors", action="store_true", help="a fourth learner: frozen word vectors (WordLlama)")
     parser.add_argument("--records", type=Path, default=HERE, help="where tables and records are written")

@@ -4,8 +4,8 @@
     export DILM_DATA=...   # the folder with qqp, mnli, ag_news
     .venv/bin/python experiments/014-pairs/run.py --out runs/pairs
 
-Two tasks ask how two texts relate. The third does not: each of AG News' texts is cut in two, and both parts tell the class.
-No test row is read. Takes ten minutes on one core.
+Two tasks ask how two texts relate. The third does not: each of AG News' texts is cut in two, and both parts tell the
+class. No test row is read. Takes ten minutes on one core.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def ways(out: Path, rows: Dataset) -> Mapping[str, Student]:
         }
     return found | {
         "words of each": Unshared(),
-        "words of each, and shares of common words (as dilm does)": WordCounts(),
+        "words of each, and shares of both (as dilm does)": WordCounts(),
     }
 
 
