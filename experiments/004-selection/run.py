@@ -54,6 +54,7 @@ COLD = HUNDRED | {"generate.temperature": 0.4}
 SURE: dict[str, Any] = {"select.sure": 0.04}
 TOKENS: dict[str, Any] = {"fit.mean_over": "tokens"}
 HERDING: dict[str, Any] = {"select.method": "herding"}
+FOLLOWING: dict[str, Any] = {"select.method": "distribution_matching"}
 SURE_HERDING = HERDING | {"select.filters": ["sure:0.3"]}
 BOTH: dict[str, Any] = {"select.pool": "both"}
 DEFAULT = "typical"
@@ -136,6 +137,12 @@ def ways(task: str) -> dict[str, dict[str, Any]]:
         "tokens_cold": COLD | TOKENS,
         "tokens_cool_sure": COOL | SURE | TOKENS,
         "tokens_herding": HUNDRED | TOKENS | HERDING,
+        "tokens_following": HUNDRED | TOKENS | FOLLOWING,
+        **{
+            f"tokens_following_packed_{texts}": HUNDRED | TOKENS | FOLLOWING | {"select.packed": texts}
+            for texts in (2, 4, 8)
+        },
+        "tokens_following_both_packed_4": HUNDRED | TOKENS | FOLLOWING | BOTH | {"select.packed": 4},
         "tokens_sure_herding": HUNDRED | TOKENS | SURE_HERDING,
         "tokens_sure_herding_packed_4": HUNDRED | TOKENS | SURE_HERDING | {"select.packed": 4},
         **{f"tokens_packed_{texts}": HUNDRED | TOKENS | {"select.packed": texts} for texts in (2, 4, 8, 16)},

@@ -198,7 +198,9 @@ class Bench:
         if method == "cynical":
             return Cynical(self.splits.train)
         if method == "gradient_matching":
-            return GradientMatching(SideBySide(self._learners_of_all_ages))
+            return GradientMatching(SideBySide(self._learners_of_all_ages), self.splits.train)
+        if method == "distribution_matching":
+            return Herding(self.encoder, self.splits.train)
         return BY_POINTS[method](self.encoder)
 
     def ageing(self, seed: int) -> Ageing:

@@ -82,11 +82,13 @@ METHODS: dict[str, Callable[[], Selector]] = {
     "kmeans_nearest": lambda: KMeansNearest(Plane()),
     "farthest_first": lambda: FarthestFirst(Plane()),
     "herding": lambda: Herding(Plane()),
+    "distribution_matching": lambda: Herding(Plane(), cloud(40, seed=5)),
     "typical": lambda: Typical(Plane(), probed(cloud(40, seed=9))),
     "validated": lambda: Validated(Plane(), Random(), cloud(40, seed=8), draws=3, swaps=12),
     "likeliest": lambda: Likeliest(Distance(), batch=7),
     "facility_location": lambda: FacilityLocation(Plane()),
     "gradient_matching": lambda: GradientMatching(Slope()),
+    "gradients of real rows": lambda: GradientMatching(Slope(), cloud(40, seed=5)),
     "moderate": lambda: Moderate(Plane()),
     "cynical": lambda: Cynical(cloud(40, seed=6)),
     "el2n": lambda: EL2N([Slope()]),
@@ -201,6 +203,34 @@ def test_herding_of_fewer_is_the_beginning_of_herding_of_more():
     pool = cloud(60)
     few, many = (chosen(Herding(Plane()), pool, k).of(1) for k in (3, 9))
     assert list(many)[:3] == list(few)
+
+
+@given(seed=st.integers(0, 99))
+@settings(max_examples=25, deadline=None)
+def test_distribution_matching_follows_real_rows_and_herding_the_pool(seed):
+    pool, real = cloud(200, seed), cloud(200, seed + 1)
+    moved = Dataset(TASK, [Example((f"{x + 1:.6f} {y - 1:.6f}",), row.label) for row, (x, y) in with_points(real)])
+    for label in TASK.conditions:
+        wanted = Plane().encode(moved.of(label)).mean(axis=0)
+        near, far = (
+            np.linalg.norm(Plane().encode(chosen(method, pool, 5).of(label)).mean(axis=0) - wanted)
+            for method in (Herding(Plane(), moved), Herding(Plane()))
+        )
+        assert near < 0.2 * far
+
+
+@pytest.mark.parametrize("method", [lambda real: Herding(Plane(), real), lambda real: GradientMatching(Slope(), real)])
+def test_following_the_pool_itself_is_what_it_does_without_real_rows(method):
+    pool = cloud(60)
+    same = Dataset(TASK, [*pool])
+    copies = Dataset(TASK, [*pool, *pool])  # other rows, the same mean
+    plain = chosen(method(None), pool, 4)
+    assert list(chosen(method(same), pool, 4)) == list(plain)
+    assert set(chosen(method(copies), pool, 4)) == set(plain)
+
+
+def with_points(rows: Dataset) -> list[tuple[Example, np.ndarray]]:
+    return list(zip(rows, Plane().encode(rows), strict=True))
 
 
 def test_likeliest_keeps_the_least_nll_first_in_batches_of_any_size():

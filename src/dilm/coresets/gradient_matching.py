@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+BLOCK = 1024
+"""Real rows whose gradients are held at a time."""
+
+
 class GradientSource(Protocol):
     """Any `protocols.Learner` as it stands, or several ages of it side by side."""
 
@@ -39,13 +43,27 @@ class GradientMatching:
 
     source: GradientSource
     """Asked once per class, for its different texts: no more than the gradients of one class are held at a time."""
+    real: Dataset | None = None
+    """Rows whose classes' mean gradients are matched; None: those of the pool."""
     varies: ClassVar[bool] = False
 
     def __call__(self, pool: Dataset, per_class: int, rng: np.random.Generator) -> Selection:
         """`per_class` distinct rows of every class, class by class; `rng` is not used."""
 
         def choose(rows: np.ndarray) -> np.ndarray:
-            gradients = self.source.gradients(pool.take(rows.tolist())).float().cpu().numpy()
-            return matching_pursuit(gradients, gradients.mean(axis=0, dtype=np.float64), per_class)
+            gradients = self._gradients(pool.take(rows.tolist()))
+            return matching_pursuit(gradients, self._target(gradients, pool, pool[int(rows[0])].label), per_class)
 
         return class_by_class(pool, per_class, choose)
+
+    def _target(self, gradients: np.ndarray, pool: Dataset, label: int) -> np.ndarray:
+        """Mean gradient of a class: of the pool's `gradients`, or of the real rows, which are read block by block."""
+        if self.real is None or self.real.fingerprint == pool.fingerprint:
+            return gradients.mean(axis=0, dtype=np.float64)
+        rows = self.real.of(label)
+        blocks = (self._gradients(rows[first : first + BLOCK]) for first in range(0, len(rows), BLOCK))
+        return sum(block.sum(axis=0, dtype=np.float64) for block in blocks) / len(rows)
+
+    def _gradients(self, rows: Dataset) -> np.ndarray:
+        """[n, P]."""
+        return self.source.gradients(rows).float().cpu().numpy()

@@ -1,8 +1,8 @@
 """What a linear head can tell of a pair: how its two texts relate, beside what each of them says.
 
-An encoder that was never taught pairs, given two texts in one, says what both are about. Whether they say the same, or one
-follows from the other, stands in the difference and the product of their points (Conneau et al. 2017, InferSent), and
-in the words that they share.
+An encoder that was never taught pairs, given two texts in one, says what both are about. Whether they say the same, or
+one follows from the other, stands in the difference and the product of their points (Conneau et al. 2017, InferSent),
+and in the words that they share.
 """
 
 from __future__ import annotations

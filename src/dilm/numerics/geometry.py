@@ -30,17 +30,21 @@ def farthest_first(points: np.ndarray, k: int, start: int) -> np.ndarray:
     return rows
 
 
-def herding(points: np.ndarray, k: int) -> np.ndarray:
-    """Greedy mean matching: [n, d] -> k distinct row numbers whose running mean follows the mean of all points.
+def herding(points: np.ndarray, k: int, target: np.ndarray | None = None) -> np.ndarray:
+    """Greedy mean matching: [n, d] -> k distinct row numbers whose running mean follows a `target` [d], or the mean of
+    all points.
 
-    Turn t takes the free row nearest to the residual, t times the mean less the sum of the rows taken so far: the row
-    that brings the mean of t rows closest to the mean of all. (DeepCore takes the farthest, which undoes the method.)
+    Turn t takes the free row nearest to the residual, t times the target less the sum of the rows taken so far: the row
+    that brings the mean of t rows closest to it. (DeepCore takes the farthest, which undoes the method.)
 
     >>> herding(np.array([[0.0], [1.0], [2.0], [7.0]]), k=2).tolist()  # the mean is 2.5
     [2, 1]
+    >>> herding(np.array([[0.0], [1.0], [2.0], [7.0]]), k=2, target=np.array([4.0])).tolist()
+    [2, 3]
     """
     require_rows(points, k)
-    centred = points - points.mean(axis=0, dtype=np.float64).astype(points.dtype)  # now the mean is 0
+    target = points.mean(axis=0, dtype=np.float64) if target is None else target
+    centred = points - target.astype(points.dtype)  # now the target is 0
     squares = np.einsum("nd,nd->n", centred, centred)
     residual = np.zeros_like(centred[0])
     rows = np.empty(k, dtype=np.int64)

@@ -24,7 +24,7 @@ MECHANISMS = {
 }
 """Touches that are allowed, and what makes them so."""
 
-ASKING = ("validated", "raced", "el2n", "gradient_matching", "perplexity", "cynical")
+ASKING = ("validated", "raced", "el2n", "distribution_matching", "gradient_matching", "perplexity", "cynical")
 """Methods that train learners on real rows, or compare with these, to choose."""
 MOST_CLIENTS = 64
 """Data holders of which the number of rows is still added up exactly."""

@@ -27,6 +27,7 @@ SELECTORS = (
     "typical",
     "moderate",
     "facility_location",
+    "distribution_matching",
     "gradient_matching",
     "el2n",
     "validated",
@@ -49,14 +50,14 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "match.likelihood": ("token", "sum", "padded"),
     "match.road": ("fast", "autograd"),
     "match.trajectory": ("cached", "fresh"),
-    "match.check_select": SELECTORS[:7],  # those that train no learner and ask no generator
+    "match.check_select": SELECTORS[:8],  # those that train no learner and ask no generator
     "select.method": SELECTORS,
     "corpus.unit": ("text", "sentence"),
     "select.teacher": ("probe", "learner"),
     "select.pool": ("synthetic", "both"),
     "rewrite.ask": ("rewrite", "merge", "both"),
-    "rewrite.best": SELECTORS[:7],
-    "race.drawn_by": (*SELECTORS[:10], "cynical"),  # those that ask no generator; a race of races would be one
+    "rewrite.best": SELECTORS[:8],
+    "race.drawn_by": (*SELECTORS[:11], "cynical"),  # those that ask no generator; a race of races would be one
     "evaluate.baselines": (*with_amounts(SELECTORS), "nearest", "untuned", "untuned_random", "full", "tdd", "tdd_text"),
     "embed.start": ("texts", "tokens"),
     "embed.labels": ("soft", "hard"),

@@ -59,6 +59,9 @@ KNOWN = {
     "facility_location": Method(
         "Facility location", "baseline", "Real rows chosen one by one so that every row of the class has a similar one."
     ),
+    "distribution_matching": Method(
+        "Distribution matching on real rows", "baseline", "Herding: its rows follow the mean of the real rows anyway."
+    ),
     "gradient_matching": Method(
         "Gradient matching on real rows",
         "baseline",
