@@ -55,6 +55,7 @@ SURE: dict[str, Any] = {"select.sure": 0.04}
 TOKENS: dict[str, Any] = {"fit.mean_over": "tokens"}
 HERDING: dict[str, Any] = {"select.method": "herding"}
 FOLLOWING: dict[str, Any] = {"select.method": "distribution_matching"}
+SURE_FOLLOWING = FOLLOWING | {"select.filters": ["sure:0.2"]}
 SURE_HERDING = HERDING | {"select.filters": ["sure:0.3"]}
 BOTH: dict[str, Any] = {"select.pool": "both"}
 DEFAULT = "typical"
@@ -137,12 +138,11 @@ def ways(task: str) -> dict[str, dict[str, Any]]:
         "tokens_cold": COLD | TOKENS,
         "tokens_cool_sure": COOL | SURE | TOKENS,
         "tokens_herding": HUNDRED | TOKENS | HERDING,
-        "tokens_following": HUNDRED | TOKENS | FOLLOWING,
-        **{
-            f"tokens_following_packed_{texts}": HUNDRED | TOKENS | FOLLOWING | {"select.packed": texts}
-            for texts in (2, 4, 8)
-        },
-        "tokens_following_both_packed_4": HUNDRED | TOKENS | FOLLOWING | BOTH | {"select.packed": 4},
+        **following("tokens_following", HUNDRED | TOKENS | FOLLOWING),
+        **following("tokens_sure_following", HUNDRED | TOKENS | SURE_FOLLOWING),
+        **following("tokens_cool_sure_following", COOL | TOKENS | SURE_FOLLOWING),
+        **following("tokens_both_sure_following", HUNDRED | TOKENS | SURE_FOLLOWING | BOTH),
+        **following("tokens_cool_both_sure_following", COOL | TOKENS | SURE_FOLLOWING | BOTH),
         "tokens_sure_herding": HUNDRED | TOKENS | SURE_HERDING,
         "tokens_sure_herding_packed_4": HUNDRED | TOKENS | SURE_HERDING | {"select.packed": 4},
         **{f"tokens_packed_{texts}": HUNDRED | TOKENS | {"select.packed": texts} for texts in (2, 4, 8, 16)},
@@ -165,6 +165,11 @@ def ways(task: str) -> dict[str, dict[str, Any]]:
         "wide_sure": {"generate.oversample": WIDE, "select.sure": 0.02},
         "wide_both": {"generate.oversample": WIDE, "select.pool": "both"},
     }
+
+
+def following(name: str, settings: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """With one text in an example, and with several."""
+    return {name: settings} | {f"{name}_packed_{texts}": settings | {"select.packed": texts} for texts in (2, 4, 8)}
 
 
 def main() -> None:

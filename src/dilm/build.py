@@ -12,6 +12,7 @@ import numpy as np
 
 from dilm import cleaning, journal
 from dilm.coresets.cynical import Cynical
+from dilm.coresets.distribution_matching import DistributionMatching
 from dilm.coresets.el2n import EL2N
 from dilm.coresets.facility_location import FacilityLocation
 from dilm.coresets.farthest_first import FarthestFirst
@@ -36,6 +37,7 @@ from dilm.models.classifier import Classifier
 from dilm.models.encoder import CachedEncoder
 from dilm.models.hub import identity
 from dilm.models.language import LanguageLearner
+from dilm.models.latent_words import LatentWords
 from dilm.models.learners import AnyLearner, open_learner
 from dilm.models.mixture import AnyGenerator
 from dilm.models.snapshots import Snapshots
@@ -172,8 +174,7 @@ class Bench:
     @cached_property
     def encoder(self) -> CachedEncoder:
         """What measures distances between texts."""
-        name = self.recipe.models.encoder or self.recipe.models.learner
-        folder = self.model_folder(name, "learner")
+        folder = self.model_folder(self.recipe.models.encoder or self.recipe.models.learner, "learner")
         return open_encoder(folder, self.task, self.place, fingerprints(self._rows.splits).values())
 
     def selector(self, method: str, generator: AnyGenerator | None = None) -> Selector:
@@ -200,7 +201,7 @@ class Bench:
         if method == "gradient_matching":
             return GradientMatching(SideBySide(self._learners_of_all_ages), self.splits.train)
         if method == "distribution_matching":
-            return Herding(self.encoder, self.splits.train)
+            return DistributionMatching((self.encoder, LatentWords(self.splits.train)), self.splits.train)
         return BY_POINTS[method](self.encoder)
 
     def ageing(self, seed: int) -> Ageing:
@@ -221,15 +222,9 @@ class Bench:
     def lives_folder(self, learner: AnyLearner, ageing: Ageing) -> Path:
         """Where what depends on this way of growing up, and on nothing else, may be found again."""
         grown = {name: value for name, value in vars(ageing).items() if name not in ("train", "at_once")}
-        content = [
-            learner.identity,
-            identity(learner.name),
-            self.task.max_tokens,
-            self.place.bf16,
-            ageing.train.fingerprint,
-            grown,
-            *([ageing.at_once] if ageing.at_once else []),  # dropout is drawn for what runs together
-        ]
+        content = [learner.identity, identity(learner.name), self.task.max_tokens, self.place.bf16]
+        content += [ageing.train.fingerprint, grown]
+        content += [ageing.at_once] if ageing.at_once else []  # dropout is drawn for what runs together
         return cache_folder() / "lives" / VERSION / key(content)
 
     @cached_property

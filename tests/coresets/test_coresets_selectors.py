@@ -16,6 +16,7 @@ from plane import TASK, Plane, chosen, cloud, pool_of, probed
 
 from dilm.coresets.cynical import Cynical
 from dilm.coresets.distinct import Distinct
+from dilm.coresets.distribution_matching import DistributionMatching
 from dilm.coresets.el2n import EL2N
 from dilm.coresets.facility_location import FacilityLocation
 from dilm.coresets.farthest_first import FarthestFirst
@@ -82,7 +83,7 @@ METHODS: dict[str, Callable[[], Selector]] = {
     "kmeans_nearest": lambda: KMeansNearest(Plane()),
     "farthest_first": lambda: FarthestFirst(Plane()),
     "herding": lambda: Herding(Plane()),
-    "distribution_matching": lambda: Herding(Plane(), cloud(40, seed=5)),
+    "distribution_matching": lambda: DistributionMatching([Plane()], cloud(40, seed=5)),
     "typical": lambda: Typical(Plane(), probed(cloud(40, seed=9))),
     "validated": lambda: Validated(Plane(), Random(), cloud(40, seed=8), draws=3, swaps=12),
     "likeliest": lambda: Likeliest(Distance(), batch=7),
@@ -214,19 +215,47 @@ def test_distribution_matching_follows_real_rows_and_herding_the_pool(seed):
         wanted = Plane().encode(moved.of(label)).mean(axis=0)
         near, far = (
             np.linalg.norm(Plane().encode(chosen(method, pool, 5).of(label)).mean(axis=0) - wanted)
-            for method in (Herding(Plane(), moved), Herding(Plane()))
+            for method in (DistributionMatching([Plane()], moved), Herding(Plane()))
         )
         assert near < 0.2 * far
 
 
-@pytest.mark.parametrize("method", [lambda real: Herding(Plane(), real), lambda real: GradientMatching(Slope(), real)])
-def test_following_the_pool_itself_is_what_it_does_without_real_rows(method):
+def test_following_the_pool_itself_is_what_herding_does():
     pool = cloud(60)
-    same = Dataset(TASK, [*pool])
-    copies = Dataset(TASK, [*pool, *pool])  # other rows, the same mean
-    plain = chosen(method(None), pool, 4)
-    assert list(chosen(method(same), pool, 4)) == list(plain)
-    assert set(chosen(method(copies), pool, 4)) == set(plain)
+    assert list(chosen(DistributionMatching([Plane()], pool), pool, 4)) == list(chosen(Herding(Plane()), pool, 4))
+
+
+@dataclass
+class Upright(Plane):
+    """Sees only the second of both numbers."""
+
+    def encode(self, examples: Sequence[Example]) -> np.ndarray:
+        return super().encode(examples)[:, 1:]
+
+
+def test_what_one_encoder_does_not_see_another_does():
+    pool, real = cloud(200), cloud(200, seed=1)
+    wanted = Plane().encode(real.of(0)).mean(axis=0)
+    half, both = (
+        np.abs(Plane().encode(chosen(DistributionMatching(encoders, real), pool, 5).of(0)).mean(axis=0) - wanted)
+        for encoders in ([Upright()], [Upright(), Plane()])
+    )
+    assert half[1] < 0.1 and half[0] > 3 * both[0]
+
+
+def test_gradients_of_the_pool_itself_are_matched_as_without_real_rows():
+    pool = cloud(60)
+    plain = chosen(GradientMatching(Slope()), pool, 4)
+    assert list(chosen(GradientMatching(Slope(), Dataset(TASK, [*pool])), pool, 4)) == list(plain)
+    twice = Dataset(TASK, [*pool, *pool])  # another fingerprint, the same mean
+    assert set(chosen(GradientMatching(Slope(), twice), pool, 4)) == set(plain)
+
+
+def test_gradient_matching_of_real_rows_reads_them_block_by_block(monkeypatch):
+    pool, real = cloud(60), cloud(80, seed=1)
+    whole = chosen(GradientMatching(Slope(), real), pool, 4)
+    monkeypatch.setattr("dilm.coresets.gradient_matching.BLOCK", 7)
+    assert list(chosen(GradientMatching(Slope(), real), pool, 4)) == list(whole)
 
 
 def with_points(rows: Dataset) -> list[tuple[Example, np.ndarray]]:

@@ -6,7 +6,7 @@
 | `kmeans_nearest.KMeansNearest` | the row nearest each k-means centre (the paper's "k-centers") | an encoder | yes |
 | `farthest_first.FarthestFirst` | greedy k-center: always the row farthest from those kept | an encoder | yes |
 | `herding.Herding` | greedily, rows whose mean follows the mean of the class | an encoder | no |
-| `herding.Herding(real=)` | the same, following the mean of the class's real rows | an encoder, real rows | no |
+| `distribution_matching.DistributionMatching` | the same, for the real rows' mean | encoders, real rows | no |
 | `typical.Typical` | k-means nearest among long rows that a linear probe is sure of | an encoder, real rows | yes |
 | `likeliest.Likeliest` | the rows that a generator finds likeliest | a generator | no |
 | `facility_location.FacilityLocation` | greedily, rows such that every row has one that is like it | an encoder | no |

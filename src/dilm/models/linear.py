@@ -75,14 +75,9 @@ class WordCounts:
 
     def train_on(self, rows: Dataset, seed: int) -> None:
         """Forget what was learnt before; every `seed` gives the same head."""
-        from sklearn.feature_extraction.text import TfidfVectorizer
         from sklearn.linear_model import LogisticRegression
 
-        # One-letter words count too, so that no text is without words.
-        self._counters = [
-            TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\w+|[^\w\s]").fit(texts)
-            for texts in zip(*(row.texts for row in rows), strict=True)
-        ]
+        self._counters = [word_table().fit(texts) for texts in zip(*(row.texts for row in rows), strict=True)]
         where, labels, weights = votes(rows)
         self._head = LogisticRegression(max_iter=1000).fit(self._count(rows)[where], labels, weights)
 
@@ -100,3 +95,10 @@ class WordCounts:
         parts = [counter.transform(texts) for counter, texts in zip(self._counters, fields, strict=True)]
         shared = [csr_matrix(shared_words(examples))] if len(parts) == 2 else []
         return hstack(parts + shared).tocsr()
+
+
+def word_table(**options: Any) -> Any:
+    """An unfitted TF-IDF of words and word pairs. One-letter words count too, so that no text is without words."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    return TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\w+|[^\w\s]", **options)
