@@ -66,8 +66,13 @@ CHOSEN: dict[str, dict[str, Any]] = {"sst2": {"generate.temperature": 0.7}} | di
 """What dev rows of a task spoke for (004), at 5 per class, and how many of its test rows are scored."""
 NAME = re.compile(
     rf"(?P<task>{'|'.join(TASKS)})-(?P<size>\d+)"
-    r"(-packed-(?P<packed>\d+))?(-at-(?P<temperature>[\d.]+))?(?P<both>-both)?"
+    r"(-packed-(?P<packed>\d+))?(-at-(?P<temperature>[\d.]+))?(?P<both>-both)?(?P<following>-following)?"
 )
+PLAINER = re.compile(r"(-at-[\d.]+)?(-both)?(-following)?$")
+"""What a name has beyond that of the run whose rivals are taken."""
+FOLLOWING: dict[str, Any] = {"select.method": "distribution_matching"}
+SURE: dict[str, dict[str, Any]] = {"trec6": {"select.filters": ["sure:0.2"]}}
+"""Where dev rows spoke for sure texts, too (004)."""
 ONE_ROW = ("random", "kmeans_nearest", "herding", "typical", "full")
 AS_MUCH = ("typical@packed", "typical@tokens")
 """Real rows that are given as much as ours with `--packed`; all other scores are those of the run without it."""
@@ -102,6 +107,7 @@ def main() -> None:
     parser.add_argument(
         "--both", action="store_true", help="real rows beside ours in the pools, where they may be shared"
     )
+    parser.add_argument("--following", action="store_true", help="ours by distribution matching instead of `typical`")
     parser.add_argument("--vectors", action="store_true", help="a fourth learner: frozen word vectors (WordLlama)")
     parser.add_argument("--records", type=Path, default=HERE, help="where tables and records are written")
     parser.add_argument("--quick", action="store_true", help="tiny settings, to see that the script runs")
@@ -115,6 +121,7 @@ def main() -> None:
         settings |= {"evaluate.rows": given.rows} if given.rows else {}
         settings |= {"generate.temperature": given.temperature} if given.temperature else {}
         settings |= {"select.pool": "both"} if given.both else {}
+        settings |= FOLLOWING | SURE.get(task, {}) if given.following else {}
         for size in given.sizes:
             name = name_of(task, size, given)
             published = PUBLISHED if ONE_ROW in RIVALS[rivals] else ()
@@ -132,7 +139,7 @@ def name_of(task: str, size: int, given: argparse.Namespace) -> str:
     """Of a run and its record, as `NAME` reads it."""
     packed = f"-packed-{given.packed}" if given.packed > 1 else ""
     warm = f"-at-{given.temperature:g}" if given.temperature else ""
-    return f"{task}-{size}{packed}{warm}{'-both' if given.both else ''}"
+    return f"{task}-{size}{packed}{warm}{'-both' * given.both}{'-following' * given.following}"
 
 
 def measured(folder: Path, task: str, size: int, settings: dict[str, Any], beside_published: bool) -> Run:
@@ -167,8 +174,9 @@ def about_of(folder: str) -> tuple[str, str, str] | None:
     """Task, examples of a class, and texts in each, with what else was asked for; None: another's."""
     if not (read := NAME.fullmatch(folder)):
         return None
-    warm = f", at {read['temperature']}" if read["temperature"] else ""
-    return read["task"], read["size"], f"{read['packed'] or 1}{warm}{', and real rows' if read['both'] else ''}"
+    extras = (f"at {read['temperature']}" if read["temperature"] else "", read["both"] and "and real rows")
+    told = [text for text in (read["packed"] or "1", *extras, read["following"] and "following") if text]
+    return read["task"], read["size"], ", ".join(told)
 
 
 def in_order(task: str, size: str, texts: str) -> tuple[int, int, int, str]:
@@ -179,7 +187,7 @@ def scores_in(file: Path) -> list[Score]:
     """Of a record. For methods that it leaves out those of records beside it: of rows packed alike, of one row each."""
     name = file.parent.name
     found = read_scores(file)
-    for other, kind in ((re.sub("(-at-.*)?(-both)?$", "", name), PACKED), ("-".join(name.split("-")[:2]), "")):
+    for other, kind in ((PLAINER.sub("", name), PACKED), ("-".join(name.split("-")[:2]), "")):
         known = {score.method for score in found}
         found += [
             score
