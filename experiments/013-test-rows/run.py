@@ -71,7 +71,7 @@ NAME = re.compile(
 PLAINER = re.compile(r"(-at-[\d.]+)?(-both)?(-following)?$")
 """What a name has beyond that of the run whose rivals are taken."""
 FOLLOWING: dict[str, Any] = {"select.method": "distribution_matching"}
-SURE: dict[str, dict[str, Any]] = {"trec6": {"select.filters": ["sure:0.2"]}}
+SURE: dict[str, dict[str, Any]] = {task: {"select.filters": ["sure:0.2"]} for task in ("trec6", "mnli")}
 """Where dev rows spoke for sure texts, too (004)."""
 ONE_ROW = ("random", "kmeans_nearest", "herding", "typical", "full")
 AS_MUCH = ("typical@packed", "typical@tokens")
