@@ -1,0 +1,140 @@
+"""Which way of choosing from the same pools teaches most? By learners that take seconds, on dev rows.
+
+    .venv/bin/python experiments/015-choice/run.py RUN RUN ... --packed 1 4
+
+Each RUN is a finished run of 004 or 013, whose pools and encoder are used. Three learners train linear heads: on the
+run's encoder, on frozen word vectors (WordLlama), on word counts. `real rows` are chosen from halves of the train rows,
+drawn anew for each set, so that methods without chance give several sets, too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+
+from dilm import api
+from dilm.build import Bench
+from dilm.coresets.filtered import Filtered
+from dilm.coresets.filters import Surest
+from dilm.coresets.packed import Packed, join
+from dilm.evaluation.statistics import paired
+from dilm.journal import OWN_CODE
+from dilm.models.linear import FrozenFeatures, WordCounts
+from dilm.numerics.metrics import accuracy
+from dilm.protocols import Student
+from dilm.reading import open_encoder
+from dilm.runtime.seeding import numpy_stream, python_stream
+from dilm.stages.generate import pool
+from dilm.types import Dataset, Score
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+
+from encoder import wordllama  # noqa: E402
+from tables import PERCENT, ahead, write  # noqa: E402
+
+BASE = "typical"
+WAYS: dict[str, tuple[str, float]] = {
+    "random": ("random", 1),
+    BASE: ("typical", 1),
+    "k-centers": ("kmeans_nearest", 1),
+    "herding": ("herding", 1),
+    "herding, the surest 0.3": ("herding", 0.3),
+    "distribution matching": ("distribution_matching", 1),
+    "distribution matching, the surest 0.3": ("distribution_matching", 0.3),
+    "distribution matching, the surest 0.2": ("distribution_matching", 0.2),
+    "distribution matching, the surest 0.1": ("distribution_matching", 0.1),
+}
+"""As they are named in tables: the method, and the share of each class that it chooses from."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="+", type=Path)
+    parser.add_argument("--size", type=int, default=5, help="examples of a class")
+    parser.add_argument("--packed", nargs="+", type=int, default=[1], help="texts in an example")
+    parser.add_argument("--sets", type=int, default=8)
+    parser.add_argument("--records", type=Path, default=HERE, help="where tables and records are written")
+    given = parser.parse_args()
+    for folder in given.runs:
+        run = api.existing_run(folder)
+        task = run.recipe.data.source
+        found = [score for packed in given.packed for score in scores(folder, packed, given.size, given.sets)]
+        about = f"{task}, {given.size} per class, dev rows, accuracy in percent, {given.sets} sets, three linear heads."
+        names = (
+            "chosen from",
+            "texts in an example",
+            "way",
+            "all learners",
+            f"ahead of {BASE} by",
+            "encoder",
+            "word vectors",
+            "word counts",
+        )
+        write(given.records / f"{task}-{given.size}", about, names, list(lines(found)), found)
+
+
+def scores(folder: Path, packed: int, size: int, sets: int) -> Iterator[Score]:
+    """Of all ways, from the run's pools and from real rows."""
+    bench = Bench(api.existing_run(folder), OWN_CODE)
+    learners = students(bench, folder.parent)
+    halves = [half(bench.splits.train, number) for number in range(sets)]
+    pools = [pool(bench, "dilm", number) for number in range(sets)]
+    for kind, rows in (("texts", pools), ("real rows", halves)):
+        for name, (method, share) in WAYS.items():
+            sure = Filtered({"sure": Surest(bench.teacher("probe"), share)}, bench.selector(method))
+            select = Packed(sure if share < 1 else bench.selector(method), packed)
+            for number, each in enumerate(rows):
+                chosen = select(each, size, numpy_stream(0, "choice", number)).apply(each)
+                yield from measured(f"{kind}|{packed}|{name}", number, join(chosen, packed), learners, bench.splits.dev)
+
+
+def students(bench: Bench, beside: Path) -> dict[str, Student]:
+    """By name."""
+    longer = replace(bench.task, max_tokens=4 * bench.task.max_tokens)
+    folder = bench.model_folder(bench.recipe.models.encoder or bench.recipe.models.learner, "learner")
+    read = {
+        name: open_encoder(model, longer, bench.place)
+        for name, model in (("encoder", folder), ("word vectors", wordllama(beside)))
+    }
+    return {name: FrozenFeatures(encoder) for name, encoder in read.items()} | {"word counts": WordCounts()}
+
+
+def half(rows: Dataset, number: int) -> Dataset:
+    """Of the rows, drawn."""
+    return rows.sample(len(rows) // 2, python_stream(0, "choice", number))
+
+
+def measured(method: str, number: int, rows: Dataset, learners: dict[str, Student], dev: Dataset) -> Iterator[Score]:
+    """Each learner, trained once."""
+    for name, student in learners.items():
+        begun = time.perf_counter()
+        student.train_on(rows, 0)
+        right = accuracy(student.predict(dev), dev.labels)
+        seconds = time.perf_counter() - begun
+        yield Score(method, name, min(rows.counts), number, 0, right, right, None, len(rows), seconds, split="dev")
+
+
+def lines(found: list[Score]) -> Iterator[tuple[str, ...]]:
+    """One for each way, compared with the base from the same rows."""
+    for method in dict.fromkeys(score.method for score in found):
+        kind, packed, way = method.split("|")
+        each = {
+            name: fmean(s.value for s in found if (s.method, s.learner) == (method, name))
+            for name in learners_of(found)
+        }
+        gap = paired(found, method, f"{kind}|{packed}|{BASE}", numpy_stream(0, method)) if way != BASE else None
+        yield kind, packed, way, PERCENT.number(fmean(each.values())), ahead(gap), *map(PERCENT.number, each.values())
+
+
+def learners_of(found: list[Score]) -> list[str]:
+    return list(dict.fromkeys(score.learner for score in found))
+
+
+if __name__ == "__main__":
+    main()
