@@ -21,6 +21,7 @@ from dilm.errors import DataError, RecipeError, RunError
 from dilm.journal import OWN_CODE
 from dilm.models.classifier import Classifier
 from dilm.models.endpoint import EndpointScorer
+from dilm.models.pairs import BLOCKS
 from dilm.recipe import Recipe
 from dilm.recipe.fields import LATER
 from dilm.recipe.rules import SELECTORS
@@ -241,13 +242,21 @@ def test_a_pair_task_walks_the_whole_road(tmp_path: Path):
         "fit.check_every": 75,
         "match.check_every": 0,
         "select.sets": 1,
+        "select.method": "distribution_matching",
         "evaluate.seeds": 1,
         "evaluate.baselines": ["random", "untuned"],
+        "evaluate.learners": ["same", "frozen", "tfidf"],
     }
     found = api.distill("toy_pairs", out=tmp_path / "run", per_class=2, generator="scratch:tiny", settings=settings)
     assert len(found.task.fields) == 2 and found.data.counts == (2, 2)
     assert all(len(example.texts) == 2 and all(example.texts) for example in found)
-    assert Counter(row["method"] for row in api.evaluate(tmp_path / "run")) == {"dilm": 1, "untuned": 1, "random": 1}
+    assert Counter(row["method"] for row in api.evaluate(tmp_path / "run")) == {"dilm": 3, "untuned": 3, "random": 3}
+    bench = Bench(api.existing_run(tmp_path / "run"), OWN_CODE)
+    texts = [Example((row.texts[0],), row.label) for row in bench.splits.test]
+    width = bench.encoder.encoder.encoder.encode(texts).shape[1]  # type: ignore[attr-defined]
+    assert bench.encoder.encode(bench.splits.test).shape == (len(texts), BLOCKS * width)
+    _, counts, words = enrolled(bench)
+    assert words.identity != "tfidf" and words.identity != counts.identity, "no score of another way to read pairs fits"
 
 
 def test_other_learners_are_measured_on_the_same_sets(copied: Path):

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from dilm import api, pipeline
@@ -18,7 +19,8 @@ from dilm.recipe.book import override
 from dilm.runs import Run
 from dilm.runtime.hashing import key
 from dilm.stages import jobs, load
-from dilm.stages.select import BOTH
+from dilm.stages.generate import pool
+from dilm.stages.select import BOTH, real_sets, synthetic_sets
 from dilm.version import VERSION
 
 
@@ -79,6 +81,20 @@ def test_filters_tell_what_they_removed_and_where_they_yielded(copied: Path):
     api.report(copied)
     page = (copied / "report.html").read_text("utf-8")
     assert "let 3 pass in class" in page and "words:50" in page
+
+
+def test_distribution_matching_is_nearer_to_the_real_rows_than_the_pool_is(copied: Path):
+    baselines = ["distribution_matching", "untuned"]
+    run, _ = selected(copied, select__method="distribution_matching", evaluate__baselines=baselines)
+    bench = Bench(run, OWN_CODE)
+    train = bench.encoder.encode(bench.splits.train)
+    for ours, real in zip(synthetic_sets(bench)["dilm"], real_sets(bench)["distribution_matching"], strict=False):
+        assert ours.counts == real.counts == (3, 3) and set(real) <= set(bench.splits.train)
+    for label in bench.task.conditions:
+        wanted = train[np.array(bench.splits.train.labels) == label].mean(axis=0)
+        texts = bench.encoder.encode(pool(bench, "dilm", 0).of(label).examples)
+        kept = bench.encoder.encode(synthetic_sets(bench)["dilm"][0].of(label).examples)
+        assert np.linalg.norm(kept.mean(axis=0) - wanted) < np.linalg.norm(texts - wanted, axis=1).mean()
 
 
 def test_a_fine_tuned_learner_can_be_the_teacher(copied: Path):
