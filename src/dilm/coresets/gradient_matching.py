@@ -61,8 +61,9 @@ class GradientMatching:
         if self.real is None or self.real.fingerprint == pool.fingerprint:
             return gradients.mean(axis=0, dtype=np.float64)
         rows = self.real.of(label)
-        blocks = (self._gradients(rows[first : first + BLOCK]) for first in range(0, len(rows), BLOCK))
-        return sum(block.sum(axis=0, dtype=np.float64) for block in blocks) / len(rows)
+        starts = range(0, len(rows), BLOCK)
+        sums = [self._gradients(rows[first : first + BLOCK]).sum(axis=0, dtype=np.float64) for first in starts]
+        return np.sum(sums, axis=0) / len(rows)
 
     def _gradients(self, rows: Dataset) -> np.ndarray:
         """[n, P]."""

@@ -43,8 +43,8 @@ def herding(points: np.ndarray, k: int, target: np.ndarray | None = None) -> np.
     [2, 3]
     """
     require_rows(points, k)
-    target = points.mean(axis=0, dtype=np.float64) if target is None else target
-    centred = points - target.astype(points.dtype)  # now the target is 0
+    wanted = points.mean(axis=0, dtype=np.float64) if target is None else target
+    centred = points - wanted.astype(points.dtype)  # now that is 0
     squares = np.einsum("nd,nd->n", centred, centred)
     residual = np.zeros_like(centred[0])
     rows = np.empty(k, dtype=np.int64)
