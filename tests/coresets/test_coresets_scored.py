@@ -52,7 +52,7 @@ class Space:
 METHODS = {
     "el2n": lambda space: EL2N([space, Space((0.0, 1.0, 1.0))]),
     "moderate": Moderate,
-    "gradient_matching": GradientMatching,
+    "gradient_matching": lambda space: GradientMatching(space, cloud(40, seed=1)),
     "facility_location": FacilityLocation,
 }
 every_method = pytest.mark.parametrize("make", METHODS.values(), ids=METHODS.keys())
@@ -136,10 +136,12 @@ def test_moderate_avoids_the_centre_and_the_edge():
 
 
 def test_gradient_matching_asks_once_for_the_different_texts_of_each_class():
-    pool = cloud(20)
+    pool, real = cloud(20), cloud(40, seed=1)
     space = Space()
-    chosen(GradientMatching(space), Dataset(TASK, [*pool, pool[0], pool[0], pool[1]]), 3)
-    assert space.calls == [10, 10]
+    matching = GradientMatching(space, real)
+    for _ in range(2):
+        chosen(matching, Dataset(TASK, [*pool, pool[0], pool[0], pool[1]]), 3)
+    assert space.calls == [20, 10, 20, 10, 10, 10], "of real rows once, of every pool its different texts"
 
 
 @given(seed=seeds)
@@ -147,7 +149,7 @@ def test_gradient_matching_asks_once_for_the_different_texts_of_each_class():
 def test_gradient_matching_leaves_less_of_the_class_unmatched_than_chance(seed):
     pool = cloud(200, seed)
     rng = np.random.default_rng(seed)
-    few = chosen(GradientMatching(Space()), pool, 2)
+    few = chosen(GradientMatching(Space(), pool), pool, 2)
     for label in TASK.conditions:
         points = points_of(pool.of(label))
         target = points.mean(axis=0)

@@ -68,6 +68,16 @@ def test_a_pair_turned_round_swaps_its_texts_and_keeps_how_they_relate(rows: int
     assert np.allclose(np.linalg.norm(one, axis=(1, 2)), 1, atol=1e-6)
 
 
+def test_a_few_large_directions_do_not_drown_the_rest():
+    """Encoders of the BERT family have some: unbounded, products would be nearly all of a point."""
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(2, 50, 64))
+    points[:, :, 0] += 12
+    left, right = points / np.linalg.norm(points, axis=2, keepdims=True)
+    blocks = compared(left, right).reshape(50, BLOCKS, 64)
+    assert (np.square(blocks[:, 3]).sum(axis=1) < 0.67).all()
+
+
 @given(texts, texts)
 def test_shared_words_are_shares(left: str, right: str):
     ours, theirs = set(words(left)), set(words(right))

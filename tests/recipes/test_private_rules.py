@@ -7,7 +7,8 @@ import pytest
 from dilm import api
 from dilm.errors import DilmError, PrivacyError, RecipeError
 from dilm.recipe import Recipe, book
-from dilm.recipe.private_rules import MECHANISMS, REFUSED, require_mechanism
+from dilm.recipe.private_rules import ASKING, MECHANISMS, REFUSED, require_mechanism
+from dilm.recipe.rules import CHOICES
 
 TOUCHES = {
     "pretrain": {"models.generator": "scratch:tiny"},
@@ -68,6 +69,13 @@ def test_every_refusal_is_tested_here_but_that_of_real_rows_in_the_product():
     assert set(REFUSED) - set(TOUCHES) == {"pool"}
     with pytest.raises(DilmError, match=r"select\.pool"):
         private(**{"select.pool": "both"})
+
+
+@pytest.mark.parametrize("method", ASKING)
+def test_no_method_that_asks_real_rows_chooses_what_is_kept_or_rewritten(method: str):
+    with pytest.raises(PrivacyError):
+        private(select__method=method)
+    assert method not in CHOICES["rewrite.best"]
 
 
 def test_all_are_told_at_once():

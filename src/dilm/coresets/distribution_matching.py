@@ -42,7 +42,7 @@ class DistributionMatching:
     def _means(self) -> np.ndarray:
         """Of every class: [classes, d]."""
         points = self._points(self.real)
-        rows = (np.array(self.real.where(label)) for label in self.real.task.conditions)
+        rows = (np.array(self.real.where(label)) for label in self.real.task.conditions)  # each class has some
         return np.stack([points[each].mean(axis=0, dtype=np.float64) for each in rows])
 
     def _points(self, rows: Sequence[Example]) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
@@ -42,28 +42,30 @@ class GradientMatching:
     """
 
     source: GradientSource
-    """Asked once per class, for its different texts: no more than the gradients of one class are held at a time."""
-    real: Dataset | None = None
-    """Rows whose classes' mean gradients are matched; None: those of the pool."""
+    """Asked once per class for the pool's different texts, whose gradients are held at a time, and once for all pools
+    for the mean of the class's real rows."""
+    real: Dataset
+    """Rows whose classes' mean gradients are matched."""
     varies: ClassVar[bool] = False
+    _targets: dict[int, np.ndarray] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __call__(self, pool: Dataset, per_class: int, rng: np.random.Generator) -> Selection:
         """`per_class` distinct rows of every class, class by class; `rng` is not used."""
 
         def choose(rows: np.ndarray) -> np.ndarray:
-            gradients = self._gradients(pool.take(rows.tolist()))
-            return matching_pursuit(gradients, self._target(gradients, pool, pool[int(rows[0])].label), per_class)
+            target = self._target(pool[int(rows[0])].label)
+            return matching_pursuit(self._gradients(pool.take(rows.tolist())), target, per_class)
 
         return class_by_class(pool, per_class, choose)
 
-    def _target(self, gradients: np.ndarray, pool: Dataset, label: int) -> np.ndarray:
-        """Mean gradient of a class: of the pool's `gradients`, or of the real rows, which are read block by block."""
-        if self.real is None or self.real.fingerprint == pool.fingerprint:
-            return gradients.mean(axis=0, dtype=np.float64)
-        rows = self.real.of(label)
-        starts = range(0, len(rows), BLOCK)
-        sums = [self._gradients(rows[first : first + BLOCK]).sum(axis=0, dtype=np.float64) for first in starts]
-        return np.sum(sums, axis=0) / len(rows)
+    def _target(self, label: int) -> np.ndarray:
+        """Mean gradient of a class's real rows, which are read block by block."""
+        if label not in self._targets:
+            rows = self.real.of(label)
+            starts = range(0, len(rows), BLOCK)
+            sums = [self._gradients(rows[first : first + BLOCK]).sum(axis=0, dtype=np.float64) for first in starts]
+            self._targets[label] = np.sum(sums, axis=0) / len(rows)
+        return self._targets[label]
 
     def _gradients(self, rows: Dataset) -> np.ndarray:
         """[n, P]."""

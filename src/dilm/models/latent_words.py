@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ DIRECTIONS = 200
 MOST_WORDS = 20_000
 """The most frequent words and pairs of words of a field that are counted."""
 MOST_ROWS = 20_000
-"""Rows that the directions are learnt from, evenly spread over all."""
+"""Rows that the directions are learnt from, drawn where there are more."""
 
 
 class LatentWords:
@@ -26,16 +27,17 @@ class LatentWords:
     def __init__(self, rows: Dataset) -> None:
         from sklearn.decomposition import TruncatedSVD
 
-        seen = rows.take(range(0, len(rows), -(-len(rows) // MOST_ROWS)))
+        seen = rows.sample(MOST_ROWS, random.Random(0)) if len(rows) > MOST_ROWS else rows
         fields = zip(*(row.texts for row in seen), strict=True)
         self._tables = [word_table(max_features=MOST_WORDS).fit(texts) for texts in fields]
         counted = self._count(seen)
         with one_thread():
-            self._directions = TruncatedSVD(max(1, min(DIRECTIONS, *counted.shape) - 1), random_state=0).fit(counted)
+            kept = max(1, min(DIRECTIONS, min(counted.shape) - 1))
+            self._directions = TruncatedSVD(kept, random_state=0).fit(counted)
 
     def encode(self, examples: Sequence[Example]) -> np.ndarray:
-        """float32 [n, at most 199, or 201 of pairs]; words that the rows lack count for nothing."""
-        found = [self._directions.transform(self._count(examples))]
+        """float32 [n, at most 200, or 202 of pairs]; words that the rows lack count for nothing."""
+        found = [self._directions.transform(self._count(examples)) if examples else self._directions.components_.T[:0]]
         if len(self._tables) == 2:
             found.append(shared_words(examples))
         return np.hstack(found).astype(np.float32)

@@ -17,6 +17,7 @@ from dilm.types import Example, Task
 
 BLOCKS = 4
 """A pair's point is so many times as wide as a text's."""
+TINY = 1e-12
 
 
 def asks_of_pairs(task: Task) -> bool:
@@ -38,12 +39,14 @@ class PairEncoder:
 def compared(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """(u, v, |u - v|, √d u∘v) of points u, v of length 1, scaled to length 1: [n, d], [n, d] -> float32 [n, 4 d].
 
-    The root gives products the size of the other numbers, which are about 1 / √d.
+    The root gives products the size of the other numbers, which are about 1 / √d. Of an encoder with few large
+    directions they would be far larger: they are shortened to 2, the greatest length of a difference.
 
     >>> compared(np.array([[1.0]]), np.array([[-1.0]])).round(2).astype(float).round(2).tolist()  # 1, -1, 2, -1
     [[0.38, -0.38, 0.76, -0.38]]
     """
     product = np.sqrt(left.shape[1]) * left * right
+    product *= np.minimum(1, 2 / np.maximum(np.linalg.norm(product, axis=1, keepdims=True), TINY))
     found = np.concatenate([left, right, np.abs(left - right), product], axis=1).astype(np.float32)
     return found / np.linalg.norm(found, axis=1, keepdims=True)
 

@@ -84,7 +84,7 @@ class Match:
     check_per_class: int = 10
     """Size of those sets. Not the recipe's per_class, so that another size needs no new matching."""
     check_select: str = "typical"
-    """How those sets are selected, a name of select.method that needs only an encoder. Paper: kmeans_nearest."""
+    """How those sets are selected, a name of select.method that trains no learner. Paper: kmeans_nearest."""
     check_oversample: int = 20
     """Texts written per text selected for a dev score."""
     check_steps: int = 60

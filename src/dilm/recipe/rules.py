@@ -19,23 +19,10 @@ from dilm.recipe.private_rules import check_private
 from dilm.recipe.ranges import RANGES
 from dilm.recipe.rewriting_rules import check_rewriting
 
-SELECTORS = (
-    "random",
-    "kmeans_nearest",
-    "farthest_first",
-    "herding",
-    "typical",
-    "moderate",
-    "facility_location",
-    "distribution_matching",
-    "gradient_matching",
-    "el2n",
-    "validated",
-    "likeliest",
-    "raced",
-    "perplexity",
-    "cynical",
-)
+BY_POINTS = ("random", "kmeans_nearest", "farthest_first", "herding", "typical", "moderate", "facility_location")
+"""Selectors that train no learner, ask no generator, and know of real rows a probe at most."""
+BY_REAL_ROWS = ("distribution_matching", "gradient_matching", "el2n", "validated")
+SELECTORS = (*BY_POINTS, *BY_REAL_ROWS, "likeliest", "raced", "perplexity", "cynical")
 SIZES = ("tiny", "mini", "small", "base")
 CHOICES: dict[str, tuple[str, ...]] = {
     "anonymize.operator": ("none", "replace", "mask", "hash", "pseudonym"),
@@ -50,14 +37,18 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "match.likelihood": ("token", "sum", "padded"),
     "match.road": ("fast", "autograd"),
     "match.trajectory": ("cached", "fresh"),
-    "match.check_select": SELECTORS[:8],  # those that train no learner and ask no generator
+    "match.check_select": (*BY_POINTS, "distribution_matching"),
     "select.method": SELECTORS,
     "corpus.unit": ("text", "sentence"),
     "select.teacher": ("probe", "learner"),
     "select.pool": ("synthetic", "both"),
     "rewrite.ask": ("rewrite", "merge", "both"),
-    "rewrite.best": SELECTORS[:8],
-    "race.drawn_by": (*SELECTORS[:11], "cynical"),  # those that ask no generator; a race of races would be one
+    "rewrite.best": BY_POINTS,
+    "race.drawn_by": (
+        *BY_POINTS,
+        *BY_REAL_ROWS,
+        "cynical",
+    ),  # no generator, and no race of races
     "evaluate.baselines": (*with_amounts(SELECTORS), "nearest", "untuned", "untuned_random", "full", "tdd", "tdd_text"),
     "embed.start": ("texts", "tokens"),
     "embed.labels": ("soft", "hard"),

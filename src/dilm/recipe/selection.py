@@ -13,12 +13,12 @@ class Select:
 
     method: str = "typical"
     """random, kmeans_nearest (the paper's k-centers), farthest_first, herding, moderate, facility_location,
-    distribution_matching (herding towards the mean of the real rows of each class), gradient_matching (towards their
-    mean gradient), el2n, likeliest, validated (the set that quick learners make most of, on dev rows), raced (the set
-    that the learner itself makes most of there, see `race`), perplexity (where the target is text: rows at the median
-    of a young learner's loss), cynical (the set whose words and pairs of words are nearest to those of the real rows,
-    as a whole: made for targets that are text), or typical: k-means nearest among the long texts of whose class a
-    linear probe, trained on real rows' features, is surest."""
+    distribution_matching (herding towards the mean of each class's real rows, by points and by words),
+    gradient_matching (towards their mean gradient), el2n, likeliest, validated (the set that quick learners make most
+    of, on dev rows), raced (the set that the learner itself makes most of there, see `race`), perplexity (where the
+    target is text: rows at the median of a young learner's loss), cynical (the set whose words and pairs of words are
+    nearest to those of the real rows, as a whole: made for targets that are text), or typical: k-means nearest among
+    the long texts of whose class a linear probe, trained on real rows' features, is surest."""
     long: float = 0.5
     """typical: share of the longest texts of a class that stay in the choice."""
     sure: float = 0.1

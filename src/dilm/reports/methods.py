@@ -60,7 +60,9 @@ KNOWN = {
         "Facility location", "baseline", "Real rows chosen one by one so that every row of the class has a similar one."
     ),
     "distribution_matching": Method(
-        "Distribution matching on real rows", "baseline", "Herding: its rows follow the mean of the real rows anyway."
+        "Distribution matching on real rows",
+        "baseline",
+        "Real rows added one by one so that their mean stays close to that of their class, by features and by words.",
     ),
     "gradient_matching": Method(
         "Gradient matching on real rows",
