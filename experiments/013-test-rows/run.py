@@ -121,7 +121,7 @@ def main() -> None:
         settings |= {"evaluate.rows": given.rows} if given.rows else {}
         settings |= {"generate.temperature": given.temperature} if given.temperature else {}
         settings |= {"select.pool": "both"} if given.both else {}
-        settings |= FOLLOWING | SURE.get(task, {}) if given.following else {}
+        settings |= following(task, settings["evaluate.baselines"]) if given.following else {}
         for size in given.sizes:
             name = name_of(task, size, given)
             published = PUBLISHED if ONE_ROW in RIVALS[rivals] else ()
@@ -133,6 +133,12 @@ def main() -> None:
 def amount(packed: int, rivals: str) -> dict[str, Any]:
     """How many texts an example of ours holds, and who is trained beside it."""
     return {"select.packed": packed, "evaluate.baselines": [name for kind in RIVALS[rivals] for name in kind]}
+
+
+def following(task: str, rivals: list[str]) -> dict[str, Any]:
+    """Ours by distribution matching; so, too, the real rows that are given as much."""
+    alike = [name.replace("typical@", "distribution_matching@") for name in rivals]
+    return FOLLOWING | SURE.get(task, {}) | {"evaluate.baselines": alike}
 
 
 def name_of(task: str, size: int, given: argparse.Namespace) -> str:
