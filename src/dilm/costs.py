@@ -16,7 +16,7 @@ import torch
 from dilm.build import Bench
 from dilm.coresets.raced import trainings
 from dilm.generators import is_scratch, named
-from dilm.models.pairs import BLOCKS, asks_of_pairs
+from dilm.models.pairs import BLOCKS
 from dilm.models.pieces import tokens_at_once
 from dilm.models.shapes import Company, Shape, opened, small
 from dilm.recipe import Recipe
@@ -105,7 +105,7 @@ class _Count:
         warmed = replace(learner, vocabulary=learner.words)  # it guesses masked words
         copy = 4 * learner.weights  # as it was opened: `reset` puts it back
         encoder = 4 * self.shapes.encoder.weights
-        wide = self.shapes.encoder.width * (BLOCKS if asks_of_pairs(self.bench.task) else 1)
+        wide = self.shapes.encoder.width * (BLOCKS if self.bench.task.is_pair else 1)
         points = 12.0 * wide * len(self.bench.splits.train)  # and in double precision for a probe
         unrolled = recipe.embed.unroll * recipe.embed.per_step * self.classes + recipe.embed.batch
         trained = self._training(learner)

@@ -22,7 +22,7 @@ from dilm.data.tasks import read_task, task_names
 from dilm.generators import is_scratch
 from dilm.models.encoder import CachedEncoder, FeatureEncoder
 from dilm.models.hub import identity
-from dilm.models.pairs import PairEncoder, asks_of_pairs
+from dilm.models.pairs import PairEncoder
 from dilm.privacy.survey import Survey
 from dilm.recipe import Recipe
 from dilm.recipe.generation import Generation
@@ -140,11 +140,10 @@ def fingerprints(splits: Splits) -> dict[str, str]:
 
 def open_encoder(folder: str, task: Task, place: Place, lasting: Collection[str] = ()) -> CachedEncoder:
     """Its points of large `lasting` datasets are kept in the user's cache, apart for all that changes their digits."""
-    pairs = asks_of_pairs(task)
-    content = key([identity(folder), task.max_tokens, place.bf16, *(["pairs"] if pairs else [])])
+    content = key([identity(folder), task.max_tokens, place.bf16, *(["pairs"] if task.is_pair else [])])
     kept = cache_folder() / "points" / VERSION / content
     reader = FeatureEncoder.open(folder, place, task.max_tokens)
-    return CachedEncoder(PairEncoder(reader) if pairs else reader, kept, lasting)
+    return CachedEncoder(PairEncoder(reader) if task.is_pair else reader, kept, lasting)
 
 
 def clusters(recipe: Recipe) -> list[Any]:

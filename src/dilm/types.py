@@ -46,6 +46,11 @@ class Task:
         return self.kind == GENERATION
 
     @property
+    def is_pair(self) -> bool:
+        """Whether an example is two texts and a class: then their relation may be what is asked."""
+        return len(self.fields) == 2 and not self.writes
+
+    @property
     def longest_example(self) -> int:
         """Tokens that learners read of one."""
         return self.max_tokens * self.packed

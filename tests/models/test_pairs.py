@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dilm.models.encoder import FeatureEncoder
 from dilm.models.linear import FrozenFeatures, WordCounts
-from dilm.models.pairs import BLOCKS, PairEncoder, asks_of_pairs, compared, shared_words
+from dilm.models.pairs import BLOCKS, PairEncoder, compared, shared_words
 from dilm.numerics.words import words
 from dilm.reading import open_encoder
 from dilm.types import Dataset, Example, Task
@@ -87,10 +87,10 @@ def test_shared_words_are_shares(left: str, right: str):
 
 
 def test_only_pairs_with_a_class_are_compared():
-    assert asks_of_pairs(PAIRS)
-    assert not asks_of_pairs(ONE)
-    assert not asks_of_pairs(Task("write", ("ask", "say"), ("all",), kind="generation", target="say"))
-    assert not asks_of_pairs(Task("three", ("a", "b", "c"), ("no", "yes")))
+    assert PAIRS.is_pair
+    assert not ONE.is_pair
+    assert not Task("write", ("ask", "say"), ("all",), kind="generation", target="say").is_pair
+    assert not Task("three", ("a", "b", "c"), ("no", "yes")).is_pair
 
 
 def test_the_encoder_of_a_task_with_pairs_compares_them(place, tiny_folder, monkeypatch, tmp_path):

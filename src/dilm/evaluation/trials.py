@@ -60,8 +60,9 @@ class Trial(Question):
     def key(self) -> str:
         """Equal keys, equal scores: what was measured once need not be measured again."""
         task = self.test.task  # how long learners read, and how they are scored, stands in no fingerprint
+        apart = ["pairs"] if task.is_pair and self.schedule is None else []  # linear heads once read both texts in one
         data = (self.rows.fingerprint, self.test.fingerprint, task.longest_example, task.metric)
-        return key([self.identity, data, repr(self.schedule), self.batch, self.seed])
+        return key([self.identity, data, repr(self.schedule), self.batch, self.seed, *apart])
 
 
 def arms(sets: Mapping[str, Sequence[Dataset]], seeds: int) -> Iterator[Arm]:

@@ -13,16 +13,11 @@ import numpy as np
 
 from dilm.numerics.words import words
 from dilm.protocols import Encoder
-from dilm.types import Example, Task
+from dilm.types import Example
 
 BLOCKS = 4
 """A pair's point is so many times as wide as a text's."""
 TINY = 1e-12
-
-
-def asks_of_pairs(task: Task) -> bool:
-    """Whether an example is two texts and a class: then their relation may be what is asked."""
-    return len(task.fields) == 2 and not task.writes
 
 
 class PairEncoder:

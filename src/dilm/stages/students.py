@@ -20,7 +20,6 @@ from dilm.models.hub import identity
 from dilm.models.language import LanguageLearner
 from dilm.models.learners import AnyLearner, open_learner
 from dilm.models.linear import FrozenFeatures, WordCounts
-from dilm.models.pairs import asks_of_pairs
 from dilm.models.scorer import CausalScorer
 from dilm.protocols import Scorer, Student
 from dilm.recipe import Prompt, Runtime, Server
@@ -74,9 +73,8 @@ def enrolled(bench: Bench) -> list[Enrolled]:
 def enrol(bench: Bench, name: str) -> Enrolled:
     """Whom a name in `evaluate.learners` means."""
     way = learning(name)
-    apart = ["pairs"] if asks_of_pairs(bench.task) and way.is_linear else []
     if not way.model:
-        return Enrolled(name, way, "", key([name, *apart]) if apart else name)
+        return Enrolled(name, way, "", name)
     if way.served:
         asked = _endpoint(way, bench.recipe.prompt)
         return Enrolled(f"{way.way}:{asked.model}", way, "", key(asdict(asked)), asked)
@@ -86,7 +84,7 @@ def enrol(bench: Bench, name: str) -> Enrolled:
     if way.way == "finetune" and not way.layers:
         return Enrolled(shown, way, folder, content)
     prefix = f"first-{way.layers}" if way.layers else way.way
-    return Enrolled(f"{prefix}:{shown}", way, folder, key([way.way, way.layers, content, *apart]))
+    return Enrolled(f"{prefix}:{shown}", way, folder, key([way.way, way.layers, content]))
 
 
 def _endpoint(way: Learning, prompt: Prompt) -> Endpoint:
