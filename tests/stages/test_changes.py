@@ -29,6 +29,7 @@ from dilm.stages import jobs
 from dilm.stages.evaluate import scored_rows
 from dilm.stages.records import data_key
 from dilm.stages.students import enrolled, scorer
+from dilm.stages.text import cloud_by
 from dilm.stages.variants import VARIANTS
 from dilm.types import Dataset, Example
 
@@ -255,6 +256,7 @@ def test_a_pair_task_walks_the_whole_road(tmp_path: Path):
     texts = [Example((row.texts[0],), row.label) for row in bench.splits.test]
     width = bench.encoder.encoder.encoder.encode(texts).shape[1]  # type: ignore[attr-defined]
     assert bench.encoder.encode(bench.splits.test).shape == (len(texts), BLOCKS * width)
+    assert cloud_by(bench).encode(bench.splits.test).shape == (len(texts), width)
 
 
 def test_other_learners_are_measured_on_the_same_sets(copied: Path):

@@ -9,7 +9,9 @@ from dilm.build import Bench
 from dilm.evaluation.contamination import HIGH, Comparison, compare
 from dilm.evaluation.quality import LanguageModel, Likeness, Quality, likeness, quality
 from dilm.models.linear import FrozenFeatures
+from dilm.models.pairs import PairEncoder
 from dilm.models.scorer import CausalScorer
+from dilm.protocols import Encoder
 from dilm.reports import wording
 from dilm.reports.findings import Measure
 from dilm.runtime.seeding import numpy_stream, python_stream
@@ -92,9 +94,16 @@ def _of_the_pool(bench: Bench) -> tuple[Measure, ...]:
     many = min(len(texts), len(train) // 2, MOST)
     real = train.sample(2 * many, python_stream(bench.recipe.seed, "likeness"))
     one, other = real.take(range(many)), real.take(range(many, 2 * many))
-    ours = likeness(texts.sample(many, python_stream(bench.recipe.seed, "likeness", "pool")), one, bench.encoder)
-    theirs = likeness(other, one, bench.encoder)
+    ours = likeness(texts.sample(many, python_stream(bench.recipe.seed, "likeness", "pool")), one, cloud_by(bench))
+    theirs = likeness(other, one, cloud_by(bench))
     return tuple(_told(ours, theirs, *line) for line in LIKENESS)
+
+
+def cloud_by(bench: Bench) -> Encoder:
+    """Whose points make the clouds: of pairs both texts in one, for distances want more texts than a point has numbers,
+    and points that tell how the two relate have four times as many."""
+    reader = bench.encoder.encoder
+    return reader.encoder if isinstance(reader, PairEncoder) else bench.encoder
 
 
 def _reader(bench: Bench) -> LanguageModel | None:
