@@ -138,18 +138,21 @@ def ways(task: str) -> dict[str, dict[str, Any]]:
         "tokens_cold": COLD | TOKENS,
         "tokens_cool_sure": COOL | SURE | TOKENS,
         "tokens_herding": HUNDRED | TOKENS | HERDING,
-        **following("tokens_following", HUNDRED | TOKENS | FOLLOWING),
-        **following("tokens_sure_following", HUNDRED | TOKENS | SURE_FOLLOWING),
-        **following("tokens_cool_sure_following", COOL | TOKENS | SURE_FOLLOWING),
-        **following("tokens_both_sure_following", HUNDRED | TOKENS | SURE_FOLLOWING | BOTH),
-        **following("tokens_cool_both_sure_following", COOL | TOKENS | SURE_FOLLOWING | BOTH),
+        "tokens_following": HUNDRED | TOKENS | FOLLOWING,
+        "tokens_following_packed_4": HUNDRED | TOKENS | FOLLOWING | {"select.packed": 4},
+        "tokens_sure_following": HUNDRED | TOKENS | SURE_FOLLOWING,
+        **{
+            f"tokens_sure_following_packed_{texts}": HUNDRED | TOKENS | SURE_FOLLOWING | {"select.packed": texts}
+            for texts in (2, 4)
+        },
+        "tokens_cool_sure_following_packed_8": COOL | TOKENS | SURE_FOLLOWING | {"select.packed": 8},
+        "tokens_both_sure_following_packed_4": HUNDRED | TOKENS | SURE_FOLLOWING | BOTH | {"select.packed": 4},
         "tokens_sure_herding": HUNDRED | TOKENS | SURE_HERDING,
         "tokens_sure_herding_packed_4": HUNDRED | TOKENS | SURE_HERDING | {"select.packed": 4},
         **{f"tokens_packed_{texts}": HUNDRED | TOKENS | {"select.packed": texts} for texts in (2, 4, 8, 16)},
         **{f"tokens_cool_packed_{texts}": COOL | TOKENS | {"select.packed": texts} for texts in (2, 4, 8, 16)},
-        **{f"tokens_both_packed_{texts}": HUNDRED | TOKENS | BOTH | {"select.packed": texts} for texts in (2, 4, 8)},
+        **{f"tokens_both_packed_{texts}": HUNDRED | TOKENS | BOTH | {"select.packed": texts} for texts in (2, 4)},
         **{f"tokens_cool_both_packed_{texts}": COOL | TOKENS | BOTH | {"select.packed": texts} for texts in (4, 8)},
-        "tokens_both_sure_herding_packed_4": HUNDRED | TOKENS | BOTH | SURE_HERDING | {"select.packed": 4},
         "tokens_taught": HUNDRED | TOKENS | taught,
         **{
             f"tokens_taught_packed_{texts}": HUNDRED | TOKENS | taught | {"select.packed": texts} for texts in (2, 4, 8)
@@ -165,11 +168,6 @@ def ways(task: str) -> dict[str, dict[str, Any]]:
         "wide_sure": {"generate.oversample": WIDE, "select.sure": 0.02},
         "wide_both": {"generate.oversample": WIDE, "select.pool": "both"},
     }
-
-
-def following(name: str, settings: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """With one text in an example, and with several."""
-    return {name: settings} | {f"{name}_packed_{texts}": settings | {"select.packed": texts} for texts in (2, 4, 8)}
 
 
 def main() -> None:

@@ -15,18 +15,15 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
-from sklearn.compose import ColumnTransformer
-from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
 
 from dilm.coresets.random import Random
 from dilm.data.load import Limits, load
 from dilm.models.encoder import CachedEncoder, FeatureEncoder
+from dilm.models.field_words import FieldWords
 from dilm.models.linear import FrozenFeatures, WordCounts
 from dilm.models.pairs import PairEncoder
 from dilm.numerics.metrics import accuracy
@@ -68,19 +65,14 @@ class Reading:
 class Unshared:
     """Word counts of each field, and nothing of the words that both have."""
 
-    def __init__(self) -> None:
-        words = partial(TfidfVectorizer, ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\w+|[^\w\s]")
-        self.head = make_pipeline(
-            ColumnTransformer([("left", words(), 0), ("right", words(), 1)]), LogisticRegression(max_iter=1000)
-        )
-
     def train_on(self, rows: Dataset, seed: int) -> None:
         """Forget what was learnt before."""
-        self.head.fit([list(row.texts) for row in rows], rows.labels)
+        self.words = FieldWords(rows)
+        self.head = LogisticRegression(max_iter=1000).fit(self.words.count(rows), rows.labels)
 
     def predict(self, examples: Sequence[Example]) -> list[int]:
         """Most likely class of each."""
-        return self.head.predict([list(row.texts) for row in examples]).tolist()
+        return self.head.predict(self.words.count(examples)).tolist()
 
 
 def main() -> None:

@@ -122,18 +122,12 @@ def measured(method: str, number: int, rows: Dataset, learners: dict[str, Studen
 
 def lines(found: list[Score]) -> Iterator[tuple[str, ...]]:
     """One for each way, compared with the base from the same rows."""
+    learners = dict.fromkeys(score.learner for score in found)
     for method in dict.fromkeys(score.method for score in found):
         kind, packed, way = method.split("|")
-        each = {
-            name: fmean(s.value for s in found if (s.method, s.learner) == (method, name))
-            for name in learners_of(found)
-        }
+        each = {name: fmean(s.value for s in found if (s.method, s.learner) == (method, name)) for name in learners}
         gap = paired(found, method, f"{kind}|{packed}|{BASE}", numpy_stream(0, method)) if way != BASE else None
         yield kind, packed, way, PERCENT.number(fmean(each.values())), ahead(gap), *map(PERCENT.number, each.values())
-
-
-def learners_of(found: list[Score]) -> list[str]:
-    return list(dict.fromkeys(score.learner for score in found))
 
 
 if __name__ == "__main__":

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-from dilm.models.linear import word_table
+from dilm.models.field_words import FieldWords
 from dilm.models.pairs import shared_words
 from dilm.numerics.threads import one_thread
 from dilm.types import Dataset, Example
@@ -28,23 +27,17 @@ class LatentWords:
         from sklearn.decomposition import TruncatedSVD
 
         seen = rows.sample(MOST_ROWS, random.Random(0)) if len(rows) > MOST_ROWS else rows
-        fields = zip(*(row.texts for row in seen), strict=True)
-        self._tables = [word_table(max_features=MOST_WORDS).fit(texts) for texts in fields]
-        counted = self._count(seen)
+        self._words = FieldWords(seen, MOST_WORDS)
+        self._pairs = len(rows.task.fields) == 2
+        counted = self._words.count(seen)
         with one_thread():
-            kept = max(1, min(DIRECTIONS, min(counted.shape) - 1))
-            self._directions = TruncatedSVD(kept, random_state=0).fit(counted)
+            self._wide = max(1, min(DIRECTIONS, min(counted.shape) - 1))
+            self._directions = TruncatedSVD(self._wide, random_state=0).fit(counted)
 
     def encode(self, examples: Sequence[Example]) -> np.ndarray:
         """float32 [n, at most 200, or 202 of pairs]; words that the rows lack count for nothing."""
-        found = [self._directions.transform(self._count(examples)) if examples else self._directions.components_.T[:0]]
-        if len(self._tables) == 2:
+        nothing = np.empty((0, self._wide))
+        found = [self._directions.transform(self._words.count(examples)) if examples else nothing]
+        if self._pairs:
             found.append(shared_words(examples))
         return np.hstack(found).astype(np.float32)
-
-    def _count(self, examples: Sequence[Example]) -> Any:
-        """Sparse [n, words of all fields]."""
-        from scipy.sparse import hstack
-
-        fields = zip(*(row.texts for row in examples), strict=True)
-        return hstack([table.transform(texts) for table, texts in zip(self._tables, fields, strict=True)]).tocsr()

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from dilm.errors import ModelError
+from dilm.models.field_words import FieldWords
 from dilm.models.pairs import shared_words
 from dilm.numerics.probe import Probe, fit_probe
 from dilm.protocols import Encoder
@@ -70,35 +71,27 @@ class WordCounts:
     """
 
     def __init__(self) -> None:
-        self._counters: list[Any] = []
+        self._words: FieldWords | None = None
         self._head: Any = None
 
     def train_on(self, rows: Dataset, seed: int) -> None:
         """Forget what was learnt before; every `seed` gives the same head."""
         from sklearn.linear_model import LogisticRegression
 
-        self._counters = [word_table().fit(texts) for texts in zip(*(row.texts for row in rows), strict=True)]
+        self._words = FieldWords(rows)
         where, labels, weights = votes(rows)
-        self._head = LogisticRegression(max_iter=1000).fit(self._count(rows)[where], labels, weights)
+        self._head = LogisticRegression(max_iter=1000).fit(_counted(self._words, rows)[where], labels, weights)
 
     def predict(self, examples: Sequence[Example]) -> list[int]:
         """Most likely class of each example."""
-        if self._head is None:
+        if self._words is None or self._head is None:
             raise ModelError("This learner has not learnt anything yet.", "Call `train_on` first.")
-        return self._head.predict(self._count(examples)).tolist()
-
-    def _count(self, examples: Sequence[Example]) -> Any:
-        """Sparse [n, words of all fields], and of pairs two columns more."""
-        from scipy.sparse import csr_matrix, hstack
-
-        fields = zip(*(example.texts for example in examples), strict=True)
-        parts = [counter.transform(texts) for counter, texts in zip(self._counters, fields, strict=True)]
-        shared = [csr_matrix(shared_words(examples))] if len(parts) == 2 else []
-        return hstack(parts + shared).tocsr()
+        return self._head.predict(_counted(self._words, examples)).tolist()
 
 
-def word_table(**options: Any) -> Any:
-    """An unfitted TF-IDF of words and word pairs. One-letter words count too, so that no text is without words."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
+def _counted(words: FieldWords, examples: Sequence[Example]) -> Any:
+    """Sparse [n, words of all fields], and of pairs two columns more."""
+    from scipy.sparse import csr_matrix, hstack
 
-    return TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\w+|[^\w\s]", **options)
+    found = words.count(examples)
+    return hstack([found, csr_matrix(shared_words(examples))]).tocsr() if len(examples[0].texts) == 2 else found

@@ -37,7 +37,7 @@ def compared(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     The root gives products the size of the other numbers, which are about 1 / √d. Of an encoder with few large
     directions they would be far larger: they are shortened to 2, the greatest length of a difference.
 
-    >>> compared(np.array([[1.0]]), np.array([[-1.0]])).round(2).astype(float).round(2).tolist()  # 1, -1, 2, -1
+    >>> compared(np.array([[1.0]]), np.array([[-1.0]])).astype(float).round(2).tolist()  # 1, -1, 2, -1
     [[0.38, -0.38, 0.76, -0.38]]
     """
     product = np.sqrt(left.shape[1]) * left * right

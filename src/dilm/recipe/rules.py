@@ -44,11 +44,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "select.pool": ("synthetic", "both"),
     "rewrite.ask": ("rewrite", "merge", "both"),
     "rewrite.best": BY_POINTS,
-    "race.drawn_by": (
-        *BY_POINTS,
-        *BY_REAL_ROWS,
-        "cynical",
-    ),  # no generator, and no race of races
+    "race.drawn_by": (*BY_POINTS, *BY_REAL_ROWS, "cynical"),  # no generator, and no race of races
     "evaluate.baselines": (*with_amounts(SELECTORS), "nearest", "untuned", "untuned_random", "full", "tdd", "tdd_text"),
     "embed.start": ("texts", "tokens"),
     "embed.labels": ("soft", "hard"),

@@ -23,8 +23,6 @@ CLASSES_ONLY = ("validated", "raced", "tdd", "tdd_text")
 """Methods that need classes to be told apart, or texts as embeddings."""
 OF_TEXTS = ("fluency", "covered")
 """Filters of tasks whose target is text."""
-UNTRAINED = ("frozen", "tfidf", "served", "served-chat")
-"""Ways to learn that end in a class."""
 
 
 def require_all(recipe: Recipe, splits: Splits, clusters: Clusters | None) -> None:
@@ -154,7 +152,7 @@ def _of_generation(recipe: Recipe, clusters: Clusters | None) -> Iterator[DilmEr
         )
     for name in recipe.evaluate.learners:
         way = learning(name)
-        if way.way in UNTRAINED or way.layers:
+        if way.is_linear or way.served or way.layers:
             yield RecipeError(
                 f"{name!r} in evaluate.learners cannot write a text.",
                 "Name a causal or encoder-decoder language model, `scratch`, or `prompt:NAME`.",
