@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -111,3 +112,47 @@ for kept in ([], []):  # freeing once makes glibc keep blocks of that size
 def test_what_is_freed_is_given_back_though_neighbours_are_kept():
     told = subprocess.run([sys.executable, "-c", FREED], capture_output=True, text=True, check=True)
     assert all(float(megabytes) > 80 for megabytes in told.stdout.split()), told.stdout
+
+
+KEPT = """
+import resource
+import torch
+from dilm.runtime import memory
+
+def pages(steps=20):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(steps):
+        tensors = [torch.ones(size * 2**18) for size in (1, 20, 5, 10)]  # MB
+        del tensors
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+own = pages()
+memory.keep_pages()
+pages(2)
+print(own, pages())
+memory.begin_peak()
+held = memory.peak_mb()
+memory.give_back()
+memory.begin_peak()
+print(held - memory.peak_mb())
+"""
+
+
+def kept(**environment: str) -> tuple[float, ...]:
+    """Pages taken in steps before and after, and megabytes that are given back."""
+    told = subprocess.run(
+        [sys.executable, "-c", KEPT], capture_output=True, text=True, check=True, env={**os.environ, **environment}
+    )
+    return tuple(map(float, told.stdout.split()))
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux forgets a peak")
+def test_what_a_step_freed_serves_the_next_until_it_is_given_back():
+    own, then, returned = kept()
+    assert then < own / 10 and returned > 30
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux forgets a peak")
+def test_what_the_user_told_the_allocator_stays():
+    own, then, _ = kept(MALLOC_MMAP_THRESHOLD_="65536")
+    assert then > own / 2

@@ -46,7 +46,10 @@ def run(work: Callable[[Job], Result], jobs: Iterable[Job], address: str = "") -
 
 def _alone(work: Callable[[Job], Result], job: Job) -> Result:
     """What a node does."""
+    from dilm.runtime import memory
+
     os.environ["DILM_PROGRESS"] = "none"
+    memory.keep_pages()
     processes.forget()
     with one_thread():
         return work(job)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from dilm.errors import RecipeError
+from dilm.runtime import memory
 from dilm.runtime.processes import ALONE, Crew
 
 PRECISIONS = ("auto", "fp32", "bf16")
@@ -32,12 +33,16 @@ class Place:
 def choose(device: str = "auto", precision: str = "auto", threads: int = 0, recompute: bool = False) -> Place:
     """The place that the user asked for, or the best one here; `threads` 0 leaves torch's own choice.
 
+    Freed memory then stays with this process, for speed, unless activations are to be computed twice for want of it.
+
     Raises RecipeError for a device that this machine or build of torch does not have.
     """
     if precision not in PRECISIONS:
         raise RecipeError(f"Precision {precision!r} is none of {', '.join(PRECISIONS)}.", "Use `auto`.")
     if threads:
         torch.set_num_threads(threads)
+    if not recompute:
+        memory.keep_pages()
     found = _device(device)
     return Place(found, precision == "bf16" or (precision == "auto" and bf16_is_fast(found)), recompute)
 

@@ -6,6 +6,7 @@ import ctypes
 import gc
 import logging
 import math
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -27,9 +28,12 @@ Result = TypeVar("Result")
 SYMPTOMS = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "can't allocate memory", "not enough memory")
 """What CUDA and Apple's MPS say, cuBLAS, and torch's CPU allocator, on Windows too; all of them raise RuntimeError."""
 
-M_MMAP_THRESHOLD, M_MMAP_MAX = -3, -4
-"""What glibc's `mallopt` can set: from how many bytes on a block has pages of its own, and how many such may be."""
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -2, -3, -4
+"""What glibc's `mallopt` can set: how many free bytes are returned to the system and how many more than needed are asked
+for, from how many on a block has pages of its own, and how many such may be."""
 SMALL, MANY = 2**17, 2**20
+AHEAD, LARGE, EVERYTHING = 2**26, 2**25, 2**31 - 1
+"""Bytes asked for at once, and of the largest block that is kept: glibc takes no larger ones."""
 
 
 @contextmanager
@@ -117,11 +121,25 @@ def trim() -> None:
     _ask_glibc("malloc_trim", 0)
 
 
+def keep_pages() -> None:
+    """From now on, what is freed stays with this process until `give_back`, unless the user told glibc otherwise.
+
+    By itself glibc returns the middle-sized tensors of a step when they are freed, and the next step is handed as many
+    pages anew, each of which the system must find and blank.
+    """
+    if any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ):
+        return
+    for name, amount in ((M_TRIM_THRESHOLD, EVERYTHING), (M_TOP_PAD, AHEAD), (M_MMAP_THRESHOLD, LARGE)):
+        _ask_glibc("mallopt", name, amount)
+
+
 def return_at_once() -> None:
-    """From now on, what is freed goes back to the system unless it is small; glibc keeps more, for speed.
+    """From now on, what is freed goes back to the system unless it is small.
 
     For where memory matters more than time: each new tensor then takes its pages anew.
     """
+    _ask_glibc("mallopt", M_TRIM_THRESHOLD, SMALL)
+    _ask_glibc("mallopt", M_TOP_PAD, SMALL)
     _ask_glibc("mallopt", M_MMAP_THRESHOLD, SMALL)
     _ask_glibc("mallopt", M_MMAP_MAX, MANY)
 

@@ -100,8 +100,11 @@ def _begin_worker(parent: int) -> None:
     """One thread, no bars and no rank of its own, and an end when the parent is killed or somebody presses Ctrl-C."""
     import torch
 
+    from dilm.runtime import memory
+
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # at once and without a word: the parent tells what happened
     torch.set_num_threads(1)
+    memory.keep_pages()
     os.environ["DILM_PROGRESS"] = "none"
     processes.forget()
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
