@@ -2,6 +2,7 @@
 
     .venv/bin/python benchmarks/sampling.py --json
     .venv/bin/python benchmarks/sampling.py --roads ring growing --texts 1 4
+    python benchmarks/sampling.py --roads vllm ours   # where vLLM is installed
 
 Measured are the seconds from the first token to the last of so many texts, tokens as numbers: nothing is decoded. The
 model has random weights, and a bias of the end token that gives texts the lengths of short sentences. Tokens after a
@@ -14,7 +15,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import gauges
@@ -24,6 +25,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from dilm.models.form import Form
 from dilm.models.sampling import Sampling, sample_tokens
+from dilm.models.vllm_engine import Engine
 from dilm.runtime.device import Place
 
 LONGEST, MEAN_LENGTH = 48, 16
@@ -65,7 +67,8 @@ def main() -> None:
     )
     given = parser.parse_args()
     place = gauges.place(given)
-    model, clock = ending(SHAPES[given.size], place), gauges.clock(place.device, given.clock)
+    model = (ending_without_bias if "vllm" in given.roads else ending)(SHAPES[given.size], place)
+    clock = gauges.clock(place.device, given.clock)
     jobs = [Job(model, place, batch, times * batch) for batch in given.batches for times in given.texts]
     found = [measured(job, given.roads, clock, given.rounds) for job in jobs]
     facts = {"size": given.size, "threads": torch.get_num_threads(), "clock": given.clock}
@@ -111,6 +114,20 @@ def ours(job: Job, seed: int, road: str = "") -> int:
     return sum(map(len, texts))
 
 
+@cache
+def engine(place: Place) -> Engine:
+    """Opened once, as for a run."""
+    return Engine(place)
+
+
+def by_vllm(job: Job, seed: int) -> int:
+    settings = Sampling(top_p=0.95, max_tokens=LONGEST - 1, batch=job.batch)
+    rng = torch.Generator().manual_seed(seed)
+    return sum(
+        map(len, engine(job.place)(job.model, Form(START, END), job.texts, settings, rng, torch.tensor([START, 0])))
+    )
+
+
 def theirs(job: Job, seed: int) -> int:
     torch.manual_seed(seed)
     with job.place.autocast():
@@ -138,6 +155,7 @@ ROADS: dict[str, Callable[[Job, int], int]] = {
     "ring": partial(ours, road="ring"),
     "growing": partial(ours, road="growing"),
     "generate": theirs,
+    "vllm": by_vllm,
 }
 """Ways to write the texts of a job: each returns how many tokens they have."""
 
@@ -152,6 +170,18 @@ def ending(shape: Shape, place: Place) -> GPT2LMHeadModel:
         head.bias.zero_()
         head.bias[END] = torch.tensor(shape.vocabulary / MEAN_LENGTH).log()
     model.lm_head = head
+    return model.to(place.device)  # type: ignore[arg-type]
+
+
+def ending_without_bias(shape: Shape, place: Place) -> GPT2LMHeadModel:
+    """As `ending`, but an ordinary GPT-2: its last layer adds to all states what END turns into odds."""
+    torch.manual_seed(0)
+    model = GPT2LMHeadModel(
+        gpt2(shape, n_positions=64, bos_token_id=START, eos_token_id=END, tie_word_embeddings=False)
+    ).eval()
+    with torch.no_grad():
+        model.transformer.ln_f.bias[0] = 1.0
+        model.lm_head.weight[END, 0] += torch.tensor(shape.vocabulary / MEAN_LENGTH).log()
     return model.to(place.device)  # type: ignore[arg-type]
 
 

@@ -113,12 +113,13 @@ class _Count:
         others = bool(recipe.match.check_every) + bool(recipe.match.reward)  # learners of their own
         eldest = max(map(self._training, (learner, *self.shapes.held)))
         matched = generator.training(self._kept(recipe.match.synthetic))
+        writers = 1 + (recipe.generate.sampler == "vllm")  # which holds the weights once more
         return {
             "pretrain": warmed.training(self._together(recipe.pretrain.batch) * self.tokens) if self._warms else 0.0,
             "embed": learner.training(2 * unrolled * self.tokens) if embed.wanted(recipe) else 0.0,
             "fit": generator.training(self._fitted() / len(generator.members)),
             "match": matched + eldest + beside + encoder + points + 2 * copy * others,
-            "generate": generator.writing(recipe.generate.batch, self.bench.task.max_tokens),
+            "generate": generator.writing(recipe.generate.batch, self.bench.task.max_tokens) * writers,
             "select": encoder + points,
             "evaluate": self._training(learner, self.bench.task.packed),
             "audit": max(trained, generator.writing(recipe.generate.batch, self.tokens)) + encoder,

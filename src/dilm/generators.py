@@ -17,6 +17,7 @@ from dilm.models.hub import open_tokenizer
 from dilm.models.instructed import Asking, Prompted, Prompts, prompts_for
 from dilm.models.mixture import AnyGenerator, Mixture
 from dilm.models.sampling import Sampling
+from dilm.models.vllm_engine import Engine
 from dilm.recipe import Recipe
 from dilm.recipe.fields import counted
 from dilm.recipe.generator_rules import learns
@@ -111,6 +112,8 @@ class Maker:
         generator.sampling = Sampling(
             wanted.top_p, wanted.top_k, wanted.temperature, generator.task.max_tokens, wanted.batch
         )
+        if wanted.sampler == "vllm":
+            generator.text_writer = Engine(self.place)
         return generator
 
     def _whole(self, name: str, left: Path | None, **options: Any) -> CausalGenerator:

@@ -45,7 +45,6 @@ from dilm.stages import (
     select,
 )
 from dilm.stages.fitting import require_before
-from dilm.stages.generate import asks_untuned
 from dilm.version import VERSION
 
 
@@ -67,7 +66,7 @@ STAGES = (
     Stage("embed", embed.run, lambda r: _embedding(r), ("pretrain",), lambda r: not embed.wanted(r)),
     Stage("fit", fit.run, lambda r: _fitting(r), ("pretrain",)),
     Stage("match", match.run, lambda r: _matching(r), ("fit",)),
-    Stage("generate", generate.run, lambda r: [r.generate, r.per_class, r.select.sets, asks_untuned(r)], ("match",)),
+    Stage("generate", generate.run, generate.content, ("match",)),
     Stage("select", select.run, lambda r: _choosing(r), ("generate",)),
     Stage("audit", audit.run, lambda r: _attacks(r), ("select",), lambda r: True),
     Stage("evaluate", evaluate.run, lambda r: _measuring(r), ("select", "embed")),

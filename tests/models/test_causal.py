@@ -13,7 +13,6 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM
 
 from dilm.errors import ModelError
-from dilm.models import causal
 from dilm.models.causal import CausalGenerator
 from dilm.models.decoders import SEPARATOR, is_causal, open_causal_model
 from dilm.models.hub import open_model
@@ -277,9 +276,10 @@ def test_tokens_are_counted_once_though_activations_are_computed_again(opened: O
     assert spent[0] == spent[1] > 0
 
 
-def test_fewer_texts_are_written_at_once_where_memory_does_not_suffice(opened: Opener, monkeypatch: pytest.MonkeyPatch):
+def test_fewer_texts_are_written_at_once_where_memory_does_not_suffice(opened: Opener):
     """As if fewer had been asked for from the beginning."""
-    generator, write = opened("gpt2"), causal.sample_tokens
+    generator = opened("gpt2")
+    write = generator.text_writer
     generator.sampling = replace(generator.sampling, batch=5)
     few = generator.sample(1, 12, torch.Generator().manual_seed(0))
 
@@ -289,7 +289,7 @@ def test_fewer_texts_are_written_at_once_where_memory_does_not_suffice(opened: O
             raise RuntimeError("CUDA out of memory.")
         return texts
 
-    monkeypatch.setattr(causal, "sample_tokens", writing)
+    generator.text_writer = writing
     generator.sampling = replace(generator.sampling, batch=20)
     assert generator.sample(1, 12, torch.Generator().manual_seed(0)) == few
     assert generator.appetite.amount == 5

@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from odds import assert_as_often, sentences
 from tiny_models import PAIRS, TASK, rough
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel
@@ -73,6 +75,17 @@ def test_progress_follows_its_rows():
     logits = torch.zeros(2, 5)
     progress.forbid(logits)
     assert logits.isinf().nonzero().tolist() == [[0, SEPARATOR], [1, END]]
+
+
+@given(st.lists(st.lists(st.sampled_from([SEPARATOR, 3, BLANK]), max_size=6), min_size=1, max_size=4))
+def test_progress_can_be_told_from_what_was_written(texts: list[list[int]]):
+    """As if token by token had been noted."""
+    told = Progress.after(FORM, texts, torch.device("cpu"))
+    for row, text in enumerate(texts):
+        noted = Progress(FORM, 1, torch.device("cpu"))
+        for token in text:
+            noted.note(torch.tensor([token]))
+        assert (told.closed[row], told.shown[row]) == (noted.closed[0], noted.shown[0])
 
 
 def hasty(generator: CausalGenerator) -> CausalGenerator:

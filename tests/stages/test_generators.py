@@ -269,6 +269,8 @@ def test_privacy_refuses_what_touches_real_rows(source, settings: dict[str, Any]
     [
         ({"fit.steps": 0}, "would not know what the tokens of its classes mean"),
         ({"adapters.base": "4bit"}, "cannot be trained"),
+        ({"adapters.rank": 2, "adapters.base": "4bit", "generate.sampler": "vllm"}, "held in 4bit"),
+        ({"generate.sampler": "vlm"}, "generate.sampler does not know"),
         ({"adapters.rank": 2, "adapters.targets": ""}, "adapters.targets is empty"),
         (ASK | {"adapters.rank": 2, "fit.steps": 0, "match.steps": 0}, "nothing is trained"),
         ({"models.mixture": "scratch:huge"}, "models.mixture does not know"),

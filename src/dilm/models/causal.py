@@ -22,7 +22,7 @@ from dilm.models.form import Form
 from dilm.models.hub import open_tokenizer, quiet
 from dilm.models.instructed import Prompted
 from dilm.models.pieces import pieces, tokens_at_once
-from dilm.models.sampling import Sampling, sample_tokens
+from dilm.models.sampling import Sampling, TextWriter, sample_tokens
 from dilm.models.seq2seq import Conditioned, open_writer
 from dilm.numerics.gradients import at_least_float32
 from dilm.numerics.likelihood import text_nll
@@ -52,9 +52,9 @@ class CausalGenerator:
         self.task = replace(task, max_tokens=min(task.max_tokens, longest))
         self.place = place
         self.sampling = Sampling(max_tokens=self.task.max_tokens)
+        self.text_writer: TextWriter = sample_tokens
         self.appetite = memory.Appetite("texts")
-        self.likelihood = "token"
-        self.recompute = False
+        self.likelihood, self.recompute = "token", False
         if place.recompute:
             self._recompute()
         self.tokens_at_once = tokens_at_once(place, inner(model).config)
@@ -253,7 +253,7 @@ class CausalGenerator:
 
         def write(texts: int) -> list[list[int]]:
             rng.set_state(drawn)  # of an attempt that failed
-            return sample_tokens(self.model, form, n, replace(self.sampling, batch=texts), rng, banned)
+            return self.text_writer(self.model, form, n, replace(self.sampling, batch=texts), rng, banned)
 
         with self.place.autocast(), memory.guard("writing one text", LESS_AT_ONCE):
             rows = self.appetite.feed(self.sampling.batch, write)

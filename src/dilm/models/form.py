@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import takewhile
 from typing import NamedTuple
 
 import torch
@@ -34,6 +36,15 @@ class Progress:
         self.shown = torch.zeros(rows, dtype=torch.bool, device=device)
         """Whether the field being written shows something already."""
         self.blank = torch.cat([form.blank.cpu(), torch.tensor([form.separator])]).to(device)
+
+    @classmethod
+    def after(cls, form: Form, texts: Sequence[Sequence[int]], device: torch.device) -> Progress:
+        """Of rows that have written these tokens."""
+        made, blank = cls(form, len(texts), device), {*form.blank.tolist(), form.separator}
+        last = [[*takewhile(lambda token: token != form.separator, reversed(text))] for text in texts]
+        made.closed += torch.tensor([list(text).count(form.separator) for text in texts], device=device)
+        made.shown |= torch.tensor([not blank.issuperset(field) for field in last], device=device)
+        return made
 
     def forbid(self, logits: Tensor) -> None:
         """Leave no chance to what would break the form: [rows, V], changed in place."""

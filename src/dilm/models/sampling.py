@@ -51,6 +51,21 @@ class Fronted(Protocol):
         ...
 
 
+class TextWriter(Protocol):
+    """Who writes: `sample_tokens` here, or another program with the model's weights."""
+
+    def __call__(
+        self,
+        model: PreTrainedModel | Fronted,
+        form: Form,
+        n: int,
+        sampling: Sampling,
+        rng: torch.Generator,
+        banned: Tensor,
+        /,
+    ) -> list[list[int]]: ...
+
+
 @torch.no_grad()
 def sample_tokens(
     model: PreTrainedModel | Fronted, form: Form, n: int, sampling: Sampling, rng: torch.Generator, banned: Tensor

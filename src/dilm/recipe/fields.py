@@ -38,6 +38,7 @@ LATER = (
     "match.reward_steps",
     "match.reward_rows",
     "match.centred",
+    "generate.sampler",
     "select.filters",
     "select.teacher",
     "select.packed",

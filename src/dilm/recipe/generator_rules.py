@@ -12,6 +12,7 @@ def check_generators(recipe: Recipe) -> None:
     _check_adapters(recipe)
     _check_steps(recipe)
     _check_corpus(recipe)
+    _check_sampler(recipe)
 
 
 def learns(recipe: Recipe) -> bool:
@@ -54,4 +55,13 @@ def _check_corpus(recipe: Recipe) -> None:
         raise RecipeError(
             "anonymize.operator replaces personal data in the rows, and nobody looked at corpus.source.",
             "Write a clean file with `dilm anonymize` first, and name that with corpus.public=true.",
+        )
+
+
+def _check_sampler(recipe: Recipe) -> None:
+    """vLLM reads whole weights from files, which those in few bits are not."""
+    if recipe.generate.sampler == "vllm" and recipe.adapters.base in ("8bit", "4bit"):
+        raise RecipeError(
+            f"generate.sampler=vllm cannot read weights that are held in {recipe.adapters.base}.",
+            "Use adapters.base=bf16, or generate.sampler=torch.",
         )

@@ -34,6 +34,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "dp.noise": ("keyed", "secure"),
     "pretrain.learner_size": SIZES,
     "fit.mean_over": ("tokens", "texts"),
+    "generate.sampler": ("torch", "vllm"),
     "match.likelihood": ("token", "sum", "padded"),
     "match.road": ("fast", "autograd"),
     "match.trajectory": ("cached", "fresh"),

@@ -29,8 +29,8 @@ SYMPTOMS = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "can't allocate memor
 """What CUDA and Apple's MPS say, cuBLAS, and torch's CPU allocator, on Windows too; all of them raise RuntimeError."""
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -2, -3, -4
-"""What glibc's `mallopt` can set: how many free bytes are returned to the system and how many more than needed are asked
-for, from how many on a block has pages of its own, and how many such may be."""
+"""What glibc's `mallopt` can set: how many free bytes go back to the system, how many more than needed are asked for,
+from how many on a block has pages of its own, and how many such may be."""
 SMALL, MANY = 2**17, 2**20
 AHEAD, LARGE, EVERYTHING = 2**26, 2**25, 2**31 - 1
 """Bytes asked for at once, and of the largest block that is kept: glibc takes no larger ones."""

@@ -17,6 +17,7 @@ from dilm.data.jsonl import read_dataset, write_dataset
 from dilm.distillation.generate import Flags, write_pool
 from dilm.models.mixture import AnyGenerator
 from dilm.recipe import Recipe
+from dilm.recipe.fields import counted
 from dilm.runtime.hashing import folder_key
 from dilm.runtime.meter import spent
 from dilm.runtime.progress import bar
@@ -47,6 +48,11 @@ def run(bench: Bench) -> dict[str, Any]:
             own = (spent() - begin).seconds if name == "dilm" else own
     read_by = {"detectors": list(bench.panel.titles)} if bench.panel else {}
     return {"verdicts": verdicts, "own_seconds": own, **read_by}
+
+
+def content(recipe: Recipe) -> list[Any]:
+    """What its stage key says: how many texts are written, and how."""
+    return [counted(recipe)["generate"], recipe.per_class, recipe.select.sets, asks_untuned(recipe)]
 
 
 def asks_untuned(recipe: Recipe) -> bool:
