@@ -109,12 +109,17 @@ def main() -> None:
     )
     parser.add_argument("--following", action="store_true", help="ours by distribution matching instead of `typical`")
     parser.add_argument("--vectors", action="store_true", help="a fourth learner: frozen word vectors (WordLlama)")
+    parser.add_argument(
+        "--heads", action="store_true", help="no learner is tuned, where all rows teach such a one nothing"
+    )
     parser.add_argument("--records", type=Path, default=HERE, help="where tables and records are written")
     parser.add_argument("--quick", action="store_true", help="tiny settings, to see that the script runs")
     given = parser.parse_args()
     asked = SETTINGS | by_minilm(given.out)
     if given.vectors:
         asked["evaluate.learners"] += [f"frozen:{wordllama(given.out)}"]
+    if given.heads:
+        asked["evaluate.learners"] = [name for name in asked["evaluate.learners"] if not name.startswith("first-")]
     for task in given.tasks:
         rivals = given.rivals or ("as-much" if given.packed > 1 else "one-row")
         settings = asked | CHOSEN.get(task, {}) | (QUICK if given.quick else {}) | amount(given.packed, rivals)
