@@ -41,9 +41,15 @@ def machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "architecture": platform.machine(),
         "vectors": torch.backends.cpu.get_cpu_capability(),
+        "bfloat16": "tiles" if torch.cpu._is_amx_tile_supported() else vectors_of_bfloat16(),
         "torch": torch.__version__,
         "load": round(os.getloadavg()[0], 1),
     }
+
+
+def vectors_of_bfloat16() -> str:
+    """How a processor without tiles for it multiplies bfloat16."""
+    return "vectors" if torch.cpu._is_avx512_bf16_supported() else "emulated"
 
 
 def spread(ratios: Sequence[float]) -> list[float]:
