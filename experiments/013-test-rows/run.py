@@ -65,8 +65,8 @@ AT_MOST = {"evaluate.rows": 2000}
 COOL: dict[str, Any] = {"generate.temperature": 0.7}
 CHOSEN: dict[str, dict[str, Any]] = {"sst2": COOL} | dict.fromkeys(TASKS[2:-1], AT_MOST)
 CHOSEN |= {"imdb": AT_MOST | COOL | {"models.max_tokens": 64}}
-"""What dev rows of a task spoke for (004), at 5 per class, and how many of its test rows are scored. Film reviews get what
-those of SST-2 got, and everybody reads the first 64 tokens of them."""
+"""What dev rows of a task spoke for (004), at 5 per class, and how many of its test rows are scored. Film reviews get
+what those of SST-2 got, and everybody reads the first 64 tokens of them."""
 NAME = re.compile(
     rf"(?P<task>{'|'.join(TASKS)})-(?P<size>\d+)"
     r"(-packed-(?P<packed>\d+))?(-at-(?P<temperature>[\d.]+))?(?P<both>-both)?(?P<following>-following)?"
