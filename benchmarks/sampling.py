@@ -13,9 +13,11 @@ round, after one that warms up.
 from __future__ import annotations
 
 import statistics
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import gauges
@@ -115,17 +117,16 @@ def ours(job: Job, seed: int, road: str = "") -> int:
 
 
 @cache
-def engine(place: Place) -> Engine:
-    """Opened once, as for a run."""
-    return Engine(place)
+def engine(job: Job) -> Engine:
+    """Opened once for all rounds."""
+    settings = Sampling(max_tokens=LONGEST - 1, batch=job.batch)
+    return Engine.opened(job.model, [[START]], settings, job.place, Path(tempfile.mkdtemp()))
 
 
 def by_vllm(job: Job, seed: int) -> int:
     settings = Sampling(top_p=0.95, max_tokens=LONGEST - 1, batch=job.batch)
-    rng = torch.Generator().manual_seed(seed)
-    return sum(
-        map(len, engine(job.place)(job.model, Form(START, END), job.texts, settings, rng, torch.tensor([START, 0])))
-    )
+    rng, banned = torch.Generator().manual_seed(seed), torch.tensor([START, 0])
+    return sum(map(len, engine(job)(job.model, Form(START, END), job.texts, settings, rng, banned)))
 
 
 def theirs(job: Job, seed: int) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from dilm.models import adapters
+from dilm.models import adapters, vllm_engine
 from dilm.models.adapters import Adapters
 from dilm.models.causal import CausalGenerator
 from dilm.models.decoders import inner, open_causal_model
@@ -17,7 +17,6 @@ from dilm.models.hub import open_tokenizer
 from dilm.models.instructed import Asking, Prompted, Prompts, prompts_for
 from dilm.models.mixture import AnyGenerator, Mixture
 from dilm.models.sampling import Sampling
-from dilm.models.vllm_engine import Engine
 from dilm.recipe import Recipe
 from dilm.recipe.fields import counted
 from dilm.recipe.generator_rules import learns
@@ -113,7 +112,7 @@ class Maker:
             wanted.top_p, wanted.top_k, wanted.temperature, generator.task.max_tokens, wanted.batch
         )
         if wanted.sampler == "vllm":
-            generator.text_writer = Engine(self.place)
+            vllm_engine.require(generator.model, self.place)  # before anything is trained
         return generator
 
     def _whole(self, name: str, left: Path | None, **options: Any) -> CausalGenerator:

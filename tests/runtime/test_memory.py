@@ -140,8 +140,9 @@ print(held - memory.peak_mb())
 
 def kept(**environment: str) -> tuple[float, ...]:
     """Pages taken in steps before and after, and megabytes that are given back."""
+    alone = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_"))}
     told = subprocess.run(
-        [sys.executable, "-c", KEPT], capture_output=True, text=True, check=True, env={**os.environ, **environment}
+        [sys.executable, "-c", KEPT], capture_output=True, text=True, check=True, env=alone | environment
     )
     return tuple(map(float, told.stdout.split()))
 
@@ -150,6 +151,15 @@ def kept(**environment: str) -> tuple[float, ...]:
 def test_what_a_step_freed_serves_the_next_until_it_is_given_back():
     own, then, returned = kept()
     assert then < own / 10 and returned > 30
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux forgets a peak")
+def test_whoever_asked_for_little_memory_keeps_no_pages(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(
+        globals(), "KEPT", KEPT.replace("memory.keep_pages()", "memory.return_at_once(); memory.keep_pages()")
+    )
+    own, then, _ = kept()
+    assert then > own / 2
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux forgets a peak")

@@ -1,17 +1,20 @@
-"""Sampling by vLLM (Kwon et al. 2023): paged attention in a process of its own, for large generators on GPUs.
+"""Writing by vLLM (Kwon et al. 2023): paged attention in a process of its own, for large generators on GPUs.
 
-The same distribution as that of `sample_tokens`, other draws. vLLM reads weights from files, so they are written anew
-when they have changed, and each time one likeliest text shows whether both programs hold the same model.
+The same distribution as that of `sample_tokens`, other draws. vLLM reads weights from files, once: told to read others,
+it keeps some of the old (docs/decisions/0004). So it writes for generators that are no longer trained: their pools.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import json
-import logging
 import os
-from functools import cached_property
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -19,44 +22,109 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from dilm.errors import ModelError
+from dilm.models.causal import CausalGenerator, Writer
 from dilm.models.decoders import inner
 from dilm.models.form import Form
 from dilm.models.hub import quiet
 from dilm.models.instructed import Prompted
 from dilm.models.merged import whole
 from dilm.models.sampling import Fronted, Sampling
-from dilm.runtime import memory
 from dilm.runtime.device import Place
-
-log = logging.getLogger(__name__)
+from dilm.runtime.workers import main_hidden
 
 PROCESSOR = "dilm.models.vllm_form:FormProcessor"
+PARENT = "DILM_VLLM_PARENT"
+"""In the environment of vLLM's processes: who started them, and without whom they end."""
+ENVIRONMENT = {
+    "VLLM_LOGGING_LEVEL": "ERROR",
+    "VLLM_NO_USAGE_STATS": "1",  # no reports to its makers
+    "VLLM_USE_V2_MODEL_RUNNER": "0",  # the other takes logits processors of another kind
+    "VLLM_DISABLE_COMPILE_CACHE": "1",  # which knows a model by its folder, and this one is gone tomorrow
+}
+"""What vLLM finds in the environment, unless the user said otherwise."""
 BLOCK = 128
-"""Tokens of a text for which memory is taken at once, at most: vLLM's pages on a CPU; on a GPU they are smaller."""
+"""Tokens of a text for which memory is taken at once: vLLM's pages on a processor; on a GPU they are smaller."""
+READ_AT_ONCE = 2048
+"""Tokens, at least, that vLLM reads in a step: prompts."""
+PROBE = 8
+"""Tokens of the texts that show whether both programs hold the same model."""
+EXACT = {False: 1e-2, True: 0.3}
+"""Nats by which their odds of a token may differ: float32, bfloat16."""
 SAID = 300
 """Characters that are repeated of what vLLM says of a fault."""
-PROBE = 8
-"""Tokens of the text that shows whether both hold the same model."""
-EXACT = {False: 1e-2, True: 0.3}
-"""Nats by which their odds of a token may differ: float32, bfloat16. Of another model they would be nats apart."""
-QUIET = {"VLLM_LOGGING_LEVEL": "ERROR", "VLLM_NO_USAGE_STATS": "1", "VLLM_USE_V2_MODEL_RUNNER": "0"}
-"""What vLLM finds in the environment unless the user said otherwise: no chatter, no reports to its makers, and the
-runner whose logits processors are those of `vllm_form`."""
-OTHERWISE = "Use `generate.sampler=torch`, which writes with any generator."
+OTHERWISE = "Lower `generate.batch` where memory is short, or use `generate.sampler=torch`, which any generator can."
 
 
+def require(model: Writer, place: Place) -> None:
+    """Raise ModelError where vLLM is not installed, or cannot be asked to write with such a model in this place."""
+    if importlib.util.find_spec("vllm") is None:
+        raise ModelError("generate.sampler=vllm needs vllm, which is not installed.", "`pip install 'dilm[vllm]'`.")
+    if not isinstance(model, PreTrainedModel | Prompted):
+        raise ModelError("vLLM writes with causal language models, not with encoder-decoders.", OTHERWISE)
+    if place.device.index:
+        raise ModelError(f"vLLM writes on the first GPU, and this process uses {place.device}.", OTHERWISE)
+
+
+def version() -> str:
+    """Of the vLLM that is installed, whoever built it."""
+    import vllm  # pyright: ignore[reportMissingImports] (an extra)
+
+    return vllm.__version__
+
+
+@contextmanager
+def written_by_vllm(generator: CausalGenerator, folder: Path) -> Iterator[None]:
+    """Within, vLLM writes the generator's texts, with the weights that it has on entering; `folder`, in which they lie
+    meanwhile, must not be there. Raises ModelError where vLLM knows no such model, or reads it otherwise than it is."""
+    require(generator.model, generator.place)
+    generator.eval()
+    prompts = [prompt_of(generator.model, condition) for condition in generator.conditions]
+    before = generator.text_writer
+    try:
+        with Engine.opened(inner(generator.model), prompts, generator.sampling, generator.place, folder) as engine:
+            generator.text_writer = engine
+            yield
+    finally:
+        generator.text_writer = before
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@dataclass(frozen=True)
 class Engine:
-    """A `TextWriter`: vLLM, opened when it first writes, with the weights that a model has whenever it writes."""
+    """A `TextWriter`: vLLM at work."""
 
-    def __init__(self, place: Place) -> None:
-        self.place = place
-        self.writings = 0
-        """How often weights were written."""
-        self.known: tuple[Any, ...] = ()
-        """Which weights vLLM has."""
-        self.room: tuple[int, int] = (0, 0)
-        """Tokens of a text and its prompt, and texts at once, that it was opened for."""
-        self.llm: Any = None
+    llm: Any
+    vllm: Any
+    folder: Path
+
+    @classmethod
+    def opened(
+        cls, model: PreTrainedModel, prompts: Sequence[list[int]], sampling: Sampling, place: Place, folder: Path
+    ) -> Engine:
+        """With a model's weights, which it puts into a folder, and room for texts behind each of the prompts."""
+        with quiet():
+            whole(model).save_pretrained(folder / "model")
+        tokens = max(map(len, prompts)) + sampling.max_tokens + 1
+        try:
+            with _own_environment(), main_hidden():
+                import vllm  # pyright: ignore[reportMissingImports] (an extra)
+
+                asked = _settings(model, place, tokens, sampling.batch)
+                engine = cls(vllm.LLM(model=str(folder / "model"), **asked), vllm, folder)
+        except Exception as fault:  # of a process of its own, which may meet anything
+            raise ModelError(f"vLLM cannot open this generator: {_said(fault)}", OTHERWISE) from fault
+        with ExitStack() as ended:  # unless both read the model alike
+            ended.enter_context(engine)
+            for prompt in prompts:
+                engine.compare(model, prompt, place)
+            ended.pop_all()
+        return engine
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.llm.llm_engine.engine_core.shutdown()  # its process, too
 
     def __call__(
         self,
@@ -67,156 +135,84 @@ class Engine:
         rng: torch.Generator,
         banned: Tensor,
     ) -> list[list[int]]:
-        """As `sample_tokens`, on the rows that vLLM sees fit, `sampling.batch` at most."""
-        prompt = _prompt(model, form)
-        self._prepare(model, len(prompt) + sampling.max_tokens + 1, sampling.batch)
-        file = self._written(form, banned)
+        """As `sample_tokens`; `sampling.batch` texts side by side at most, or fewer as vLLM sees fit."""
         seeds = torch.randint(2**31, (n,), generator=rng).tolist()
         drawn = {"top_p": sampling.top_p, "top_k": sampling.top_k, "temperature": sampling.temperature}
-        ends = {"max_tokens": sampling.max_tokens + 1, "stop_token_ids": [form.end], "extra_args": {"form": file}}
-        answers = self._ask(prompt, [drawn | ends | {"seed": seed} for seed in seeds])
-        return [list(answer.outputs[0].token_ids) for answer in answers]
+        ends = {"max_tokens": sampling.max_tokens + 1, "stop_token_ids": [form.end]}
+        shaped = {"extra_args": {"form": self._file(form, banned)}}
+        answers = self._ask(prompt_of(model, form.start), [drawn | ends | shaped | {"seed": seed} for seed in seeds])
+        return [list(answer.token_ids) for answer in answers]
 
-    @cached_property
-    def folder(self) -> TemporaryDirectory[str]:
-        """Where weights and forms are written for vLLM; gone when this object is."""
-        return TemporaryDirectory(prefix="dilm-vllm-")
-
-    def close(self) -> None:
-        """End vLLM's process; the next text would begin another."""
-        self.llm, self.known, self.room = None, (), (0, 0)
-        memory.give_back()  # which also ends what nobody needs
-
-    def _ask(self, prompt: list[int], wanted: list[dict[str, Any]]) -> list[Any]:
-        params = [self._vllm.SamplingParams(**each, ignore_eos=True, detokenize=False) for each in wanted]
-        try:
-            return self.llm.generate([{"prompt_token_ids": prompt}] * len(params), params, use_tqdm=False)
-        except Exception as fault:
-            raise ModelError(f"vLLM cannot write with this generator: {_said(fault)}", OTHERWISE) from fault
-
-    def _prepare(self, model: PreTrainedModel | Fronted, tokens: int, texts: int) -> None:
-        """Open vLLM, or anew where there is too little room, and let it read weights that it does not know."""
-        wide = self.room[0] >= tokens and self.room[1] >= texts
-        known = _known(model)
-        if wide and known == self.known:
-            return
-        folder = self._saved(model)
-        if not (wide and self._read_anew(folder, inner(model))):  # type: ignore[arg-type]
-            self.room = (max(tokens, self.room[0]), max(texts, self.room[1]))
-            self.llm = None  # the old one ends before the new one begins
-            memory.give_back()
-            self.llm = self._opened(folder, inner(model))  # type: ignore[arg-type]
-            self._require_same(inner(model))  # type: ignore[arg-type]
-        self.known = known
-
-    def _read_anew(self, folder: Path, model: PreTrainedModel) -> bool:
-        """Whether vLLM took other weights in the place of those that it had; on a CPU it keeps some of the old."""
-        if self.llm is None:
-            return False
-        try:
-            self.llm.collective_rpc("reload_weights", kwargs={"weights_path": str(folder)})
-            self.llm.reset_prefix_cache()
-        except Exception as fault:  # of a process of its own, which may meet anything
-            log.info("vLLM reads no other weights: %s", _said(fault))
-            return False
-        return self._apart(model) <= EXACT[self.place.bf16]
-
-    def _saved(self, model: PreTrainedModel | Fronted) -> Path:
-        """Where its weights lie now, as an ordinary model's."""
-        self.writings += 1
-        folder = Path(self.folder.name) / f"weights-{self.writings}"
-        with quiet():
-            whole(inner(model)).save_pretrained(folder)  # type: ignore[arg-type]
-        for older in Path(self.folder.name).glob("weights-*/*.safetensors"):
-            if older.parent != folder:
-                older.unlink()
-        return folder
-
-    def _opened(self, folder: Path, model: PreTrainedModel) -> Any:
-        tokens, texts = self.room
-        on_cpu = self.place.device.type == "cpu"
-        try:
-            return self._vllm.LLM(
-                model=str(folder),
-                skip_tokenizer_init=True,
-                dtype="bfloat16" if self.place.bf16 else "float32",
-                max_model_len=tokens,
-                max_num_seqs=texts,
-                kv_cache_memory_bytes=_cache_bytes(model, tokens, texts, 2 if self.place.bf16 else 4),
-                enforce_eager=on_cpu,  # compiling takes a CPU longer than it saves
-                async_scheduling=False,  # the form of a text is known from its tokens
-                logits_processors=[PROCESSOR],
-                disable_log_stats=True,
-                use_tqdm_on_load=False,
-            )
-        except Exception as fault:
-            raise ModelError(f"vLLM cannot open this generator: {_said(fault)}", OTHERWISE) from fault
-
-    def _require_same(self, model: PreTrainedModel) -> None:
-        """Raise ModelError where vLLM holds another model."""
-        apart = self._apart(model)
-        if not apart <= EXACT[self.place.bf16]:
+    @torch.no_grad()
+    def compare(self, model: PreTrainedModel, prompt: Sequence[int], place: Place) -> None:
+        """Raise ModelError where vLLM and the model find the tokens of a likeliest text unlike."""
+        (found,) = self._ask(prompt, [{"max_tokens": PROBE, "temperature": 0.0, "logprobs": 0}])
+        tokens = list(found.token_ids)
+        theirs = torch.tensor([told[token].logprob for token, told in zip(tokens, found.logprobs, strict=True)])
+        read = torch.tensor([[*prompt, *tokens[:-1]]], device=model.device)
+        with place.autocast():
+            odds = model(input_ids=read).logits[0, len(prompt) - 1 :].float().log_softmax(-1).cpu()
+        apart = float((odds[range(len(tokens)), tokens] - theirs).abs().max())
+        if not apart <= EXACT[place.bf16]:
             raise ModelError(
                 f"vLLM reads {type(model).__name__} otherwise than it is: odds of a token are {apart:.2g} nats off.",
                 OTHERWISE,
             )
 
-    @torch.no_grad()
-    def _apart(self, model: PreTrainedModel) -> float:
-        """Nats by which vLLM's odds of a token of a likeliest text differ from the model's own, at most."""
-        start = [1]
-        found = self._ask(start, [{"max_tokens": PROBE, "temperature": 0.0, "logprobs": 0}])[0].outputs[0]
-        tokens = list(found.token_ids)
-        theirs = torch.tensor([told[token].logprob for token, told in zip(tokens, found.logprobs, strict=True)])
-        read = torch.tensor([start + tokens[:-1]], device=model.device)
-        model.eval()
-        with self.place.autocast():
-            odds = model(input_ids=read).logits[0].float().log_softmax(-1).cpu()
-        apart = float((odds[range(len(tokens)), tokens] - theirs).abs().max())
-        log.info("vLLM's odds of %d tokens are at most %.2g nats from the generator's own", len(tokens), apart)
-        return apart
+    def _ask(self, prompt: Sequence[int], wanted: Sequence[Mapping[str, Any]]) -> list[Any]:
+        """What is written behind a prompt, once for each set of parameters."""
+        params = [self.vllm.SamplingParams(**each, ignore_eos=True, detokenize=False) for each in wanted]
+        asked = [{"prompt_token_ids": list(prompt)} for _ in params]
+        try:
+            return [answer.outputs[0] for answer in self.llm.generate(asked, params, use_tqdm=False)]
+        except Exception as fault:
+            raise ModelError(f"vLLM cannot write with this generator: {_said(fault)}", OTHERWISE) from fault
 
-    def _written(self, form: Form, banned: Tensor) -> str:
+    def _file(self, form: Form, banned: Tensor) -> str:
         """Where vLLM finds what a text may not be."""
-        file = Path(self.folder.name) / f"form-{form.start}.json"
-        told = form._asdict() | {"blank": form.blank.tolist(), "banned": banned.tolist()}
-        file.write_text(json.dumps(told), encoding="utf-8")
+        told = json.dumps(form._asdict() | {"blank": form.blank.tolist(), "banned": banned.tolist()})
+        file = self.folder / f"{sha256(told.encode()).hexdigest()[:16]}.json"
+        if not file.exists():
+            file.write_text(told, encoding="utf-8")
         return str(file)
 
-    @cached_property
-    def _vllm(self) -> Any:
-        for name, value in QUIET.items():
-            os.environ.setdefault(name, value)
-        try:
-            import vllm  # pyright: ignore[reportMissingImports] (an extra)
-        except ImportError as fault:
-            raise ModelError("vLLM is not installed.", f"`pip install 'dilm[vllm]'`. {OTHERWISE}") from fault
-        from vllm.platforms import current_platform  # pyright: ignore[reportMissingImports]
 
-        theirs, ours = current_platform.device_type, self.place.device
-        if theirs != ours.type or ours.index:
-            raise ModelError(f"This vLLM writes on {theirs}:0, and the run uses {ours}.", OTHERWISE)
-        return vllm
+def prompt_of(model: PreTrainedModel | Fronted, condition: int) -> list[int]:
+    """What is read before a text: the token of a class, or the prompt that its number stands for."""
+    return model.prompts.before[condition] if isinstance(model, Prompted) else [condition]
 
 
-def _said(fault: Exception) -> str:
-    """The beginning of its words; the first line alone often says nothing."""
-    return " ".join(str(fault).split())[:SAID]
+@contextmanager
+def _own_environment() -> Iterator[None]:
+    """Within, what vLLM is to find in the environment. Its settings stay, for it reads them again; what it writes there
+    does not."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    before = dict(os.environ)
+    os.environ[PARENT] = str(os.getpid())
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
-def _prompt(model: PreTrainedModel | Fronted, form: Form) -> list[int]:
-    """What is read before a text. Raises ModelError for a model that vLLM does not know how to ask."""
-    if isinstance(model, Prompted):
-        return model.prompts.before[form.start]
-    if isinstance(model, PreTrainedModel):
-        return [form.start]
-    raise ModelError("vLLM writes with causal language models, not with encoder-decoders.", OTHERWISE)
-
-
-def _known(model: PreTrainedModel | Fronted) -> tuple[Any, ...]:
-    """What changes whenever a weight does, in place or by another tensor in its place."""
-    weights = inner(model).parameters()  # type: ignore[arg-type]
-    return id(model), *((weight.data_ptr(), weight._version) for weight in weights)
+def _settings(model: PreTrainedModel, place: Place, tokens: int, texts: int) -> dict[str, Any]:
+    """Of a vLLM for so many texts at once, of so many tokens with their prompts."""
+    return {
+        "skip_tokenizer_init": True,
+        "dtype": "bfloat16" if place.bf16 else "float32",
+        "max_model_len": tokens,
+        "max_num_seqs": texts,
+        "max_num_batched_tokens": max(READ_AT_ONCE, tokens, texts),
+        "kv_cache_memory_bytes": _cache_bytes(model, tokens, texts, 2 if place.bf16 else 4),
+        "gpu_memory_utilization": 0.01,  # asked of a GPU before anything else, and overruled by the line above
+        "enforce_eager": place.device.type == "cpu",  # compiling takes a processor longer than it saves
+        "async_scheduling": False,  # the form of a text is known from its tokens
+        "logits_processors": [PROCESSOR],
+        "disable_log_stats": True,
+        "use_tqdm_on_load": False,
+    }
 
 
 def _cache_bytes(model: PreTrainedModel, tokens: int, texts: int, each: int) -> int:
@@ -226,3 +222,8 @@ def _cache_bytes(model: PreTrainedModel, tokens: int, texts: int, each: int) -> 
     width = getattr(told, "head_dim", None) or told.hidden_size // told.num_attention_heads
     pages = -(-tokens // BLOCK) + 1
     return 2 * told.num_hidden_layers * heads * width * each * pages * BLOCK * texts
+
+
+def _said(fault: Exception) -> str:
+    """The beginning of its words; the first line alone often says nothing."""
+    return " ".join(str(fault).split())[:SAID]

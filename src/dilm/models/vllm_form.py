@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
+import time
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,14 +16,12 @@ from vllm.v1.sample.logits_processor import LogitsProcessor  # pyright: ignore[r
 from vllm.v1.sample.logits_processor.builtin import process_dict_updates  # pyright: ignore[reportMissingImports]
 
 from dilm.models.form import Form, Progress
-
-FILE = "form"
-"""Under which name a request says where its form is written."""
+from dilm.models.vllm_engine import PARENT
 
 
 @lru_cache(maxsize=64)
 def read_form(file: str) -> tuple[Form, Tensor]:
-    """A form, and the tokens that are never written, as `write_form` left them."""
+    """A form, and the tokens that are never written, as `Engine` left them; a file's name goes by what is in it."""
     told = json.loads(Path(file).read_text("utf-8"))
     banned, blank = (torch.tensor(told.pop(name), dtype=torch.long) for name in ("banned", "blank"))
     return Form(**told, blank=blank), banned
@@ -32,6 +33,8 @@ class FormProcessor(LogitsProcessor):  # inherits because vLLM asks what it is
     def __init__(self, vllm_config: Any, device: torch.device, is_pin_memory: bool) -> None:
         self.texts: dict[int, tuple[str, list[int]]] = {}
         """By row: where its form is written, and the tokens of its text, which vLLM lengthens."""
+        if parent := os.environ.get(PARENT):
+            threading.Thread(target=_end_with, args=(int(parent),), daemon=True).start()
 
     def is_argmax_invariant(self) -> bool:
         return False
@@ -54,4 +57,11 @@ class FormProcessor(LogitsProcessor):  # inherits because vLLM asks what it is
 
 def _with_form(params: Any, text: list[int]) -> tuple[str, list[int]] | None:
     """None for a request that names no form."""
-    return (params.extra_args[FILE], text) if params.extra_args else None
+    return (params.extra_args["form"], text) if params.extra_args else None
+
+
+def _end_with(parent: int) -> None:
+    """vLLM's processes end with each other, but not with a process that was killed."""
+    while Path(f"/proc/{parent}").exists() or not Path("/proc").exists():
+        time.sleep(1)
+    os._exit(1)

@@ -139,7 +139,7 @@ class Generate:
     attempts: int = 4
     """Give up when this many times the texts asked for did not give enough good ones."""
     sampler: str = "torch"
-    """Who writes: `torch`, which knows every generator, or `vllm`, for large causal ones on a GPU (extra `vllm`)."""
+    """Who writes the pools: `torch`, for every generator, or `vllm`, for large causal ones on a GPU (extra `vllm`)."""
 
 
 @dataclass(frozen=True, config=_DOOR)

@@ -36,6 +36,9 @@ AHEAD, LARGE, EVERYTHING = 2**26, 2**25, 2**31 - 1
 """Bytes asked for at once, and of the largest block that is kept: glibc takes no larger ones."""
 
 
+_returning = False
+
+
 @contextmanager
 def guard(what: str, remedy: str) -> Iterator[None]:
     """Turn running out of memory into a ResourceError that names `what` did not fit and the `remedy`."""
@@ -122,12 +125,13 @@ def trim() -> None:
 
 
 def keep_pages() -> None:
-    """From now on, what is freed stays with this process until `give_back`, unless the user told glibc otherwise.
+    """From now on, what is freed stays with this process until `give_back`, unless the user told glibc otherwise, or
+    `return_at_once` was asked for before.
 
     By itself glibc returns the middle-sized tensors of a step when they are freed, and the next step is handed as many
     pages anew, each of which the system must find and blank.
     """
-    if any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ):
+    if _returning or any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ):
         return
     for name, amount in ((M_TRIM_THRESHOLD, EVERYTHING), (M_TOP_PAD, AHEAD), (M_MMAP_THRESHOLD, LARGE)):
         _ask_glibc("mallopt", name, amount)
@@ -136,8 +140,10 @@ def keep_pages() -> None:
 def return_at_once() -> None:
     """From now on, what is freed goes back to the system unless it is small.
 
-    For where memory matters more than time: each new tensor then takes its pages anew.
+    For where memory matters more than time: each new tensor then takes its pages anew. It holds for good.
     """
+    global _returning
+    _returning = True
     _ask_glibc("mallopt", M_TRIM_THRESHOLD, SMALL)
     _ask_glibc("mallopt", M_TOP_PAD, SMALL)
     _ask_glibc("mallopt", M_MMAP_THRESHOLD, SMALL)

@@ -35,7 +35,7 @@ def run(work: Callable[[Job], Result], jobs: Iterable[Job], workers: int) -> Ite
         return
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin_worker, (os.getpid(),)) as pool:
         before = set(multiprocessing.active_children())
-        with _main_hidden():
+        with main_hidden():
             futures = {pool.submit(work, job): job for job in jobs}
         own = set(multiprocessing.active_children()) - before
         _started.update(own)
@@ -73,7 +73,7 @@ def _end_whoever_is_left() -> None:
 
 
 @contextmanager
-def _main_hidden() -> Iterator[None]:
+def main_hidden() -> Iterator[None]:
     """Processes started within do not import the caller's script, which would run it again from its first line."""
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from typing import Any
 from dilm.build import Bench
 from dilm.data.jsonl import read_dataset, write_dataset
 from dilm.distillation.generate import Flags, write_pool
-from dilm.models.mixture import AnyGenerator
+from dilm.models.mixture import AnyGenerator, Mixture
+from dilm.models.vllm_engine import version, written_by_vllm
 from dilm.recipe import Recipe
 from dilm.recipe.fields import counted
 from dilm.runtime.hashing import folder_key
@@ -26,6 +28,8 @@ from dilm.types import Dataset
 
 SOURCES = {"dilm": "match", "untuned": "fit"}
 """Pool to the stage whose generator writes it."""
+WEIGHTS = "vllm"
+"""Folders in which weights lie while vLLM writes."""
 
 
 def run(bench: Bench) -> dict[str, Any]:
@@ -37,6 +41,7 @@ def run(bench: Bench) -> dict[str, Any]:
     total = len(names) * len(own_sets) * per_class * len(bench.task.labels)
     verdicts: dict[str, dict[str, int]] = {}
     begin, own = spent(), 0.0
+    bench.crew.told(lambda: _sweep(bench.folder("generate")))
     with bar("write the pools", total) as advance:
         for name in names:
             if twin := next((other for other in verdicts if _writes_the_same(bench, other, name)), None):
@@ -47,7 +52,8 @@ def run(bench: Bench) -> dict[str, Any]:
                 verdicts[name] = _write(bench, name, per_class, advance)
             own = (spent() - begin).seconds if name == "dilm" else own
     read_by = {"detectors": list(bench.panel.titles)} if bench.panel else {}
-    return {"verdicts": verdicts, "own_seconds": own, **read_by}
+    by = {"vllm": version()} if recipe.generate.sampler == "vllm" else {}
+    return {"verdicts": verdicts, "own_seconds": own, **read_by, **by}
 
 
 def content(recipe: Recipe) -> list[Any]:
@@ -81,12 +87,30 @@ def _write(bench: Bench, name: str, per_class: int, advance: Callable[[int], Non
     recipe, generator = bench.recipe, bench.generator(SOURCES[name])
     found = flags(bench, generator)
     own: dict[int, tuple[Dataset, Counter[str]]] = {}
-    for number in bench.crew.share(range(recipe.select.sets)):
-        rng = torch_stream(recipe.seed, "pool", number)
-        own[number] = write_pool(generator, per_class, recipe.generate.attempts, rng, advance, found)
+    with _writing(bench, generator):
+        for number in bench.crew.share(range(recipe.select.sets)):
+            rng = torch_stream(recipe.seed, "pool", number)
+            own[number] = write_pool(generator, per_class, recipe.generate.attempts, rng, advance, found)
     pools = [pool for several in bench.crew.gathered(own) for pool in several.items()]
     bench.crew.told(lambda: _keep(bench, name, {number: texts for number, (texts, _) in pools}))
     return dict(sum((counted for _, (_, counted) in pools), Counter[str]()))
+
+
+@contextmanager
+def _writing(bench: Bench, generator: AnyGenerator) -> Iterator[None]:
+    """Within, the program writes that the recipe asks for."""
+    members = generator.members if isinstance(generator, Mixture) else (generator,)
+    with ExitStack() as engines:
+        for place, member in enumerate(members if bench.recipe.generate.sampler == "vllm" else ()):
+            folder = bench.folder("generate") / f"{WEIGHTS}-{bench.crew.rank}-{place}"
+            engines.enter_context(written_by_vllm(member, folder))
+        yield
+
+
+def _sweep(folder: Path) -> None:
+    """Away with the weights that a run left which was killed while vLLM wrote."""
+    for left in folder.glob(f"{WEIGHTS}-*"):
+        shutil.rmtree(left)
 
 
 def flags(bench: Bench, generator: AnyGenerator | None) -> Flags | None:

@@ -178,6 +178,7 @@ def _manifests(bench: Bench) -> dict[str, dict[str, Any]]:
 
 def _provenance(bench: Bench, manifests: Mapping[str, dict[str, Any]]) -> Provenance:
     libraries = {name: version(name) for name in ("torch", "transformers", "tokenizers", "scikit-learn", "numpy")}
+    libraries |= {name: told for name, told in manifests.get("generate", {}).items() if name == "vllm"}
     place = bench.place
     machine = {
         "python": platform.python_version(),
