@@ -148,6 +148,7 @@ def return_at_once() -> None:
     _ask_glibc("mallopt", M_TOP_PAD, SMALL)
     _ask_glibc("mallopt", M_MMAP_THRESHOLD, SMALL)
     _ask_glibc("mallopt", M_MMAP_MAX, MANY)
+    trim()
 
 
 def _ask_glibc(name: str, *words: int) -> None:
