@@ -175,12 +175,14 @@ def test_an_unfinished_draft_says_so(opened: Opener):
     assert generator._draft([generator.end]).texts == ("",)
 
 
-def test_a_text_that_is_too_long_loses_its_end(opened: Opener):
+def test_a_text_that_is_too_long_is_read_as_a_passage_that_ends(opened: Opener):
     generator = opened("gpt2", Task("films", ("text",), TASK.labels, max_tokens=4))
     examples = many()
-    cut = [row[: 1 + 4 + 1] for row in token_rows(generator, examples)]  # condition, four tokens, one more
-    assert any(row[-1] != generator.end for row in cut)
-    torch.testing.assert_close(generator.nll(examples), naive(generator, cut), **CLOSE)
+    rows = [generator._tokens(example) for example in examples]
+    short = [row == whole for row, whole in zip(rows, token_rows(generator, examples), strict=True)]
+    assert any(short) and not all(short)
+    assert all(row[-1] == generator.end and 2 < len(row) <= 1 + 4 + 1 for row in rows)
+    torch.testing.assert_close(generator.nll(examples), naive(generator, rows), **CLOSE)
 
 
 def test_no_text_is_longer_than_the_model_can_hold(opened: Opener):

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 
 from dilm.data.tables import READERS, Table, read_table
 from dilm.errors import DataError, did_you_mean
+from dilm.numerics.words import split_sentences
 from dilm.runtime.hashing import file_key
 
 TEXT = ".txt"
 COLUMN = "text"
 FORMS = f"Name a text file with a text on each line, a table ({', '.join(READERS)}), or NAME/SPLIT below DILM_DATA."
-END = re.compile(r"(?<=[.!?])\s+|\s*<br\s*/?>\s*|\n+")
-"""Where a sentence ends."""
 FEWEST_CHARACTERS = 10
 """Of a sentence: what is shorter is a heading or a rest."""
 
@@ -58,13 +56,8 @@ def read_unlabelled(name: str, column: str = "", unit: str = "text") -> list[str
 
 
 def sentences(text: str) -> list[str]:
-    """What ends with a full stop, a question or exclamation mark, a line break of HTML or of its own.
-
-    >>> sentences('A slow start. "Why?" he asks<br /><br />Then it is over!')
-    ['A slow start.', '"Why?" he asks', 'Then it is over!']
-    """
-    kept = (part.strip() for part in END.split(text))
-    return [part for part in kept if len(part) >= FEWEST_CHARACTERS]
+    """Its sentences, without what is too short to be one."""
+    return [part for part in split_sentences(text) if len(part) >= FEWEST_CHARACTERS]
 
 
 def _cells(table: Table, column: str) -> list[str]:

@@ -21,6 +21,7 @@ from dilm.models.encodings import longest_input
 from dilm.models.form import Form
 from dilm.models.hub import open_tokenizer, quiet
 from dilm.models.instructed import Prompted
+from dilm.models.passages import encoded_within, encoding
 from dilm.models.pieces import pieces, tokens_at_once
 from dilm.models.sampling import Sampling, TextWriter, sample_tokens
 from dilm.models.seq2seq import Conditioned, open_writer
@@ -46,7 +47,7 @@ class CausalGenerator:
         prompts = model.prompts if isinstance(model, Prompted) else None
         self.before = [len(each) for each in prompts.before] if prompts else []
         self.shown = {tuple(texts) for texts in prompts.shown} if prompts else set()
-        self.tokenizer = tokenizer
+        self.tokenizer, self.encode = tokenizer, encoding(tokenizer)
         beside = max(self.before, default=0) + 2  # the condition and the end token
         longest = longest_input(inner(model)) - beside
         self.task = replace(task, max_tokens=min(task.max_tokens, longest))
@@ -84,7 +85,7 @@ class CausalGenerator:
             return
         table: Tensor = inner(self.model).get_input_embeddings().weight  # type: ignore[assignment]
         for condition, name in zip(self.conditions, self.task.labels, strict=True):
-            tokens = self.tokenizer(f" {name}", add_special_tokens=False)["input_ids"]
+            tokens = self.encode([f" {name}"])[0]
             if tokens:
                 with torch.no_grad():
                     rows, place = adapters.row_of(inner(self.model), condition)
@@ -284,13 +285,10 @@ class CausalGenerator:
         return Draft(tuple(" ".join(text.split()) for text in texts), finished)
 
     def _tokens(self, example: Example) -> list[int]:
-        """Condition, first field, separator, second field, ..., end; a text that is too long loses its end."""
+        """Condition, first field, separator, second field, ..., end; of a text that is too long, a passage."""
         if example.texts not in self._encoded:
-            fields = self.tokenizer(list(example.texts), add_special_tokens=False)["input_ids"]
-            body = fields[0]
-            for field in fields[1:]:
-                body = [*body, self.separator, *field]
-            self._encoded[example.texts] = [*body, self.end][: self.sampling.max_tokens + 1]
+            body = encoded_within(example.texts, self.sampling.max_tokens, self.separator, self.encode)
+            self._encoded[example.texts] = [*body, self.end]
         return [self.conditions[example.label], *self._encoded[example.texts]]
 
     def _pad(self, rows: list[list[int]]) -> tuple[Tensor, Tensor]:

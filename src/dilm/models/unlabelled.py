@@ -10,6 +10,7 @@ from torch import Tensor
 from dilm.models import adapters
 from dilm.models.causal import CausalGenerator
 from dilm.models.decoders import inner
+from dilm.models.passages import encoded_within
 
 
 def unlabelled_nll(generator: CausalGenerator, texts: Sequence[str]) -> Tensor:
@@ -25,9 +26,9 @@ def unlabelled_lengths(generator: CausalGenerator, texts: Sequence[str]) -> Tens
 
 
 def _rows(generator: CausalGenerator, texts: Sequence[str]) -> list[list[int]]:
-    found = generator.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
-    most = generator.sampling.max_tokens + 1
-    return [[generator.start, *[*body, generator.end][:most]] for body in found]
+    room, separator = generator.sampling.max_tokens, generator.separator
+    bodies = [encoded_within([text], room, separator, generator.encode) for text in texts]
+    return [[generator.start, *body, generator.end] for body in bodies]
 
 
 def _lengths(generator: CausalGenerator, rows: list[list[int]]) -> Tensor:

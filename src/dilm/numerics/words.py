@@ -14,6 +14,7 @@ SHINGLE = 3
 _UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
 _MARK = re.compile(rf"[{_UNSPACED}]|[^\W_{_UNSPACED}]+|[^\w\s]|_")
 _WORD = re.compile(rf"[{_UNSPACED}]|[^\W_{_UNSPACED}]+")
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[\u3002\uff01\uff1f])\s*|\s*<br\s*/?>\s*|\n+")
 
 
 def words(text: str) -> Words:
@@ -27,6 +28,15 @@ def words(text: str) -> Words:
     """
     plain = unicodedata.normalize("NFKC", text).casefold()
     return tuple(_WORD.findall(plain) or plain.split())
+
+
+def split_sentences(text: str) -> list[str]:
+    """What ends with a full stop, a question or exclamation mark, a line break of HTML or of its own.
+
+    >>> split_sentences('A slow start. "Why?" he asks<br /><br />Then it is over!')
+    ['A slow start.', '"Why?" he asks', 'Then it is over!']
+    """
+    return [part for part in map(str.strip, _SENTENCE_END.split(text)) if part]
 
 
 def marks(text: str) -> Words:
