@@ -92,7 +92,8 @@ def test_more_layers_than_a_model_has(source: Path, tmp_path: Path, finished: Di
 
 
 def test_no_row_is_as_short_as_texts_may_be(source: Path, tmp_path: Path):
-    with pytest.raises(RecipeError, match="Texts may have 2 tokens, and every row of class 'thumbs down' has 3 words"):
+    said = "Texts may have 2 tokens, and every row of class 'thumbs down' has sentences of 3 words"
+    with pytest.raises(RecipeError, match=said):
         begun(source, tmp_path / "run", models__max_tokens=2)
     begun(source, tmp_path / "run", models__max_tokens=3)
 

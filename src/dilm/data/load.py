@@ -112,7 +112,7 @@ def divide(train: Dataset, scored: Dataset | None, limits: Limits, seed: int) ->
 def estimate_max_tokens(dataset: Dataset) -> int:
     """Tokens that hold 99 of 100 texts, all fields together, 32 to 512.
 
-    Generous, at 2.5 bytes a token: a text that does not fit loses its end, and who sees no ends writes none.
+    Generous, at 2.5 bytes a token: of a text that does not fit only a passage is learnt.
     """
     sizes = sorted(sum(len(text.encode("utf-8", "replace")) for text in example.texts) for example in dataset)
     return min(max(round(sizes[int(0.99 * (len(sizes) - 1))] / 2.5) + 4, 32), 512)

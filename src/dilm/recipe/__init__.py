@@ -73,7 +73,7 @@ class Models:
     encoder: str = ""
     """Model whose mean-pooled features measure distances between texts; empty: the learner."""
     max_tokens: int = 0
-    """Longest text in tokens; 0: the task's page, or estimated from the data."""
+    """Longest text in tokens; 0: the task's page, or estimated from the data. Of a longer row a passage is learnt."""
 
 
 @dataclass(frozen=True, config=_DOOR)

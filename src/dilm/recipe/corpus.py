@@ -17,7 +17,7 @@ class Corpus:
     column: str = ""
     """Text column of a table; empty: `text`, or the only column."""
     unit: str = "text"
-    """What is read as one: each `sentence`, or a whole `text`, which loses what does not fit in models.max_tokens."""
+    """What is read as one: each `sentence`, or a whole `text`; of what does not fit in models.max_tokens, a passage."""
     rows: int = 0
     """At most this many of them, drawn at random; 0 is all."""
     steps: int = 500

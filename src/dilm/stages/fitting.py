@@ -9,6 +9,7 @@ from typing import Any
 from dilm.coresets.filters import require_answers, require_pairs
 from dilm.data.conditions import Clusters
 from dilm.errors import DataError, DilmError, PrivacyError, RecipeError
+from dilm.numerics.words import split_sentences
 from dilm.recipe import Recipe
 from dilm.recipe.baselines import TOKENS, chooser, rows_in_one
 from dilm.recipe.filters import asks_teacher, filtering
@@ -17,7 +18,7 @@ from dilm.recipe.rules import SELECTORS
 from dilm.reports.methods import NEAREST
 from dilm.runs import Run
 from dilm.stages.named_models import require_models
-from dilm.types import Dataset, Splits, Task
+from dilm.types import Dataset, Example, Splits, Task
 
 CLASSES_ONLY = ("validated", "raced", "tdd", "tdd_text")
 """Methods that need classes to be told apart, or texts as embeddings."""
@@ -62,15 +63,21 @@ def coresets(recipe: Recipe) -> list[str]:
 
 
 def require_length(train: Dataset) -> None:
-    """Raise RecipeError where every row of a class has more words than texts may have tokens: none could be written."""
+    """Raise RecipeError where no row of a class has a sentence with at most as many words as texts may have tokens."""
     longest = train.task.max_tokens
     for label, name in enumerate(train.task.labels):
-        shortest = min((sum(len(text.split()) for text in row.texts) for row in train.of(label)), default=0)
-        if shortest > longest:
+        rows = train.of(label)
+        if rows and all(_least_words(row) > longest for row in rows):
             raise RecipeError(
-                f"Texts may have {longest} tokens, and every row of class {name!r} has {shortest} words or more.",
+                f"Texts may have {longest} tokens, and every row of class {name!r} has sentences of "
+                f"{min(map(_least_words, rows))} words or more.",
                 "Raise models.max_tokens; 0 takes what the rows have.",
             )
+
+
+def _least_words(row: Example) -> int:
+    """Of the shortest sentence in each field, together: the least that a generator could learn of the row."""
+    return sum(min((len(part.split()) for part in split_sentences(text)), default=0) for text in row.texts)
 
 
 def require_rows_for_baselines(recipe: Recipe, counts: Mapping[str, int]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from dilm import cleaning, federated
+from dilm import cleaning, federated, private
 from dilm.build import Bench, fingerprints
 from dilm.runs import write_text
 from dilm.stages.fitting import require_all
@@ -31,7 +31,17 @@ def run(bench: Bench) -> dict[str, Any]:
         "fingerprints": fingerprints(splits),
         **_anonymized(bench),
         **_held(bench),
+        **_longer(bench),
     }
+
+
+def _longer(bench: Bench) -> dict[str, Any]:
+    """The share of train rows that have more words than texts may have tokens; no promise of privacy covers it."""
+    train, longest = bench.splits.train, bench.splits.task.max_tokens
+    if private.wanted(bench.recipe):
+        return {}
+    longer = sum(sum(len(text.split()) for text in row.texts) > longest for row in train)
+    return {"longer": longer / len(train)}
 
 
 def _held(bench: Bench) -> dict[str, Any]:

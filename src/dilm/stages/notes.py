@@ -16,6 +16,7 @@ def notes(recipe: Recipe, manifests: Mapping[str, dict[str, Any]]) -> tuple[str,
     chosen = manifests.get("select", {})
     told = [*_of_the_race(chosen), *_of_rewriting(chosen), *_of_filters(chosen), *_of_packing(chosen, recipe)]
     told += _of_holders(manifests)
+    told += _of_long_rows(manifests["load"])
     if "full" in recipe.evaluate.baselines:
         told.append("Full data was trained on once for each learner.")
     resumed = [name for name, manifest in manifests.items() if manifest.get("resumed")]
@@ -46,6 +47,15 @@ def _of_holders(manifests: Mapping[str, dict[str, Any]]) -> Iterator[str]:
         yield (
             f"Generator and target learnt from {held['rows']:,} rows of {held['clients']} data holders, by sums. "
             "What is called train, dev and test here are public rows of the server, and baselines are made of those."
+        )
+
+
+def _of_long_rows(load: Mapping[str, Any]) -> Iterator[str]:
+    """That what was learnt, and what learners read, are parts of rows."""
+    if (longer := load.get("longer", 0)) >= 0.005:
+        yield (
+            f"At least {longer:.0%} of train rows are longer than the {load['max_tokens']} tokens of a text: the "
+            "generator learnt a passage of each, and learners read only as much of a row as of an example of ours."
         )
 
 
