@@ -106,6 +106,7 @@ def main() -> None:
         "--rivals", choices=RIVALS, help="who is trained beside ours; with --packed as-much, else one-row"
     )
     parser.add_argument("--rows", type=int, default=0, help="test rows that are scored, where they are more")
+    parser.add_argument("--seeds", type=int, default=1, help="trainings of each set")
     parser.add_argument("--temperature", type=float, help="of our texts, where dev rows spoke for another at this size")
     parser.add_argument(
         "--both", action="store_true", help="real rows beside ours in the pools, where they may be shared"
@@ -127,6 +128,7 @@ def main() -> None:
         rivals = given.rivals or ("as-much" if given.packed > 1 else "one-row")
         settings = asked | CHOSEN.get(task, {}) | (QUICK if given.quick else {}) | amount(given.packed, rivals)
         settings |= {"evaluate.rows": given.rows} if given.rows else {}
+        settings |= {"evaluate.seeds": given.seeds} if given.seeds > 1 else {}
         settings |= {"generate.temperature": given.temperature} if given.temperature else {}
         settings |= {"select.pool": "both"} if given.both else {}
         settings |= following(task, settings["evaluate.baselines"]) if given.following else {}
@@ -198,17 +200,20 @@ def in_order(task: str, size: str, texts: str) -> tuple[int, int, int, str]:
 
 
 def scores_in(file: Path) -> list[Score]:
-    """Of a record. For methods that it leaves out those of records beside it: of rows packed alike, of one row each."""
+    """Of a record, and of methods that it leaves out those of records beside it: of texts alone, of rows packed alike,
+    of one row each. Learners that ours was not shown to are left out."""
     name = file.parent.name
     found = read_scores(file)
-    for other, kind in ((PLAINER.sub("", name), PACKED), ("-".join(name.split("-")[:2]), "")):
+    ours = {score.learner for score in found if score.method == OURS}
+    beside = ((name.replace("-both", ""), ""), (PLAINER.sub("", name), PACKED), ("-".join(name.split("-")[:2]), ""))
+    for other, kind in beside:
         known = {score.method for score in found}
         found += [
             score
             for score in (read_scores(file.parents[1] / other / file.name) if other != name else [])
             if score.method.endswith(kind) and score.method not in known
         ]
-    return found
+    return [score for score in found if score.learner in ours]
 
 
 def read_scores(file: Path) -> list[Score]:
