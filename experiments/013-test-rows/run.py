@@ -69,10 +69,12 @@ CHOSEN |= {"imdb": AT_MOST | COOL | {"models.max_tokens": 64}}
 what those of SST-2 got, and everybody reads the first 64 tokens of them."""
 NAME = re.compile(
     rf"(?P<task>{'|'.join(TASKS)})-(?P<size>\d+)"
-    r"(-packed-(?P<packed>\d+))?(-at-(?P<temperature>[\d.]+))?(?P<both>-both)?(?P<following>-following)?"
+    r"(-packed-(?P<packed>\d+))?(-at-(?P<temperature>[\d.]+))?(-of-(?P<pool>\d+))?(?P<both>-both)?"
+    r"(?P<following>-following)?(-seeds-(?P<seeds>\d+))?"
 )
-PLAINER = re.compile(r"(-at-[\d.]+)?(-both)?(-following)?$")
-"""What a name has beyond that of the run whose rivals are taken."""
+PLAINER = re.compile(r"(-at-[\d.]+)?(-of-\d+)?(-both)?(-following)?(-seeds-\d+)?$")
+OWN = re.compile(r"-of-\d+|-both")
+"""What a name has beyond that of the run whose rivals are taken: packed alike, or all of them."""
 FOLLOWING: dict[str, Any] = {"select.method": "distribution_matching"}
 SURE: dict[str, dict[str, Any]] = {task: {"select.filters": ["sure:0.2"]} for task in ("trec6", "mnli")}
 """Where dev rows spoke for sure texts, too (004)."""
@@ -109,6 +111,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1, help="trainings of each set")
     parser.add_argument("--temperature", type=float, help="of our texts, where dev rows spoke for another at this size")
     parser.add_argument(
+        "--pool", type=int, help="texts of a class that each set is chosen from; else 100 for each example"
+    )
+    parser.add_argument(
         "--both", action="store_true", help="real rows beside ours in the pools, where they may be shared"
     )
     parser.add_argument("--following", action="store_true", help="ours by distribution matching instead of `typical`")
@@ -134,6 +139,7 @@ def main() -> None:
         settings |= following(task, settings["evaluate.baselines"]) if given.following else {}
         for size in given.sizes:
             name = name_of(task, size, given)
+            settings |= {"generate.oversample": given.pool // size} if given.pool else {}
             published = PUBLISHED if ONE_ROW in RIVALS[rivals] else ()
             run = measured(given.out / name, task, size, settings, task in published)
             record(run.folder, given.records / name)
@@ -155,7 +161,9 @@ def name_of(task: str, size: int, given: argparse.Namespace) -> str:
     """Of a run and its record, as `NAME` reads it."""
     packed = f"-packed-{given.packed}" if given.packed > 1 else ""
     warm = f"-at-{given.temperature:g}" if given.temperature else ""
-    return f"{task}-{size}{packed}{warm}{'-both' * given.both}{'-following' * given.following}"
+    pool = f"-of-{given.pool}" if given.pool else ""
+    seeds = f"-seeds-{given.seeds}" if given.seeds > 1 else ""
+    return f"{task}-{size}{packed}{warm}{pool}{'-both' * given.both}{'-following' * given.following}{seeds}"
 
 
 def measured(folder: Path, task: str, size: int, settings: dict[str, Any], beside_published: bool) -> Run:
@@ -190,8 +198,10 @@ def about_of(folder: str) -> tuple[str, str, str] | None:
     """Task, examples of a class, and texts in each, with what else was asked for; None: another's."""
     if not (read := NAME.fullmatch(folder)):
         return None
-    extras = (f"at {read['temperature']}" if read["temperature"] else "", read["both"] and "and real rows")
-    told = [text for text in (read["packed"] or "1", *extras, read["following"] and "following") if text]
+    warm, pool = read["temperature"], read["pool"]
+    extras = (warm and f"at {warm}", pool and f"of {pool}", read["both"] and "and real rows")
+    seeds = read["seeds"] and f"{read['seeds']} trainings"
+    told = [text for text in (read["packed"] or "1", *extras, read["following"] and "following", seeds) if text]
     return read["task"], read["size"], ", ".join(told)
 
 
@@ -205,8 +215,8 @@ def scores_in(file: Path) -> list[Score]:
     name = file.parent.name
     found = read_scores(file)
     ours = {score.learner for score in found if score.method == OURS}
-    beside = ((name.replace("-both", ""), ""), (PLAINER.sub("", name), PACKED), ("-".join(name.split("-")[:2]), ""))
-    for other, kind in beside:
+    beside = ((OWN.sub("", name), ""), (PLAINER.sub("", name), PACKED), ("-".join(name.split("-")[:2]), ""))
+    for other, kind in beside if "-seeds-" not in name else ():  # which are trained otherwise
         known = {score.method for score in found}
         found += [
             score

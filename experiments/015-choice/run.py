@@ -1,10 +1,12 @@
 """Which way of choosing from the same pools teaches most? By learners that take seconds, on dev rows.
 
     .venv/bin/python experiments/015-choice/run.py RUN RUN ... --packed 1 4
+    .venv/bin/python experiments/015-choice/run.py RUN --packed 4 --pools 500 1000 2000 --ways "distribution matching"
 
 Each RUN is a finished run of 004 or 013, whose pools and encoder are used. Three learners train linear heads: on the
-run's encoder, on frozen word vectors (WordLlama), on word counts. `real rows` are chosen from halves of the train rows,
-drawn anew for each set, so that methods without chance give several sets, too.
+run's encoder, on frozen word vectors (WordLlama), on word counts. `real rows` are chosen from halves of the train
+rows, drawn anew for each set, so that methods without chance give several sets, too. With `--pools` texts alone are
+asked, the first so many of a class in each pool: what do larger ones bring, in the mean and in the spread over sets?
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, stdev
 
 from dilm import api
 from dilm.build import Bench
@@ -60,38 +62,56 @@ def main() -> None:
     parser.add_argument("--packed", nargs="+", type=int, default=[1], help="texts in an example")
     parser.add_argument("--sets", type=int, default=8)
     parser.add_argument("--records", type=Path, default=HERE, help="where tables and records are written")
+    parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS)
+    parser.add_argument("--pools", nargs="+", type=int, help="texts of a class that are chosen from, instead of all")
     given = parser.parse_args()
     for folder in given.runs:
         run = api.existing_run(folder)
         task = run.recipe.data.source
-        found = [score for packed in given.packed for score in scores(folder, packed, given.size, given.sets)]
+        found = [score for packed in given.packed for score in scores(folder, packed, given)]
         about = f"{task}, {given.size} per class, dev rows, accuracy in percent, {given.sets} sets, three linear heads."
         names = (
             "chosen from",
             "texts in an example",
             "way",
             "all learners",
-            f"ahead of {BASE} by",
+            "spread over sets",
+            f"ahead of {'the first' if given.pools else BASE} by",
             "encoder",
             "word vectors",
             "word counts",
         )
-        write(given.records / f"{task}-{given.size}", about, names, list(lines(found)), found)
+        name = f"{task}-{given.size}{'-pools' if given.pools else ''}"
+        write(given.records / name, about, names, list(lines(found, bool(given.pools))), found)
 
 
-def scores(folder: Path, packed: int, size: int, sets: int) -> Iterator[Score]:
-    """Of all ways, from the run's pools and from real rows."""
+def scores(folder: Path, packed: int, given: argparse.Namespace) -> Iterator[Score]:
+    """Of all ways asked for, from the run's pools and from real rows, or from pools of several sizes."""
     bench = Bench(api.existing_run(folder), OWN_CODE)
     learners = students(bench, folder.parent)
-    halves = [half(bench.splits.train, number) for number in range(sets)]
-    pools = [pool(bench, "dilm", number) for number in range(sets)]
-    for kind, rows in (("texts", pools), ("real rows", halves)):
-        for name, (method, share) in WAYS.items():
+    for kind, rows in candidates(bench, given.sets, given.pools):
+        for name in given.ways:
+            method, share = WAYS[name]
             sure = Filtered({"sure": Surest(bench.teacher("probe"), share)}, bench.selector(method))
             select = Packed(sure if share < 1 else bench.selector(method), packed)
             for number, each in enumerate(rows):
-                chosen = select(each, size, numpy_stream(0, "choice", number)).apply(each)
+                chosen = select(each, given.size, numpy_stream(0, "choice", number)).apply(each)
                 yield from measured(f"{kind}|{packed}|{name}", number, join(chosen, packed), learners, bench.splits.dev)
+
+
+def candidates(bench: Bench, sets: int, sizes: list[int] | None) -> Iterator[tuple[str, list[Dataset]]]:
+    """What sets are chosen from, one each: the run's pools, or so many texts of a class in them; and real rows."""
+    pools = [pool(bench, "dilm", number) for number in range(sets)]
+    if sizes:
+        yield from ((f"{size} texts", [first(each, size) for each in pools]) for size in sizes)
+    else:
+        yield "texts", pools
+        yield "real rows", [half(bench.splits.train, number) for number in range(sets)]
+
+
+def first(rows: Dataset, count: int) -> Dataset:
+    """So many of each class, as they stand."""
+    return rows.take([place for label in rows.task.conditions for place in rows.where(label)[:count]])
 
 
 def students(bench: Bench, beside: Path) -> dict[str, Student]:
@@ -120,14 +140,23 @@ def measured(method: str, number: int, rows: Dataset, learners: dict[str, Studen
         yield Score(method, name, min(rows.counts), number, 0, right, right, None, len(rows), seconds, split="dev")
 
 
-def lines(found: list[Score]) -> Iterator[tuple[str, ...]]:
-    """One for each way, compared with the base from the same rows."""
+def lines(found: list[Score], pools: bool) -> Iterator[tuple[str, ...]]:
+    """One for each way, compared with the base from the same rows; or for each size, with the first of the same way."""
     learners = dict.fromkeys(score.learner for score in found)
-    for method in dict.fromkeys(score.method for score in found):
+    methods = dict.fromkeys(score.method for score in found)
+    for method in methods:
         kind, packed, way = method.split("|")
-        each = {name: fmean(s.value for s in found if (s.method, s.learner) == (method, name)) for name in learners}
-        gap = paired(found, method, f"{kind}|{packed}|{BASE}", numpy_stream(0, method)) if way != BASE else None
-        yield kind, packed, way, PERCENT.number(fmean(each.values())), ahead(gap), *map(PERCENT.number, each.values())
+        each = {name: values_of(found, method, name) for name in learners}
+        base = next(other for other in methods if other.endswith(f"|{packed}|{way}")) if pools else ""
+        base = base or f"{kind}|{packed}|{BASE}"
+        gap = paired(found, method, base, numpy_stream(0, method)) if method != base else None
+        spread = fmean(map(stdev, each.values()))
+        means = [fmean(values) for values in each.values()]
+        yield kind, packed, way, *map(PERCENT.number, (fmean(means), spread)), ahead(gap), *map(PERCENT.number, means)
+
+
+def values_of(found: list[Score], method: str, learner: str) -> list[float]:
+    return [score.value for score in found if (score.method, score.learner) == (method, learner)]
 
 
 if __name__ == "__main__":
