@@ -1,8 +1,10 @@
-"""`python road_to_match.py SOURCE FOLDER GENERATOR LEARNER`: a tiny run as far as match. Run by test_launched."""
+"""`python road_to_match.py SOURCE FOLDER GENERATOR LEARNER NAME=VALUE ...`: a tiny run as far as match, begun
+or continued. Run by test_launched and test_fsdp."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from tiny_runs import SETTINGS, START
 
@@ -20,10 +22,12 @@ SHORT = SETTINGS | {
 }
 
 
-def travel(source: str, folder: str, generator: str, learner: str) -> None:
+def travel(source: str, folder: str, generator: str, learner: str, *said: str) -> None:
     """Load, pretrain, fit, match."""
     models = {"generator": generator, "learner": learner}
-    run = api.open_run(api.recipe_for(source, **(START | models), settings=SHORT), folder)
+    settings = SHORT | dict(each.split("=", 1) for each in said)
+    recipe = api.recipe_for(source, **(START | models), settings=settings)
+    run = api.open_run(recipe, folder, resume=Path(folder).exists())
     for stage in ("load", "pretrain", "fit", "match"):
         api.run_stage(run, stage)
 

@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from kinds_of_generators import ASK, MADE, make
 from tiny_runs import SETTINGS, START, products
-from transformers import (
-    AutoModelForCausalLM,
-    AutoModelForSeq2SeqLM,
-    AutoTokenizer,
-    BartConfig,
-    LlamaConfig,
-    PreTrainedTokenizerBase,
-    T5Config,
-)
 
 from dilm import api
 from dilm.build import Bench
@@ -28,7 +19,6 @@ from dilm.errors import PrivacyError, RecipeError
 from dilm.journal import OWN_CODE
 from dilm.models.hub import identity
 from dilm.models.mixture import Mixture
-from dilm.models.scratch import save
 from dilm.stages.training import Training
 
 SHORT = SETTINGS | {
@@ -53,26 +43,6 @@ SHORT = SETTINGS | {
     "evaluate.baselines": "random",
     "evaluate.seeds": 1,
 }
-CHAT = (
-    "{% for m in messages %}{{ bos_token + m['role'] + ' ' + m['content'] + eos_token }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ bos_token + 'assistant ' }}{% endif %}"
-)
-SMALL = {"d_model": 32, "decoder_start_token_id": 0}
-T5 = {"d_kv": 16, "d_ff": 64, "num_layers": 1, "num_heads": 2} | SMALL
-BART: dict[str, Any] = {
-    **{f"{part}_layers": 1 for part in ("encoder", "decoder")},
-    **{f"{part}_attention_heads": 2 for part in ("encoder", "decoder")},
-    **{f"{part}_ffn_dim": 64 for part in ("encoder", "decoder")},
-}
-LLAMA = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
-MADE: dict[str, Callable[[dict[str, Any]], Any]] = {
-    "t5": lambda marks: AutoModelForSeq2SeqLM.from_config(T5Config(**marks, **T5)),
-    "bart": lambda marks: AutoModelForSeq2SeqLM.from_config(
-        BartConfig(**marks, **BART, **SMALL, max_position_embeddings=64)
-    ),
-    "llama": lambda marks: AutoModelForCausalLM.from_config(LlamaConfig(**marks, **LLAMA)),
-}
-ASK = {"instruct.ask": "write a review that is {label}", "instruct.demonstrations": 1}
 KINDS: dict[str, dict[str, Any]] = {
     "llama": {},
     "t5": {},
@@ -100,21 +70,10 @@ def bases(finished: Distilled, tmp_path_factory: pytest.TempPathFactory) -> Call
     """The model of each kind: random, or for kinds that change little the fitted GPT-2 of the finished run."""
     fitted, made = finished.run / "fit" / "model", tmp_path_factory.mktemp("bases")
 
-    def tokenizer() -> PreTrainedTokenizerBase:
-        found = AutoTokenizer.from_pretrained(fitted)
-        found.pad_token, found.chat_template = None, CHAT
-        return found
-
     def base(kind: str) -> str:
         folder = made / kind
-        if kind in MADE and not folder.exists():
-            found = tokenizer()
-            marks = {f"{role}_token_id": getattr(found, f"{role}_token_id") for role in ("bos", "eos")}
-            torch.manual_seed(0)
-            save(MADE[kind]({"vocab_size": len(found), "pad_token_id": 0} | marks), found, folder)
-        elif kind == "chat" and not folder.exists():
-            shutil.copytree(fitted, folder)
-            tokenizer().save_pretrained(folder)
+        if kind in (*MADE, "chat") and not folder.exists():
+            make(kind, fitted, folder)
         return "scratch:tiny" if kind == "mixture" else str(fitted if kind in ADAPTED else folder)
 
     return base

@@ -61,8 +61,9 @@ class CausalGenerator:
         self.tokens_at_once = tokens_at_once(place, inner(model).config)
         self.frame: Frame = prompts.frame if prompts else frame_of(inner(model), tokenizer, task)
         self.start, self.end, self.separator, self.conditions, _ = self.frame
+        self.split: Any = None  # `models.split.Split`, where processes share the weights
         self._encoded: dict[tuple[str, ...], list[int]] = {}
-        self._read, self._together = self._summed_nll, self._of_like_length
+        self.read, self._together = self._summed_nll, self._of_like_length
 
     @classmethod
     def open(cls, name: str, task: Task, place: Place, **options: Any) -> CausalGenerator:
@@ -146,7 +147,7 @@ class CausalGenerator:
         """Each row's sum of token nlls, piece by piece, and where in them each row's is: token rows -> [n]."""
         meter.count(sum(map(len, rows)))
         together = self._together(self._widths(rows))
-        read = partial(memory.computed_again, self._read) if self.recompute else self._read
+        read = partial(memory.computed_again, self.read) if self.recompute else self.read
         with memory.guard(f"the likelihoods of {len(rows)} texts", LESS_AT_ONCE):
             sums = [read([rows[row] for row in piece]) for piece in together]
         return sums, torch.tensor([row for piece in together for row in piece], device=self.model.device).argsort()
@@ -159,7 +160,7 @@ class CausalGenerator:
                 "Of encoder-decoders and chat models the gradients of single rows cannot be told.",
                 "Use a causal language model under differential privacy, without instruct.ask.",
             )
-        self.recompute, self._read = False, self._summed_at_once
+        self.recompute, self.read = False, self._summed_at_once
         self._together = lambda lengths: [list(range(len(lengths)))]
 
     def _widths(self, rows: list[list[int]]) -> list[int]:

@@ -13,6 +13,7 @@ def check_generators(recipe: Recipe) -> None:
     _check_steps(recipe)
     _check_corpus(recipe)
     _check_sampler(recipe)
+    _check_split(recipe)
 
 
 def learns(recipe: Recipe) -> bool:
@@ -64,4 +65,20 @@ def _check_sampler(recipe: Recipe) -> None:
         raise RecipeError(
             f"generate.sampler=vllm cannot read weights that are held in {recipe.adapters.base}.",
             "Use adapters.base=bf16, or generate.sampler=torch.",
+        )
+
+
+def _check_split(recipe: Recipe) -> None:
+    """Weights are split of one generator that learns as a whole, from rows that are read many at a time."""
+    others = {
+        "models.mixture": bool(recipe.models.mixture),
+        "adapters.rank": bool(recipe.adapters.rank),
+        "corpus.source": bool(recipe.corpus.source),
+        "dp.epsilon": recipe.dp.epsilon > 0,
+        "federation.clients": recipe.federation.clients > 0,
+    }
+    if recipe.runtime.fsdp and (named := [name for name, asked in others.items() if asked]):
+        raise RecipeError(
+            f"runtime.fsdp splits the weights of one generator that is trained as a whole, and {named[0]} is set.",
+            "Leave one of them out.",
         )

@@ -19,6 +19,8 @@ class Runtime:
     recompute: bool = False
     """Generators compute activations twice instead of keeping them: much less memory, a third more time. Where memory
     runs out it is done unasked, and training goes on in smaller micro-batches."""
+    fsdp: bool = False
+    """Several processes: each holds its slice of the generator's weights while that learns, instead of all of them."""
     workers: int = 0
     """Processes that run trials side by side, one thread each; 0: one per core, or 1 on an accelerator."""
     engine: str = "processes"

@@ -37,6 +37,7 @@ AHEAD, LARGE, EVERYTHING = 2**26, 2**25, 2**31 - 1
 
 
 _returning = False
+_in_step = False
 
 
 @contextmanager
@@ -94,10 +95,21 @@ def with_less(work: Callable[[], Result], spare: Callable[[], bool]) -> Result:
         try:
             return work()
         except (RuntimeError, MemoryError, ResourceError) as fault:
-            if not is_shortage(fault) or not spare():
+            if _in_step or not is_shortage(fault) or not spare():
                 raise
         _draw_again(drawn)
         give_back()  # outside: the fault holds on to the memory of the failed attempt
+
+
+@contextmanager
+def in_step() -> Iterator[None]:
+    """Within, nothing is begun anew where memory runs out: other processes would wait for what comes after it."""
+    global _in_step
+    _in_step = True
+    try:
+        yield
+    finally:
+        _in_step = False
 
 
 def _random_states() -> tuple[Tensor, list[Tensor]]:

@@ -82,9 +82,9 @@ class AdamW:
         Of several processes each brings the losses of its share, and `count` is that of all.
         """
         self.forget()
-        total = 0.0
+        total, inputs = 0.0, self.crew.inputs(self.parameters)
         for loss in losses:
-            (loss / count).backward(inputs=self.parameters)  # and into nothing else that the loss depends on
+            (loss / count).backward(inputs=inputs)
             total += float(loss.detach())
         steps, totals = zip(*self.crew.gathered((self.step, total)), strict=True)
         if len(set(steps)) > 1:  # a step was begun anew here for want of memory after it was finished elsewhere

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from statistics import fmean
 from typing import TYPE_CHECKING, TypeVar
@@ -16,7 +17,8 @@ from typing import TYPE_CHECKING, TypeVar
 from dilm.errors import DilmError
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor, device, nn
+    from torch.distributed import ProcessGroup
 
     from dilm.runtime.wire import Wire
 
@@ -110,6 +112,18 @@ class Crew:
         if self._others:
             self._others.copy_from(rank, tensors)
 
+    def inputs(self, parameters: Sequence[nn.Parameter]) -> Sequence[nn.Parameter] | None:
+        """What gradients are taken of, for `backward`: of nothing else that a loss depends on."""
+        return parameters
+
+    def gathered_whole(self, state: Item) -> Item:
+        """A state with its tensors whole, for the first process; all ask."""
+        return state
+
+    def sliced(self, value: Tensor, like: Tensor) -> Tensor:
+        """Of a whole tensor what this process keeps of one `like` it."""
+        return value
+
     def start_alike(self, model: nn.Module) -> None:
         """Give everybody the first's weights: what a model file lacks, each process has drawn for itself."""
         self.copy_from(0, list(model.state_dict().values()))
@@ -120,6 +134,15 @@ class Crew:
             import torch
 
             torch.manual_seed(torch.initial_seed() + self.rank)
+
+    def group(self, place: device) -> ProcessGroup:
+        """What torch calls those between whom tensors of a device go. All must ask at the same time."""
+        assert self.wire is not None
+        return self.wire.group(place)
+
+    def listening(self) -> AbstractContextManager[None]:
+        """Within, faults of sending are what another process told, also where torch sends of itself."""
+        return self.wire.listening() if self.wire else nullcontext()
 
     def tells(self, fault: BaseException) -> bool:
         """Whether it falls to this process to tell why it ends: to one of those that met the fault."""
@@ -138,6 +161,46 @@ class Crew:
             self.wire.wait_for_word()
         elif self.wire:
             self.wire.leave_word(None)
+
+
+class Lockstep(Crew):
+    """A crew in which all do all of the work, at the same time: for what only together they hold (`runtime/fsdp.py`).
+
+    What they find is the same but for the last digits, so where it decides anything the first one's counts.
+    """
+
+    def __init__(self, crew: Crew) -> None:
+        super().__init__(crew.rank, crew.machine_rank, crew.wire)
+
+    @property
+    def _others(self) -> Wire | None:
+        return None
+
+    def told(self, work: Callable[[], Result]) -> Result:
+        """What `work()` returns in the first process, after all did it."""
+        answer = work()
+        return self.wire.from_first(answer) if self.wire else answer
+
+    def inputs(self, parameters: Sequence[nn.Parameter]) -> None:
+        """Whatever there is: while a model is read its weights stand elsewhere, and cannot be named."""
+        return
+
+    def gathered_whole(self, state: Item) -> Item:
+        from dilm.runtime import fsdp
+
+        return fsdp.gathered(state, keep=self.rank == 0)
+
+    def sliced(self, value: Tensor, like: Tensor) -> Tensor:
+        from dilm.runtime import fsdp
+
+        return fsdp.sliced(value, like)
+
+    def draw_apart(self) -> None:
+        """As that of a crew: each reads rows of its own."""
+        if self.rank:
+            import torch
+
+            torch.manual_seed(torch.initial_seed() + self.rank)
 
 
 ALONE = Crew()

@@ -56,7 +56,11 @@ class Shards:
     def apart(self, states: Mapping[int, State]) -> dict[int, State]:
         """Of states by the parameter's place those of this process, by the place among its own."""
         mine = [place for place, owner in enumerate(self.owners) if owner == self._rank]
-        return {number: states[place] for number, place in enumerate(mine) if place in states}
+        return {
+            number: {name: self.crew.sliced(value, self.parameters[place]) for name, value in states[place].items()}
+            for number, place in enumerate(mine)
+            if place in states
+        }
 
     @property
     def _rank(self) -> int:

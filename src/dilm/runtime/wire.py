@@ -9,7 +9,7 @@ from __future__ import annotations
 import atexit
 import pickle
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import cached_property
 from typing import Any, TypeVar
@@ -67,7 +67,7 @@ class Wire:
         for part in at_once(tensors):
             flat = torch.cat([tensor.flatten() for tensor in part])
             sent = flat if flat.is_cuda else flat.cpu()
-            group = self._gpus if flat.is_cuda else self.control
+            group = self.group(flat.device)
             self._all(lambda sent=sent, group=group: dist.all_reduce(sent, group=group))
             sums = sent.to(flat.device).split([tensor.numel() for tensor in part])
             for tensor, total in zip(part, sums, strict=True):
@@ -78,9 +78,13 @@ class Wire:
         """Put the numbers of the process of that rank in the place of each tensor's."""
         for tensor in tensors:
             sent = tensor.contiguous() if tensor.is_cuda else tensor.cpu().contiguous()
-            group = self._gpus if tensor.is_cuda else self.control
+            group = self.group(tensor.device)
             self._all(lambda sent=sent, group=group: dist.broadcast(sent, src=rank, group=group))
             tensor.copy_(sent)
+
+    def group(self, place: torch.device) -> Any:
+        """What tensors of a device go over."""
+        return self._gpus if place.type == "cuda" else self.control
 
     def is_first_to_tell(self) -> bool:
         """True for one process, once: the others need not say what happened. False where nobody can be asked."""
@@ -103,16 +107,28 @@ class Wire:
     def _gpus(self) -> Any:
         return dist.new_group(backend="nccl")
 
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Let faults of sending within, whoever sends, be what `_all` raises; others stay what they are."""
+        try:
+            yield
+        except RuntimeError as fault:
+            if not (isinstance(fault, dist.DistError) or "gloo" in str(fault)):
+                raise
+            raise self._lost(fault) from (Elsewhere() if self._heard() else fault)
+
     def _all(self, call: Callable[[], Result]) -> Result:
         try:
             return call()
         except RuntimeError as fault:
-            if heard := self._heard():
-                raise heard from Elsewhere()
-            raise RunError(
-                f"Another process of this run has ended, or cannot be reached ({str(fault).splitlines()[0]}).",
-                "What it said stands above; what was finished is kept, so the run can be continued.",
-            ) from fault
+            raise self._lost(fault) from (Elsewhere() if self._heard() else fault)
+
+    def _lost(self, fault: RuntimeError) -> DilmError:
+        """What another process told, or else that it has ended."""
+        return self._heard() or RunError(
+            f"Another process of this run has ended, or cannot be reached ({str(fault).splitlines()[0]}).",
+            "What it said stands above; what was finished is kept, so the run can be continued.",
+        )
 
     def _heard(self) -> DilmError | None:
         """What another process told before it ended."""

@@ -16,6 +16,7 @@ from dilm.runtime.optimize import AdamW, Schedule
 from dilm.runtime.progress import bar
 from dilm.runtime.seeding import python_stream
 from dilm.stages import domain, federated_fit, private_fit
+from dilm.stages.splitting import finished, training_crew
 from dilm.stages.training import Training
 
 TOLD_APART_ROWS = 300
@@ -28,7 +29,7 @@ def run(bench: Bench) -> dict[str, Any]:
         return federated_fit.run(bench)
     if private.wanted(bench.recipe):
         return private_fit.run(bench)
-    wanted, seed = bench.recipe.fit, bench.recipe.seed
+    wanted = bench.recipe.fit
     generator = bench.generator("pretrain")
     if not wanted.steps:
         return bench.crew.told(lambda: _untrained(bench, generator))
@@ -38,11 +39,19 @@ def run(bench: Bench) -> dict[str, Any]:
         generator.name_classes()
     rate = peak_rate(wanted.lr, most_learned(bench.recipe), scratch=1e-3, pretrained=3e-4)
     schedule = Schedule(wanted.steps, rate, wanted.warmup, wanted.weight_decay, wanted.clip)
-    update = AdamW(generator.parameters(), schedule, bench.crew)
+    with training_crew(bench, generator) as crew:
+        training = Training(bench.folder("fit"), generator.model, AdamW(generator.parameters(), schedule, crew))
+        training.resume()
+        _train(bench, generator, training)
+    facts = bench.crew.told(lambda: _finish(bench, generator, training))
+    domain.cleaned(corpus)
+    return facts | read
+
+
+def _train(bench: Bench, generator: AnyGenerator, training: Training) -> None:
+    wanted, seed, update = bench.recipe.fit, bench.recipe.seed, training.update
     shown, smoothing = bench.splits.train, wanted.label_smoothing
     lessons = Lessons(shown, wanted.batch, wanted.contrast, seed, smoothing, wanted.mean_over)
-    training = Training(bench.folder("fit"), generator.model, update)
-    training.resume()
     with bar("fit the generator", wanted.steps, training.step) as advance:
         while training.step < wanted.steps and training.stale < wanted.patience:
             chunk = range(training.step, min(training.step + wanted.check_every, wanted.steps))
@@ -51,13 +60,10 @@ def run(bench: Bench) -> dict[str, Any]:
                 for loss in fit(generator, lessons, update, chunk):
                     losses.append(loss)
                     advance(1, nll=loss)
-            dev_nll = bench.crew.told(lambda: held_out_nll(generator, bench.splits.dev))
+            dev_nll = update.crew.told(lambda: held_out_nll(generator, bench.splits.dev))
             training.rows.append({"step": training.step, "train_nll": fmean(losses), "dev_nll": dev_nll})
             training.measured(-dev_nll)
             training.checkpoint()
-    facts = bench.crew.told(lambda: _finish(bench, generator, training))
-    domain.cleaned(corpus)
-    return facts | read
 
 
 def _shared_out(generator: AnyGenerator, seed: int) -> AbstractContextManager[None]:
@@ -66,7 +72,7 @@ def _shared_out(generator: AnyGenerator, seed: int) -> AbstractContextManager[No
 
 
 def _finish(bench: Bench, generator: AnyGenerator, training: Training) -> dict[str, Any]:
-    training.finish()
+    generator = finished(bench, generator, training, "pretrain")
     settled = _settle(bench, generator)
     generator.save(bench.folder("fit") / "model")
     training.clean()

@@ -17,6 +17,7 @@ from dilm.recipe.learners import learning
 from dilm.recipe.rules import SELECTORS
 from dilm.reports.methods import NEAREST
 from dilm.runs import Run
+from dilm.runtime.processes import launched
 from dilm.stages.named_models import require_models
 from dilm.types import Dataset, Example, Splits, Task
 
@@ -27,15 +28,28 @@ OF_TEXTS = ("fluency", "covered")
 
 
 def require_all(recipe: Recipe, splits: Splits, clusters: Clusters | None) -> None:
-    """Raise for what can be known to be amiss once rows are read: a setting, too few rows, a model that is nowhere."""
+    """Raise for what can be known to be amiss once rows are read: a setting, too few rows, a model that is nowhere, one
+    process where several are needed."""
+    require_several(recipe)
     require_fitting(recipe, splits.task, clusters)
     require_rows_for_baselines(recipe, dict(zip(splits.task.labels, splits.train.counts, strict=True)))
     require_length(splits.train)
     require_models(recipe)
 
 
+def require_several(recipe: Recipe) -> None:
+    """Raise RecipeError where weights are to be split and nobody is there to split them with."""
+    if recipe.runtime.fsdp and not launched():
+        raise RecipeError(
+            "runtime.fsdp splits the generator's weights among processes, and this run has one.",
+            "Start several (`torchrun --nproc-per-node 4 -m dilm ...`), or leave it off.",
+        )
+
+
 def require_before(run: Run, name: str) -> None:
     """The same of a stage under settings that may have changed since `load`, as far as no row is needed to know."""
+    if name in ("fit", "match"):
+        require_several(run.recipe)
     if run.changed and name != "load":
         require_models(run.recipe)
     if name == "generate":

@@ -43,6 +43,7 @@ from dilm.stages import federated_match
 from dilm.stages.grading import grade
 from dilm.stages.private_match import grown_without_real_rows, released_target
 from dilm.stages.rewarding import matched_rows, rewarded, without_kept
+from dilm.stages.splitting import finished, training_crew, whole
 from dilm.stages.training import Training
 from dilm.types import Dataset, Selection
 
@@ -60,16 +61,16 @@ def run(bench: Bench) -> dict[str, Any]:
     set_dropout(generator.model, wanted.dropout)
     rate = peak_rate(wanted.lr, most_learned(bench.recipe), scratch=1e-4, pretrained=3e-5)
     schedule = Schedule(wanted.steps, rate, wanted.warmup, wanted.weight_decay, wanted.clip)
-    update = AdamW(generator.parameters(), schedule, bench.crew)
-    training = Training(bench.folder("match"), generator.model, update)
-    training.resume()
-    if training.step < wanted.steps:
-        _train(bench, generator, training)
+    with training_crew(bench, generator) as crew:
+        training = Training(bench.folder("match"), generator.model, AdamW(generator.parameters(), schedule, crew))
+        training.resume()
+        if training.step < wanted.steps:
+            _train(bench, generator, training)
     return bench.crew.told(lambda: _finish(bench, generator, training))
 
 
 def _finish(bench: Bench, generator: AnyGenerator, training: Training) -> dict[str, Any]:
-    training.finish()
+    generator = finished(bench, generator, training, "fit")
     generator.save(bench.folder("match") / "model")
     training.clean()
     spent = {"privacy": private.spend(bench)} if private.wanted(bench.recipe) else {}
@@ -256,12 +257,13 @@ def _measure(bench: Bench, generator: AnyGenerator, examiner: Examiner, training
     dev = bench.splits.dev.sample(wanted.check_rows, python_stream(seed, "dev"))
     schedule = Schedule(wanted.check_steps, bench.recipe.evaluate.lr, bench.recipe.evaluate.warmup)
     learner, scores = examiner.learner, []
-    for number in bench.crew.share(range(wanted.check_sets)):
-        wanted_texts = wanted.check_per_class * wanted.check_oversample
-        pool, _ = write_pool(generator, wanted_texts, 4, torch_stream(seed, "pool", number), lambda _: None)
-        chosen = examiner.select(pool, wanted.check_per_class, numpy_stream(seed, "select", number)).apply(pool)
-        finetune(learner, chosen, schedule, bench.recipe.evaluate.batch, derive(seed, number))
-        scores.append(grade(learner, dev))
+    texts = wanted.check_per_class * wanted.check_oversample
+    with whole(generator):
+        for number in bench.crew.share(range(wanted.check_sets)):
+            pool, _ = write_pool(generator, texts, 4, torch_stream(seed, "pool", number), lambda _: None)
+            chosen = examiner.select(pool, wanted.check_per_class, numpy_stream(seed, "select", number)).apply(pool)
+            finetune(learner, chosen, schedule, bench.recipe.evaluate.batch, derive(seed, number))
+            scores.append(grade(learner, dev))
     dev_score = bench.crew.mean(scores)
     training.rows.append({"step": training.step, "dev_score": dev_score})
     training.measured(dev_score)

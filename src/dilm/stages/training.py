@@ -50,19 +50,29 @@ class Training:
         """Take note of a measurement; its weights are kept when it is the best so far."""
         if self.best is None or value > self.best:
             self.best, self.stale = value, 0
-            self._save(self._trained(), self.folder / "best.pt")
+            self._save(self.update.crew.gathered_whole(self._trained()), self.folder / "best.pt")
         else:
             self.stale += 1
 
     def checkpoint(self) -> None:
         """A kill from here on loses only what follows."""
         state: dict[str, Any] = {"model": self._trained(), "update": self.update.state()}
-        self._save(state | {"rows": self.rows, "best": self.best, "stale": self.stale}, self._file)
+        self._save(
+            self.update.crew.gathered_whole(state) | {"rows": self.rows, "best": self.best, "stale": self.stale},
+            self._file,
+        )
 
     def finish(self) -> None:
         """Put the best weights into the model, the last ones where nothing was measured."""
         if self.best is not None:
             self._put(self._load(self.folder / "best.pt"))
+
+    def finish_in(self, model: nn.Module) -> None:
+        """The same where the model itself was split: into one that is whole."""
+        self.model = model
+        if self.best is None:
+            self._put(self._load(self._file)["model"])
+        self.finish()
 
     def clean(self) -> None:
         """Remove the working files, once the model is saved."""
@@ -78,7 +88,9 @@ class Training:
 
     def _put(self, trained: dict[str, Any]) -> None:
         """What `_trained` told, back into the model; everything that is trained must be there."""
-        missing = self.model.load_state_dict(trained, strict=False).missing_keys
+        kept = self.model.state_dict()
+        own = {name: self.update.crew.sliced(value, kept[name]) for name, value in trained.items()}
+        missing = self.model.load_state_dict(own, strict=False).missing_keys
         assert not set(missing) & set(self._trained())
 
     @property
