@@ -6,7 +6,7 @@ and by all at once: so whoever reads must do so as often as the others, in the s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -71,7 +71,7 @@ def whole(model: nn.Module) -> Iterator[None]:
             part.set_reshard_after_forward(part is not model, recurse=False)
 
 
-def read_together(read: Callable[[Sequence[Any]], Tensor], rows: Sequence[Any], group: dist.ProcessGroup) -> Tensor:
+def read_together(read: Callable[[list[Any]], Tensor], rows: list[Any], group: dist.ProcessGroup) -> Tensor:
     """`read(rows)`, one number for each of n rows, of which each process reads its part: the same [n] everywhere.
 
     Its gradient in the weights is, after FSDP took the mean over processes, that of reading all rows here.
@@ -110,7 +110,7 @@ def gathered(state: Any, keep: bool = True) -> Any:
 
 
 def sliced(value: Tensor, like: Tensor) -> Tensor:
-    """Of a whole tensor what this process keeps, where `like` is split; otherwise the tensor. Nothing is sent."""
+    """Of a whole tensor what this process keeps, where `like` is split; otherwise the tensor. All ask."""
     if not isinstance(like, DTensor) or value.shape != like.shape:
         return value
-    return distribute_tensor(value.to(like.device), like.device_mesh, like.placements, src_data_rank=None)
+    return distribute_tensor(value.to(like.device), like.device_mesh, like.placements)

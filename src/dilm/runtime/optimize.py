@@ -149,6 +149,11 @@ class AdamW:
         for parameter in self.parameters:
             parameter.grad = None
 
+    def let_go(self) -> None:
+        """Free everything but the weights: nothing more is to be learnt."""
+        self.forget()
+        self.adam.state.clear()
+
     def state(self) -> dict[str, Any]:
         """Everything that a resumed run needs, of however many processes; only the first is told all of it."""
         groups = self.adam.state_dict()["param_groups"]

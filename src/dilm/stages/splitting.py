@@ -9,6 +9,7 @@ from dilm.build import Bench
 from dilm.models.causal import CausalGenerator
 from dilm.models.mixture import AnyGenerator
 from dilm.runtime import memory
+from dilm.runtime.optimize import AdamW
 from dilm.runtime.processes import Crew, Lockstep
 from dilm.stages.training import Training
 
@@ -38,6 +39,8 @@ def finished(bench: Bench, generator: AnyGenerator, training: Training, begun: s
     if not bench.recipe.runtime.fsdp:
         training.finish()
         return generator
+    assert isinstance(training.update, AdamW)  # private training is refused
+    training.update.let_go()  # before all weights are here once more
     found = bench.generator(begun)
     training.finish_in(found.model)
     return found
