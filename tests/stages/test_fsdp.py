@@ -13,9 +13,7 @@ import torch
 from kinds_of_generators import ASK, make
 from launching import begin, end, launch
 from road_to_match import travel
-from safetensors.torch import load_file
-from tiny_runs import SETTINGS, START
-from torch import Tensor
+from tiny_runs import SETTINGS, START, curve_of, weights_of
 
 from dilm import api
 from dilm.distilled import Distilled
@@ -143,22 +141,8 @@ def wait_for(file: Path, processes: list[subprocess.Popen[str]]) -> None:
 
 def assert_alike(stage: str, run: Path, other: Path) -> None:
     """Generators and curves."""
-    one, its = weights(run, stage), weights(other, stage)
+    one, its = weights_of(run, stage), weights_of(other, stage)
     assert one.keys() == its.keys()
     assert {name for name in one if not torch.allclose(one[name], its[name], rtol=0, atol=2e-5)} == set()
-    for row, also in zip(*(curve(each, stage) for each in (run, other)), strict=True):
+    for row, also in zip(*(curve_of(each, stage) for each in (run, other)), strict=True):
         assert row == pytest.approx(also, abs=2e-5)
-
-
-def weights(run: Path, stage: str) -> dict[str, Tensor]:
-    """Without the biases of attention's keys: no loss depends on them, so their steps are rounding errors magnified."""
-    found = load_file(run / stage / "model" / "model.safetensors")
-    for name in found:
-        if name.endswith("attn.c_attn.bias"):
-            query, _, value = found[name].chunk(3)
-            found[name] = torch.cat([query, value])
-    return found
-
-
-def curve(run: Path, stage: str) -> list[dict[str, float]]:
-    return (api.existing_run(run).stage(stage).manifest or {})["curve"]

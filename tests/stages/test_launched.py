@@ -16,9 +16,7 @@ import pytest
 import torch
 from launching import launch, ordinary
 from road_to_match import travel
-from safetensors.torch import load_file
-from tiny_runs import SETTINGS, START, products, rows_of, scores_of
-from torch import Tensor
+from tiny_runs import SETTINGS, START, curve_of, products, rows_of, scores_of, weights_of
 
 from dilm import api
 
@@ -50,10 +48,10 @@ def both(source: Path, models: dict[str, str], tmp_path_factory: pytest.TempPath
 @pytest.mark.parametrize("stage", ["fit", "match"])
 def test_two_processes_train_the_generator_that_one_trains(both: tuple[Path, Path], stage: str):
     """But for rounding: sums are taken in another order."""
-    one, two = (weights(run, stage) for run in both)
+    one, two = (weights_of(run, stage) for run in both)
     assert one.keys() == two.keys()
     assert {name for name in one if not torch.allclose(one[name], two[name], rtol=0, atol=1e-5)} == set()
-    for row, other in zip(*(curve(run, stage) for run in both), strict=True):
+    for row, other in zip(*(curve_of(run, stage) for run in both), strict=True):
         assert row == pytest.approx(other, abs=1e-5)
 
 
@@ -66,22 +64,8 @@ def test_a_manifest_tells_how_many_worked(both: tuple[Path, Path]):
 @pytest.mark.slow
 def test_each_stage_has_moved_the_weights(both: tuple[Path, Path]):
     """Else the test above would say little."""
-    fitted, matched = (weights(both[0], stage)["transformer.wte.weight"] for stage in ("fit", "match"))
+    fitted, matched = (weights_of(both[0], stage)["transformer.wte.weight"] for stage in ("fit", "match"))
     assert not torch.allclose(fitted, matched, rtol=0, atol=1e-3)
-
-
-def weights(run: Path, stage: str) -> dict[str, Tensor]:
-    """Without the biases of attention's keys: no loss depends on them, so their steps are rounding errors magnified."""
-    found = load_file(run / stage / "model" / "model.safetensors")
-    for name in found:
-        if name.endswith("attn.c_attn.bias"):
-            query, _, value = found[name].chunk(3)
-            found[name] = torch.cat([query, value])
-    return found
-
-
-def curve(run: Path, stage: str) -> list[dict[str, Any]]:
-    return (api.existing_run(run).stage(stage).manifest or {})["curve"]
 
 
 @pytest.mark.slow
@@ -110,7 +94,7 @@ def test_a_whole_run_of_two_is_the_run_of_one_even_when_killed(source: Path, mod
     assert products(tmp_path / "two") == products(Path(one.run))
     assert scores_of(tmp_path / "two") == scores_of(Path(one.run))
     for stage in ("fit", "match"):
-        both = list(zip(*(curve(tmp_path / name, stage) for name in ("one", "two")), strict=True))
+        both = list(zip(*(curve_of(tmp_path / name, stage) for name in ("one", "two")), strict=True))
         scored = [(row, other) for row, other in both if "dev_score" in row]
         assert all(row == pytest.approx(other, abs=1e-5) for row, other in both if "dev_score" not in row)
         assert all(row["step"] == other["step"] for row, other in scored)

@@ -6,6 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from dilm import api
+
 START: dict[str, Any] = {"text": "review", "label": "stars", "per_class": 3, "generator": "scratch:tiny", "seed": 4}
 
 SETTINGS: dict[str, Any] = {
@@ -73,3 +79,18 @@ def name_of(row: dict[str, Any]) -> tuple[Any, ...]:
 def products(run: Path) -> dict[str, str]:
     """Everything that a run made of text: the pools, the sets, the product."""
     return {str(file.relative_to(run)): file.read_text("utf-8") for file in sorted(run.glob("*/*.jsonl"))}
+
+
+def weights_of(run: Path, stage: str) -> dict[str, Tensor]:
+    """Without the biases of attention's keys: no loss depends on them, so their steps are rounding errors magnified."""
+    found = load_file(run / stage / "model" / "model.safetensors")
+    for name in found:
+        if name.endswith("attn.c_attn.bias"):
+            query, _, value = found[name].chunk(3)
+            found[name] = torch.cat([query, value])
+    return found
+
+
+def curve_of(run: Path, stage: str) -> list[dict[str, Any]]:
+    """What was measured while the stage trained."""
+    return (api.existing_run(run).stage(stage).manifest or {})["curve"]
