@@ -20,8 +20,9 @@ from dilm.distilled import Distilled
 from dilm.errors import RecipeError
 
 ROAD = Path(__file__).with_name("road_to_match.py")
-SAID = ("fit.batch=60", "match.synthetic=40", "fit.dropout=0", "match.dropout=0")
-"""Batches of several pieces, and nothing that each process would draw for itself."""
+SAID = ("fit.batch=100", "match.synthetic=40", "match.refresh_every=4", "fit.dropout=0", "match.dropout=0")
+"""Batches of several pieces, and nothing that each process would draw for itself. Texts are written once: later ones
+rounding may tip, and then all that follows is another."""
 SPLIT = "runtime.fsdp=true"
 KINDS: dict[str, tuple[str, ...]] = {
     "gpt2": (),
@@ -33,7 +34,9 @@ WAYS: dict[str, tuple[str, ...]] = {
     "plain": (),
     "recompute": ("runtime.recompute=true",),
     "terms": ("fit.label_smoothing=0.1", "match.kl=0.1", "match.lm_lambda=0.1", "match.coverage=0.1"),
-    "measured": ("match.check_every=2", "match.check_sets=2"),
+    "rewarded": ("match.reward=0.5", "match.reward_every=2"),
+    "unmatched": ("match.steps=0",),
+    "measured": ("match.check_every=4", "match.check_sets=2"),
 }
 """What else is asked for; `measured` lets each process write for itself on the way."""
 
@@ -117,6 +120,10 @@ def test_each_process_holds_its_part_alone():
     script = Path(__file__).with_name("parts_of_a_model.py")
     ended = launch([str(script)], 3)
     assert [process.code for process in ended] == [0, 0, 0], ended
+
+
+def test_one_process_may_plan_what_several_will_do(source: Path):
+    assert api.plan(api.recipe_for(source, **START, settings=SETTINGS | {"runtime.fsdp": True}))
 
 
 def test_one_process_is_told_that_it_has_nobody_to_split_with(source: Path, tmp_path: Path):

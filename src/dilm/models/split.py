@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dilm.models.causal import CausalGenerator
 from dilm.models.decoders import inner
-from dilm.runtime import fsdp
+from dilm.runtime import fsdp, memory
 from dilm.runtime.processes import Crew
 from dilm.types import Draft
 
@@ -33,14 +33,13 @@ class Split:
         generator.recompute = False  # which the layers do by themselves
         with self.whole(), torch.no_grad():  # FSDP takes what is read first for the whole
             generator.read([[generator.conditions[0], generator.end]])
-        self.read_alone, self.sample_alone = generator.read, generator.sample
-        generator.read, generator.sample = self.read, self.sample
-        generator.tokens_at_once *= crew.size
+        self.read_alone, self.sums_alone, self.sample_alone = generator.read, generator.sums, generator.sample
+        generator.read, generator.sums, generator.sample = self.read, self.sums, self.sample
 
     @contextmanager
     def whole(self) -> Iterator[None]:
         """Within, each process reads and writes for itself."""
-        with fsdp.whole(self.generator.model):
+        with fsdp.whole(self.generator.model), memory.in_step(False):
             self.is_whole = True
             try:
                 yield
@@ -50,6 +49,15 @@ class Split:
     def read(self, rows: list[list[int]]) -> Tensor:
         """The sum of token nlls of each row: token rows -> [n]."""
         return self.read_alone(rows) if self.is_whole else fsdp.read_together(self.read_alone, rows, self.group)
+
+    def sums(self, rows: list[list[int]]) -> tuple[list[Tensor], Tensor]:
+        """As the generator's own, by pieces of which each process's part is as large as else a piece."""
+        size = 1 if self.is_whole else self.crew.size
+        self.generator.tokens_at_once *= size
+        try:
+            return self.sums_alone(rows)
+        finally:
+            self.generator.tokens_at_once //= size
 
     def sample(self, condition: int, n: int, rng: torch.Generator) -> list[Draft]:
         """As the generator's own; the first process writes for all."""

@@ -102,14 +102,14 @@ def with_less(work: Callable[[], Result], spare: Callable[[], bool]) -> Result:
 
 
 @contextmanager
-def in_step() -> Iterator[None]:
+def in_step(wanted: bool = True) -> Iterator[None]:
     """Within, nothing is begun anew where memory runs out: other processes would wait for what comes after it."""
     global _in_step
-    _in_step = True
+    before, _in_step = _in_step, wanted
     try:
         yield
     finally:
-        _in_step = False
+        _in_step = before
 
 
 def _random_states() -> tuple[Tensor, list[Tensor]]:

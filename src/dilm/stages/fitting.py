@@ -28,9 +28,7 @@ OF_TEXTS = ("fluency", "covered")
 
 
 def require_all(recipe: Recipe, splits: Splits, clusters: Clusters | None) -> None:
-    """Raise for what can be known to be amiss once rows are read: a setting, too few rows, a model that is nowhere, one
-    process where several are needed."""
-    require_several(recipe)
+    """Raise for what can be known to be amiss once rows are read: a setting, too few rows, a model that is nowhere."""
     require_fitting(recipe, splits.task, clusters)
     require_rows_for_baselines(recipe, dict(zip(splits.task.labels, splits.train.counts, strict=True)))
     require_length(splits.train)

@@ -11,7 +11,7 @@ from typing import Any
 from dilm import cleaning, federated, private
 from dilm.build import Bench, fingerprints
 from dilm.runs import write_text
-from dilm.stages.fitting import require_all
+from dilm.stages.fitting import require_all, require_several
 
 FINDINGS = "findings.json"
 """In the stage's folder: every finding's split, row, field and kind."""
@@ -19,6 +19,7 @@ FINDINGS = "findings.json"
 
 def run(bench: Bench) -> dict[str, Any]:
     """Facts: rows of each split, classes, fingerprints that later stages and a resumed run check against."""
+    require_several(bench.recipe)
     splits = bench.splits.all()
     require_all(bench.recipe, splits, bench.clusters)
     return {

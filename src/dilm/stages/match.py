@@ -43,7 +43,7 @@ from dilm.stages import federated_match
 from dilm.stages.grading import grade
 from dilm.stages.private_match import grown_without_real_rows, released_target
 from dilm.stages.rewarding import matched_rows, rewarded, without_kept
-from dilm.stages.splitting import finished, training_crew, whole
+from dilm.stages.splitting import agreed, finished, training_crew, whole
 from dilm.stages.training import Training
 from dilm.types import Dataset, Selection
 
@@ -121,7 +121,7 @@ def _is_stale(bench: Bench, training: Training) -> bool:
 def _matching(bench: Bench, generator: AnyGenerator, seed: int) -> Matching:
     wanted, names, sets = bench.recipe.match, matched(bench.recipe), _teachers(bench)
     known = {name: _pupil(bench, name, sets, seed) for name in dict.fromkeys(names)}
-    clustering = cluster_by(bench.encoder, wanted.clusters)
+    clustering = agreed(bench, cluster_by(bench.encoder, wanted.clusters))
     proposals = Refreshed(generator, clustering, wanted.synthetic, wanted.refresh_every, seed)
     first, *others = (known[name] for name in names)
     return Matching(

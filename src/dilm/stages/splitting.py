@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+from typing import TypeVar
 
 from dilm.build import Bench
 from dilm.models.causal import CausalGenerator
@@ -12,6 +14,8 @@ from dilm.runtime import memory
 from dilm.runtime.optimize import AdamW
 from dilm.runtime.processes import Crew, Lockstep
 from dilm.stages.training import Training
+
+Result = TypeVar("Result")
 
 
 @contextmanager
@@ -32,6 +36,12 @@ def whole(generator: AnyGenerator) -> AbstractContextManager[None]:
     """Within, each process may read and write with the generator for itself. All must enter."""
     split = generator.split if isinstance(generator, CausalGenerator) else None
     return split.whole() if split else nullcontext()
+
+
+def agreed(bench: Bench, ask: Callable[..., Result]) -> Callable[..., Result]:
+    """What decides which texts are read: where weights are split the first process's answer counts, for answers that
+    differ in a text would mix likelihoods of different ones."""
+    return (lambda *inputs: bench.crew.told(partial(ask, *inputs))) if bench.recipe.runtime.fsdp else ask
 
 
 def finished(bench: Bench, generator: AnyGenerator, training: Training, begun: str) -> AnyGenerator:

@@ -70,7 +70,7 @@ class Training:
     def finish_in(self, model: nn.Module) -> None:
         """The same where the model itself was split: into one that is whole."""
         self.model = model
-        if self.best is None:
+        if self.best is None and self._file.exists():  # else there was nothing to learn
             self._put(self._load(self._file)["model"])
         self.finish()
 
