@@ -6,8 +6,10 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 SECONDS = 240
 """Longer than anything here takes on a busy machine; who waits for ever is found out."""
@@ -44,6 +46,15 @@ def end(processes: Sequence[subprocess.Popen[str]]) -> list[Ended]:
     finally:
         for process in processes:
             process.kill()
+
+
+def wait_for(file: Path, processes: Sequence[subprocess.Popen[str]]) -> None:
+    """Until one of the processes has written the file, while all of them live."""
+    deadline = time.monotonic() + 300
+    while not file.exists():
+        assert all(process.poll() is None for process in processes), [process.communicate()[1] for process in processes]
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
 
 
 def launch(words: Sequence[str], size: int, **environment: str) -> list[Ended]:

@@ -17,7 +17,7 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean, stdev, variance
 from typing import Any
 
 from dilm import api, runs
@@ -192,7 +192,7 @@ def write_table(records: Path) -> None:
     names = ["task", "per class", "texts in ours", "method", "all learners", *each]
     names += ["without MiniLM", *each] * len(strangers)
     caption = "Accuracy on test rows in percent. The best set is the one that whoever sees the test rows would take."
-    table = markdown_table(caption, (*names, *map(LEARNERS.get, learners)), lines)
+    table = markdown_table(caption, (*names, *map(LEARNERS.get, learners), "tuned, between trainings"), lines)
     (records / "means.md").write_text(table + "\n", encoding="utf-8")
 
 
@@ -237,14 +237,15 @@ def of_one_run(
     found: list[Score], groups: Sequence[Sequence[str]], learners: Sequence[str]
 ) -> Iterator[tuple[str, ...]]:
     """A line for each method: of all its learners, then of each group, what `together` says; then each learner's
-    mean. Of a learner or group that was not asked nothing."""
+    mean, and what `between_trainings` says. Of a learner or group that was not asked nothing."""
     for method in dict.fromkeys(score.method for score in found):
         each = {learner: values_of(found, method, learner) for learner in learners}
         asked = [learner for learner, values in each.items() if values]
         cells = list(together(found, method, asked))
         for group in groups:
             cells += together(found, method, group) if set(group) <= set(asked) else (NOTHING,) * 4
-        yield method, *cells, *(PERCENT.number(fmean(values)) if values else NOTHING for values in each.values())
+        means = (PERCENT.number(fmean(values)) if values else NOTHING for values in each.values())
+        yield method, *cells, *means, between_trainings(found, method)
 
 
 def together(found: list[Score], method: str, group: Sequence[str]) -> tuple[str, ...]:
@@ -264,6 +265,14 @@ def best_set(found: list[Score], method: str, group: Sequence[str]) -> str:
         for k in sets
     ]
     return PERCENT.number(max(each)) if len(each) > 1 else NOTHING
+
+
+def between_trainings(found: list[Score], method: str) -> str:
+    """Standard deviation between trainings of one set, root mean square over sets: of the learner that is tuned."""
+    tuned = [score for score in found if score.method == method and score.learner.startswith("first-")]
+    sets = [[score.value for score in tuned if score.set == number] for number in {score.set for score in tuned}]
+    apart = [variance(values) for values in sets if len(values) > 1]
+    return PERCENT.number(fmean(apart) ** 0.5) if apart else NOTHING
 
 
 def values_of(found: list[Score], method: str, learner: str) -> list[float]:

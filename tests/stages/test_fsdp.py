@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 import torch
 from kinds_of_generators import ASK, make
-from launching import begin, end, launch
+from launching import begin, end, launch, wait_for
 from road_to_match import travel
 from tiny_runs import SETTINGS, START, curve_of, weights_of
 
@@ -136,14 +134,6 @@ def test_one_process_is_told_that_it_has_nobody_to_split_with(source: Path, tmp_
 def test_what_is_not_split_is_refused(other: str, source: Path):
     with pytest.raises(RecipeError, match=f"runtime.fsdp.*{other.partition('=')[0]}"):
         api.recipe_for(source, **START, settings=dict([SPLIT.split("="), other.split("=")]))
-
-
-def wait_for(file: Path, processes: list[subprocess.Popen[str]]) -> None:
-    deadline = time.monotonic() + 200
-    while not file.exists():
-        assert all(process.poll() is None for process in processes), end(processes)
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def assert_alike(stage: str, run: Path, other: Path) -> None:

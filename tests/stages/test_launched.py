@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 import torch
-from launching import launch, ordinary
+from launching import launch, ordinary, wait_for
 from road_to_match import travel
 from tiny_runs import SETTINGS, START, curve_of, products, rows_of, scores_of, weights_of
 
@@ -75,7 +74,7 @@ def test_a_whole_run_of_two_is_the_run_of_one_even_when_killed(source: Path, mod
     one = api.distill(source, out=tmp_path / "one", settings=said, **(START | models))
     command = [*TORCHRUN, "distill", str(source), "--out", str(tmp_path / "two"), *options(START | models, said)]
     first = begin(command, tmp_path)
-    wait_for(tmp_path / "two" / "match" / "checkpoint.pt", first)
+    wait_for(tmp_path / "two" / "match" / "checkpoint.pt", [first])
     for process in [
         *psutil.Process(first.pid).children(recursive=True),
         first,
@@ -121,11 +120,3 @@ def begin(command: list[str], folder: Path) -> subprocess.Popen[str]:
         text=True,
         env=environment,
     )
-
-
-def wait_for(file: Path, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 300
-    while not file.exists():
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < deadline
-        time.sleep(0.005)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from dilm.errors import RecipeError
 from dilm.recipe import Recipe
 from dilm.recipe.privacy import OFF
@@ -49,14 +51,18 @@ def _check_corpus(recipe: Recipe) -> None:
         "instruct.ask": bool(recipe.instruct.ask),
         "fit.steps=0": not recipe.fit.steps,
     }
-    if recipe.corpus.source and any(others.values()):
-        named = next(name for name, asked in others.items() if asked)
+    if recipe.corpus.source and (named := _first_asked(others)):
         raise RecipeError(f"corpus.source is not read with {named}.", "Leave one of them out.")
     if recipe.anonymize.operator != OFF and recipe.corpus.source and not recipe.corpus.public:
         raise RecipeError(
             "anonymize.operator replaces personal data in the rows, and nobody looked at corpus.source.",
             "Write a clean file with `dilm anonymize` first, and name that with corpus.public=true.",
         )
+
+
+def _first_asked(settings: Mapping[str, bool]) -> str:
+    """The first of these settings that is in use, or nothing."""
+    return next((name for name, asked in settings.items() if asked), "")
 
 
 def _check_sampler(recipe: Recipe) -> None:
@@ -77,8 +83,8 @@ def _check_split(recipe: Recipe) -> None:
         "dp.epsilon": recipe.dp.epsilon > 0,
         "federation.clients": recipe.federation.clients > 0,
     }
-    if recipe.runtime.fsdp and (named := [name for name, asked in others.items() if asked]):
+    if recipe.runtime.fsdp and (named := _first_asked(others)):
         raise RecipeError(
-            f"runtime.fsdp splits the weights of one generator that is trained as a whole, and {named[0]} is set.",
+            f"runtime.fsdp splits the weights of one generator that is trained as a whole, and {named} is set.",
             "Leave one of them out.",
         )

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -115,20 +115,22 @@ class Wire:
         except RuntimeError as fault:
             if not (isinstance(fault, dist.DistError) or "gloo" in str(fault)):
                 raise
-            raise self._lost(fault) from (Elsewhere() if self._heard() else fault)
+            self._give_up(fault)
 
     def _all(self, call: Callable[[], Result]) -> Result:
         try:
             return call()
         except RuntimeError as fault:
-            raise self._lost(fault) from (Elsewhere() if self._heard() else fault)
+            self._give_up(fault)
 
-    def _lost(self, fault: RuntimeError) -> DilmError:
-        """What another process told, or else that it has ended."""
-        return self._heard() or RunError(
+    def _give_up(self, fault: RuntimeError) -> NoReturn:
+        """Raise what another process told, or else that it has ended."""
+        if heard := self._heard():
+            raise heard from Elsewhere()
+        raise RunError(
             f"Another process of this run has ended, or cannot be reached ({str(fault).splitlines()[0]}).",
             "What it said stands above; what was finished is kept, so the run can be continued.",
-        )
+        ) from fault
 
     def _heard(self) -> DilmError | None:
         """What another process told before it ended."""

@@ -50,17 +50,14 @@ class Training:
         """Take note of a measurement; its weights are kept when it is the best so far."""
         if self.best is None or value > self.best:
             self.best, self.stale = value, 0
-            self._save(self.update.crew.gathered_whole(self._trained()), self.folder / "best.pt")
+            self._save(self._trained(), self.folder / "best.pt")
         else:
             self.stale += 1
 
     def checkpoint(self) -> None:
         """A kill from here on loses only what follows."""
         state: dict[str, Any] = {"model": self._trained(), "update": self.update.state()}
-        self._save(
-            self.update.crew.gathered_whole(state) | {"rows": self.rows, "best": self.best, "stale": self.stale},
-            self._file,
-        )
+        self._save(state | {"rows": self.rows, "best": self.best, "stale": self.stale}, self._file)
 
     def finish(self) -> None:
         """Put the best weights into the model, the last ones where nothing was measured."""
@@ -102,6 +99,7 @@ class Training:
         return torch.load(path, map_location="cpu", weights_only=True)
 
     def _save(self, state: Any, path: Path) -> None:
+        state = self.update.crew.gathered_whole(state)
         if self.update.crew.rank:
             return
         unfinished = path.with_suffix(".part")
