@@ -103,13 +103,11 @@ class _Count:
         """Bytes that a stage needs at its worst, beside data and libraries."""
         recipe, generator, learner = self.recipe, self.shapes.generator, self.shapes.learner
         warmed = replace(learner, vocabulary=learner.words)  # it guesses masked words
-        copy = 4 * learner.weights  # as it was opened: `reset` puts it back
         encoder = 4 * self.shapes.encoder.weights
         wide = self.shapes.encoder.width * (BLOCKS if self.bench.task.is_pair else 1)
         points = 12.0 * wide * len(self.bench.splits.train)  # and in double precision for a probe
         unrolled = recipe.embed.unroll * recipe.embed.per_step * self.classes + recipe.embed.batch
-        trained = self._training(learner)
-        beside = sum(8 * each.weights for each in self.shapes.held)  # as it is, and as it was opened
+        beside = sum((4 + self._copied) * each.weights for each in self.shapes.held)
         others = bool(recipe.match.check_every) + bool(recipe.match.reward)  # learners of their own
         eldest = max(map(self._training, (learner, *self.shapes.held)))
         matched = generator.training(self._kept(recipe.match.synthetic))
@@ -118,16 +116,22 @@ class _Count:
             "pretrain": warmed.training(self._together(recipe.pretrain.batch) * self.tokens) if self._warms else 0.0,
             "embed": learner.training(2 * unrolled * self.tokens) if embed.wanted(recipe) else 0.0,
             "fit": generator.training(self._fitted() / len(generator.members)),
-            "match": matched + eldest + beside + encoder + points + 2 * copy * others,
+            "match": matched + eldest + beside + encoder + points + (4 + self._copied) * learner.weights * others,
             "generate": generator.writing(recipe.generate.batch, self.bench.task.max_tokens) * writers,
             "select": encoder + points,
             "evaluate": self._training(learner, self.bench.task.packed),
-            "audit": max(trained, generator.writing(recipe.generate.batch, self.tokens)) + encoder,
+            "audit": max(self._training(learner), generator.writing(recipe.generate.batch, self.tokens)) + encoder,
         }
 
     def _training(self, learner: Shape, texts: int = 1) -> float:
         """Of a learner, and of a copy of its weights, with so many texts in an example."""
-        return 4 * learner.weights + learner.training(self._together(self.recipe.evaluate.batch) * self.tokens * texts)
+        tokens = self._together(self.recipe.evaluate.batch) * self.tokens * texts
+        return self._copied * learner.weights + learner.training(tokens)
+
+    @property
+    def _copied(self) -> int:
+        """Bytes of a weight as its learner was opened, to which that is reset; with `recompute` they are in a file."""
+        return 0 if self.recipe.runtime.recompute else 4
 
     def _fitted(self) -> float:
         """Tokens of a step of fit of which activations are kept; in a mixture each member has its share of them."""
@@ -183,8 +187,7 @@ class _Count:
 
     def _match(self) -> float:
         wanted, texts = self.recipe.match, self.recipe.match.synthetic * self.classes
-        learnt = texts * (2 if wanted.lm_lambda else 1)
-        taught = TRAINING * learnt * self.tokens * self.shapes.generator.multiplied
+        taught = TRAINING * texts * (1 + bool(wanted.lm_lambda)) * self.tokens * self.shapes.generator.multiplied
         own, turns = self.shapes.learner, self.shapes.matched
         read = self._read(texts) * fmean(each.multiplied for each in turns) / own.multiplied
         step = taught + read + self._written(texts) + self._covered(texts)
@@ -208,9 +211,8 @@ class _Count:
         return bool(wanted.coverage) * FORWARD * texts * self.classes * self.tokens * self.shapes.generator.multiplied
 
     def _pool_rows(self) -> int:
-        recipe = self.recipe
-        pools = 1 + asks_untuned(recipe)
-        return pools * recipe.select.sets * recipe.generate.oversample * recipe.per_class * self.classes
+        wanted, pools = self.recipe, 1 + asks_untuned(self.recipe)
+        return pools * wanted.select.sets * wanted.generate.oversample * wanted.per_class * self.classes
 
     @property
     def _warms(self) -> bool:
@@ -227,7 +229,8 @@ class _Count:
     def _select(self) -> float:
         rows = self._pool_rows() + len(self.bench.splits.train)
         encoded = FORWARD * rows * self.tokens * self.shapes.encoder.multiplied
-        return encoded + self._races() * (self._trained(self.recipe.race.steps) + self._read(self._raced_on()))
+        raced = min(self.recipe.race.rows, len(self.bench.splits.dev))
+        return encoded + self._races() * (self._trained(self.recipe.race.steps) + self._read(raced))
 
     def _races(self) -> int:
         """Trainings of all races: for every set of ours and, where it is a baseline, of real rows."""
@@ -235,9 +238,6 @@ class _Count:
         own = 1 + ("untuned" in recipe.evaluate.baselines) if recipe.select.method == RACED else 0
         races = own + (RACED in recipe.evaluate.baselines)
         return races * recipe.select.sets * trainings(wanted.candidates, wanted.seeds)
-
-    def _raced_on(self) -> int:
-        return min(self.recipe.race.rows, len(self.bench.splits.dev))
 
     def _trained(self, steps: int) -> float:
         """A training on a small set, one text an example."""

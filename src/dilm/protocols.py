@@ -235,6 +235,18 @@ class Shelf(Protocol[Kept]):
     def __setitem__(self, name: str, thing: Kept, /) -> None: ...
 
 
+class Bank(Protocol):
+    """States of a learner under names, in memory or on disk."""
+
+    def __contains__(self, state: str, /) -> bool: ...
+
+    def __getitem__(self, state: str, /) -> Mapping[str, Tensor]: ...
+
+    def keep(self, state: str, learner: Any) -> None:
+        """Take down what the learner is now; later training does not touch that."""
+        ...
+
+
 class Updater(Protocol):
     """One optimisation step from the losses of one batch, which several processes may share."""
 
@@ -256,6 +268,10 @@ class Updater(Protocol):
 
     def mean(self, values: Sequence[float]) -> float:
         """The mean of what all shares gave."""
+        ...
+
+    def forget(self) -> None:
+        """Free the gradients of the last step."""
         ...
 
 

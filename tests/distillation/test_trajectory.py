@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dilm.distillation.trajectory import Ageing, Cached, Fresh
+from dilm.distillation.trajectory import Ageing, Cached, Fresh, Remembered
 from dilm.models.classifier import Classifier
 from dilm.runtime.optimize import Schedule
 from dilm.types import Dataset
@@ -164,7 +164,7 @@ def test_a_life_of_which_an_age_is_missing_is_trained_again(ageing: Ageing, new_
     """A process was killed while it filled the bank."""
     learner = new_learner()
     whole = bank(ageing, learner).bank
-    torn = {state: whole[state] for state in whole if state != "1.2"}
+    torn = Remembered({state: whole[state] for state in whole if state != "1.2"})
     counted = []
     Cached(ageing, lives=2, bank=torn).fill(learner, lambda: counted.append(1))
     assert len(counted) == 3

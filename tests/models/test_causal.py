@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,10 +15,12 @@ from transformers import AutoModelForCausalLM
 
 from dilm.errors import ModelError
 from dilm.models.causal import CausalGenerator
-from dilm.models.decoders import SEPARATOR, is_causal, open_causal_model
+from dilm.models.decoders import SEPARATOR, inner, is_causal, open_causal_model
 from dilm.models.hub import open_model
+from dilm.models.tables import plain_tables
 from dilm.runtime import meter
 from dilm.runtime.device import Place
+from dilm.runtime.summed import into_sums
 from dilm.types import Example, Task
 
 WRITERS = ("gpt2", "bert", "roberta", "llama")
@@ -254,6 +257,37 @@ def test_parts_of_a_loss_have_its_gradient_one_after_the_other(opened: Opener, k
     assert sum(piece.norm() for piece in gradients[0]) > 1e-3
     for one, other in zip(*gradients, strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+@pytest.mark.parametrize("task", [TASK, PAIRS], ids=["texts", "pairs"])
+@pytest.mark.parametrize("kind", [*WRITERS, "t5", "bart", "qwen2"])
+def test_gradients_of_the_vocabulary_are_summed_in_place(opened: Opener, kind: str, task: Task, recompute: bool):
+    """Of tables that read and say, or do one of both, with a bias and padding or without: as autograd sums them."""
+    texts = [Example(row.texts * len(task.fields), row.label % len(task.labels)) for row in many()]
+    found = []
+    for ours in (False, True):
+        generator = opened(kind, task)
+        assert plain_tables(inner(generator.model))
+        generator.recompute, generator.tokens_at_once = recompute, 100
+        generator.reading = generator.reading if ours else nullcontext
+        generator.model.double().train()
+        torch.manual_seed(7)
+        for half in (texts[:20], texts[20:]):
+            with into_sums():
+                generator.nll(half).mean().backward()
+        found.append([weight.grad for weight in generator.parameters()])
+    for one, other in zip(*found, strict=True):
+        assert one is other is None or torch.allclose(one, other, rtol=0, atol=1e-10)
+
+
+def test_frozen_tables_get_no_gradient(opened: Opener):
+    generator = opened("gpt2")
+    generator.freeze_vocabulary()
+    with into_sums():
+        generator.nll(many()).mean().backward()
+    assert not plain_tables(inner(generator.model))
+    assert inner(generator.model).get_input_embeddings().weight.grad is None
 
 
 def test_memory_is_spared_step_by_step_until_one_text_runs_alone(opened: Opener):

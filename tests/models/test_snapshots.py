@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,8 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_models import TASK, rows
 
+from dilm.errors import ResourceError
+from dilm.models import weights
 from dilm.models.classifier import Classifier
 from dilm.models.snapshots import SCALE, Expanded, Snapshots, TensorFiles, Vectors, pressed
+from dilm.models.weights import Filed, tensors
+from dilm.runtime.device import Place
 from dilm.runtime.optimize import AdamW, Schedule
 
 
@@ -39,6 +46,14 @@ def test_a_state_comes_back_to_eleven_bits_of_what_changed(learner: Classifier, 
     for name, value in after.items():
         largest = (value - before[name]).abs().max() if value.is_floating_point() else 0
         assert (found[name] - value).abs().max() <= largest * 2**-11 + 1e-7
+
+
+def test_what_is_kept_of_a_learner_is_its_snapshot(learner: Classifier, tmp_path: Path):
+    one, other = (Snapshots(tmp_path / name, learner.pristine) for name in "ab")
+    one["now"] = trained(learner)
+    other.keep("now", learner)
+    learner.reset(5)
+    assert all(torch.equal(one["now"][name], other["now"][name]) for name in one["now"])
 
 
 def test_the_drawn_head_comes_back_bit_for_bit(learner: Classifier, tmp_path: Path):
@@ -80,12 +95,11 @@ def test_differences_of_any_size_are_kept(scale: float, seed: int):
     assert (found - after["weight"]).abs().max() <= after["weight"].abs().max() * 2**-11
 
 
-class FakePristine:
+class FakePristine(dict):
     """One weight, not fresh."""
 
     def __init__(self, weight: torch.Tensor) -> None:
-        self.model = torch.nn.Module()
-        self.model.weight = torch.nn.Parameter(weight)
+        super().__init__(weight=weight)
         self.fresh = frozenset()
 
 
@@ -94,6 +108,51 @@ def test_pressing_what_was_pressed_changes_nothing(learner: Classifier):
     twice = Expanded(pressed(once, learner.pristine), learner.pristine)
     assert all(torch.allclose(once[name], twice[name], atol=1e-8) for name in once)
     assert any(name.endswith(SCALE) for name in pressed(once, learner.pristine))
+
+
+@pytest.mark.parametrize("kind", ["bert", "gpt2", "t5"])
+def test_a_copy_in_a_file_is_the_copy_in_memory(tiny_folder: Callable[[str], str], place: Place, kind: str):
+    """Bit for bit, the head that is drawn anew too; and whatever is made of either."""
+    name, spare = tiny_folder(kind), replace(place, recompute=True)
+    held, filed = (Classifier.open(name, TASK, where) for where in (place, spare))
+    assert isinstance(filed.pristine.kept, Filed) and not isinstance(held.pristine.kept, Filed)
+    assert held.identity == filed.identity and list(held.pristine) == list(filed.pristine)
+    for learner in (held, filed):
+        learner.reset(1)
+        trained(learner)
+        learner.reset(2)
+    for one, other in zip(held.snapshot().items(), filed.snapshot().items(), strict=True):
+        assert one[0] == other[0] and torch.equal(one[1], other[1])
+    after = trained(held)
+    pairs = [(Expanded(pressed(after, each.pristine), each.pristine)) for each in (held, filed)]
+    assert all(torch.equal(pairs[0][key], pairs[1][key]) for key in after)
+
+
+def test_what_is_read_from_a_file_can_be_written_to_without_harm():
+    given = {
+        "whole": torch.arange(5),
+        "one": torch.tensor(2.5),
+        "none": torch.empty(0, 3),
+        "half": torch.ones(2).half(),
+    }
+    filed = Filed(given)
+    for tensor in filed.values():
+        tensor.zero_()
+    assert len(filed) == 4 and all(torch.equal(filed[name], tensor) for name, tensor in given.items())
+    assert all(filed[name].dtype == tensor.dtype for name, tensor in given.items())
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
+def test_no_room_for_a_copy_is_said_with_the_folder(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(weights, "TemporaryFile", partial(Path("/dev/full").open, "wb"))
+    with pytest.raises(ResourceError, match=r"does not fit into .*No space left") as fault:
+        Filed({"one": torch.ones(2**16)})
+    assert "TMPDIR" in fault.value.remedy
+
+
+def test_of_a_hollow_copy_only_the_head_takes_memory(learner: Classifier):
+    places = {name: tensor.device.type for name, tensor in tensors(learner.pristine.frame).items()}
+    assert {name for name, place in places.items() if place != "meta"} == learner.pristine.fresh
 
 
 def test_vectors_are_kept_exactly_and_written_whole(tmp_path: Path):

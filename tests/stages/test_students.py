@@ -51,11 +51,11 @@ def test_fine_tunings_share_the_learner_its_tokens_and_its_initial_state(monkeyp
     several = trials(train, SHORT)
     students = [student(who, train.task, SHORT, 8, RUNTIME) for _ in several]
     assert len({id(each.learner) for each in students}) == 1  # type: ignore[attr-defined]
-    initial = {name: value.clone() for name, value in students[0].learner.pristine.model.named_parameters()}  # type: ignore[attr-defined]
+    initial = {name: value.clone() for name, value in students[0].learner.pristine.items()}  # type: ignore[attr-defined]
     for trial, each in zip(several, students, strict=True):
         run_trial(trial, each)
     assert len(asked) == len(set(asked)), "a text was tokenised twice"
-    kept = dict(students[0].learner.pristine.model.named_parameters())  # type: ignore[attr-defined]
+    kept = dict(students[0].learner.pristine)  # type: ignore[attr-defined]
     body = [name for name in kept if name not in students[0].learner.pristine.fresh]  # type: ignore[attr-defined]
     assert all(torch.equal(initial[name], kept[name]) for name in body)
 

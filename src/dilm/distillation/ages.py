@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dilm.distillation.trajectory import Cached
-from dilm.protocols import Shelf
+from dilm.protocols import Bank
 from dilm.types import Example
 
 
@@ -20,7 +20,7 @@ class AtAge:
 
     learner: Any
     """A `protocols.Learner` with `probabilities`; shared by all ages."""
-    bank: Shelf[Mapping[str, Any]]
+    bank: Bank
     state: str
 
     def restored(self) -> Any:

@@ -96,6 +96,7 @@ def match(generator: Generator, matching: Matching, update: Updater, steps: rang
     for step in steps:
         now = matching.at(step)
         conditions = generator.task.conditions
+        update.forget()  # to put the learner into a state takes as much memory
         for condition in conditions if now.reward else update.share(conditions):
             now.proposals(condition, step)  # refresh first: sampling puts the generator in eval mode
         now.trajectory(now.learner, step)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dilm.protocols import Learner, Shelf
+from dilm.protocols import Bank, Learner
 from dilm.runtime import memory
 from dilm.runtime.batches import rows_of_step
 from dilm.runtime.optimize import AdamW, Schedule
@@ -75,6 +75,14 @@ class Fresh:
         """Every step has a learner of its own."""
 
 
+class Remembered(dict[str, Mapping[str, Any]]):
+    """A bank in memory."""
+
+    def keep(self, state: str, learner: Learner) -> None:
+        """What the learner is now."""
+        self[state] = learner.snapshot()
+
+
 @dataclass
 class Cached:
     """A bank of a few lives, a snapshot of every age; each step draws one. The bank may have been filled before.
@@ -87,7 +95,7 @@ class Cached:
     lives: int
     seed: int = 0
     renew_every: int = 0
-    bank: Shelf[Mapping[str, Any]] = field(default_factory=dict)
+    bank: Bank = field(default_factory=Remembered)
     passing: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     """The states that are met before the next renewal."""
     current: str = ""
@@ -140,7 +148,7 @@ class Cached:
         if all(f"{life}.{age}" in self.bank for age in range(self.ageing.ages)):
             return
         for state in self._grow(learner, life, self.ageing.ages):
-            self.bank[state] = learner.snapshot()
+            self.bank.keep(state, learner)
             advance()
 
     def _grow(self, learner: Learner, life: int, ages: int) -> Iterator[str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -25,6 +26,7 @@ from dilm.models.passages import encoded_within, encoding
 from dilm.models.pieces import pieces, tokens_at_once
 from dilm.models.sampling import Sampling, TextWriter, sample_tokens
 from dilm.models.seq2seq import Conditioned, open_writer
+from dilm.models.tables import summing_in_place
 from dilm.numerics.gradients import at_least_float32
 from dilm.numerics.likelihood import text_nll
 from dilm.protocols import Parts
@@ -33,23 +35,20 @@ from dilm.runtime.device import Place
 from dilm.types import Draft, Example, Task
 
 Writer = PreTrainedModel | Conditioned | Prompted
-LESS_AT_ONCE = (
-    "Lower `fit.batch`, `match.synthetic`, `generate.batch` or `models.max_tokens`, or use a smaller generator."
-)
+LESS_AT_ONCE = "Lower `fit.batch`, `match.synthetic`, `generate.batch` or `models.max_tokens`, or take a smaller model."
 
 
 class CausalGenerator:
     """Any Hugging Face model that writes, behind the `Generator` socket; encoders are opened as decoders."""
 
     def __init__(self, model: Writer, tokenizer: PreTrainedTokenizerBase, task: Task, place: Place) -> None:
-        quantized = getattr(inner(model), "is_quantized", False)  # and on its device already
-        self.model: Writer = model if quantized else model.to(place.device)  # type: ignore[arg-type]
+        placed = getattr(inner(model), "is_quantized", False)
+        self.model: Writer = model if placed else model.to(place.device)  # type: ignore[arg-type]
         prompts = model.prompts if isinstance(model, Prompted) else None
         self.before = [len(each) for each in prompts.before] if prompts else []
         self.shown = {tuple(texts) for texts in prompts.shown} if prompts else set()
         self.tokenizer, self.encode = tokenizer, encoding(tokenizer)
-        beside = max(self.before, default=0) + 2  # the condition and the end token
-        longest = longest_input(inner(model)) - beside
+        longest = longest_input(inner(model)) - max(self.before, default=0) - 2  # the condition and the end token
         self.task = replace(task, max_tokens=min(task.max_tokens, longest))
         self.place = place
         self.sampling = Sampling(max_tokens=self.task.max_tokens)
@@ -62,6 +61,7 @@ class CausalGenerator:
         self.frame: Frame = prompts.frame if prompts else frame_of(inner(model), tokenizer, task)
         self.start, self.end, self.separator, self.conditions, _ = self.frame
         self.split: Any = None  # `models.split.Split`, where processes share the weights
+        self.reading: Callable[[PreTrainedModel], AbstractContextManager[None]] = summing_in_place
         self._encoded: dict[tuple[str, ...], list[int]] = {}
         self.read, self._together = self._summed_nll, self._of_like_length
 
@@ -174,8 +174,7 @@ class CausalGenerator:
         """As `_summed_nll`, without leaving padding out: token rows -> [n]."""
         tokens, mask = self._pad(rows)
         places = torch.arange(tokens.shape[1], device=tokens.device).repeat(len(rows), 1)  # not [1, T], as by default
-        named = inspect.signature(self.model.forward).parameters
-        extra = {"position_ids": places} if "position_ids" in named else {}
+        extra = {"position_ids": places} if "position_ids" in inspect.signature(self.model.forward).parameters else {}
         with self.place.autocast():
             logits = self.model(input_ids=tokens, attention_mask=mask, **extra).logits[:, :-1]
         nll = nn.functional.cross_entropy(at_least_float32(logits).transpose(1, 2), tokens[:, 1:], reduction="none")
@@ -239,7 +238,8 @@ class CausalGenerator:
         """Logits for every token but the first, these tokens, and their rows: -> [tokens, V], [tokens], [tokens]."""
         tokens, mask = self._pad(rows)
         real = mask[:, 1:].bool()  # positions whose next token is text
-        with self.place.autocast(), only_positions(self.model, nn.functional.pad(real, (0, 1))):
+        said, read = only_positions(self.model, nn.functional.pad(real, (0, 1))), self.reading(inner(self.model))
+        with self.place.autocast(), said, read:
             logits = self.model(input_ids=tokens, attention_mask=mask).logits  # [real tokens, V]
         return at_least_float32(logits), tokens[:, 1:][real], real.nonzero()[:, 0]
 

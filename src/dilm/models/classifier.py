@@ -59,7 +59,7 @@ class Classifier:
         self.head = find_head(self.model, self.inputs(PROBES))
         mine = {id(parameter) for parameter in self.head.parameters()}
         head = {key for key, parameter in self.model.named_parameters() if id(parameter) in mine}
-        self.pristine = Pristine(self.model, head | set(fresh))
+        self.pristine = Pristine(self.model, head | set(fresh), in_file=place.recompute)
 
     @classmethod
     def open(cls, name: str, task: Task, place: Place, max_tokens: int = MAX_TOKENS, layers: int = 0) -> Classifier:

@@ -48,7 +48,7 @@ class LanguageLearner:
         self.tokens_at_once = tokens_at_once(place, model.config)
         self.appetite = memory.Appetite("tokens", least=self.answers.limit)
         self.output: nn.Module = model.get_output_embeddings()  # type: ignore[assignment]
-        self.pristine = Pristine(self.model, ())
+        self.pristine = Pristine(self.model, (), in_file=place.recompute)
 
     @classmethod
     def open(cls, name: str, task: Task, place: Place, max_tokens: int) -> LanguageLearner:

@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from dilm.models.weights import Pristine, tensors
 
@@ -41,6 +42,13 @@ class TensorFiles:
         return self.folder / f"{name}.safetensors"
 
 
+class Grown(Protocol):
+    """A learner that has a model."""
+
+    @property
+    def model(self) -> nn.Module: ...
+
+
 class Snapshots:
     """Snapshots of one learner, whose weights as it was opened are `pristine`."""
 
@@ -56,6 +64,10 @@ class Snapshots:
 
     def __setitem__(self, state: str, snapshot: Mapping[str, Tensor]) -> None:
         self.files[state] = pressed(snapshot, self.pristine)
+
+    def keep(self, state: str, learner: Grown) -> None:
+        """What the learner is now, tensor by tensor: no second copy of it is made."""
+        self[state] = tensors(learner.model)
 
 
 class Vectors:
@@ -81,14 +93,14 @@ def pressed(snapshot: Mapping[str, Tensor], pristine: Pristine) -> dict[str, Ten
     Off by at most 2**-11 of a tensor's largest difference. What did not change is left out.
     """
     kept: dict[str, Tensor] = {}
-    for name, before in tensors(pristine.model).items():
-        now = snapshot[name]
+    for name, before in pristine.items():
+        now = snapshot[name].detach().to("cpu")
         if name in pristine.fresh or not now.is_floating_point():
             kept[name] = now
         elif not torch.equal(now, before):
             difference = now - before
-            scale = difference.abs().max()
-            kept[name], kept[name + SCALE] = (difference / scale).half(), scale
+            scale = torch.maximum(difference.max(), -difference.min())
+            kept[name], kept[name + SCALE] = difference.div_(scale).half(), scale
     return kept
 
 
@@ -97,13 +109,13 @@ class Expanded(Mapping[str, Tensor]):
 
     def __init__(self, kept: Mapping[str, Tensor], pristine: Pristine) -> None:
         self.kept = kept
-        self.before = tensors(pristine.model)
+        self.before = pristine
 
     def __getitem__(self, name: str) -> Tensor:
         if name + SCALE in self.kept:
-            before = self.before[name].detach()
-            return before + self.kept[name].to(before) * self.kept[name + SCALE]
-        return self.kept[name] if name in self.kept else self.before[name].detach()
+            before = self.before[name]
+            return self.kept[name].to(before).mul_(self.kept[name + SCALE]).add_(before)
+        return self.kept[name] if name in self.kept else self.before[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.before)

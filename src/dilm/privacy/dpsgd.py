@@ -109,6 +109,10 @@ class DPAdamW:
         """nan, as after a step."""
         return float("nan")
 
+    def forget(self) -> None:
+        """Free the gradients of the last step."""
+        self.adam.forget()
+
     def state(self) -> dict[str, Any]:
         """Everything that a resumed run needs; noise follows from the step."""
         return self.adam.state()

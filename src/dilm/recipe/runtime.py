@@ -17,8 +17,9 @@ class Runtime:
     threads: int = 0
     """CPU threads; 0 leaves torch's choice."""
     recompute: bool = False
-    """Generators compute activations twice instead of keeping them: much less memory, a third more time. Where memory
-    runs out it is done unasked, and training goes on in smaller micro-batches."""
+    """Memory before time. Generators compute activations twice instead of keeping them, for a third more time; where
+    memory runs out that is done unasked, and training goes on in smaller micro-batches. Learners' untouched copies are
+    in a file without a name in the folder for such, which `TMPDIR` names."""
     fsdp: bool = False
     """Several processes: each holds its slice of the generator's weights while that learns, instead of all of them."""
     workers: int = 0

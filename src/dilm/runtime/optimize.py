@@ -15,6 +15,7 @@ from dilm.errors import ResourceError
 from dilm.runtime.memory import Appetite, is_shortage
 from dilm.runtime.processes import ALONE, Crew
 from dilm.runtime.shards import Shards, as_one, blank
+from dilm.runtime.summed import into_sums
 
 Row = TypeVar("Row")
 
@@ -84,7 +85,8 @@ class AdamW:
         self.forget()
         total, inputs = 0.0, self.crew.inputs(self.parameters)
         for loss in losses:
-            (loss / count).backward(inputs=inputs)
+            with into_sums():
+                (loss / count).backward(inputs=inputs)
             total += float(loss.detach())
         steps, totals = zip(*self.crew.gathered((self.step, total)), strict=True)
         if len(set(steps)) > 1:  # a step was begun anew here for want of memory after it was finished elsewhere
