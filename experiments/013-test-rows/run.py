@@ -69,15 +69,17 @@ CHOSEN |= {"imdb": AT_MOST | COOL | {"models.max_tokens": 64}}
 what those of SST-2 got, and everybody reads the first 64 tokens of them."""
 NAME = re.compile(
     rf"(?P<task>{'|'.join(TASKS)})-(?P<size>\d+)"
-    r"(-packed-(?P<packed>\d+))?(-at-(?P<temperature>[\d.]+))?(-of-(?P<pool>\d+))?(?P<both>-both)?"
-    r"(?P<following>-following)?(-seeds-(?P<seeds>\d+))?"
+    r"(-packed-(?P<packed>\d+))?(-at-(?P<temperature>[\d.]+))?(-fit-(?P<fit>\d+))?(-of-(?P<pool>\d+))?"
+    r"(?P<both>-both)?"
+    r"(?P<following>-following)?(-sure-(?P<sure>[\d.]+))?(-seeds-(?P<seeds>\d+))?"
 )
-PLAINER = re.compile(r"(-at-[\d.]+)?(-of-\d+)?(-both)?(-following)?(-seeds-\d+)?$")
+PLAINER = re.compile(r"(-at-[\d.]+)?(-fit-\d+)?(-of-\d+)?(-both)?(-following)?(-sure-[\d.]+)?(-seeds-\d+)?$")
 OWN = re.compile(r"-of-\d+|-both")
 """What a name has beyond that of the run whose rivals are taken: packed alike, or all of them."""
 FOLLOWING: dict[str, Any] = {"select.method": "distribution_matching"}
 SURE: dict[str, dict[str, Any]] = {task: {"select.filters": ["sure:0.2"]} for task in ("trec6", "mnli")}
 """Where dev rows spoke for sure texts, too (004)."""
+PUBLISHED_SETS = "published"
 ONE_ROW = ("random", "kmeans_nearest", "herding", "typical", "full")
 AS_MUCH = ("typical@packed", "typical@tokens")
 """Real rows that are given as much as ours with `--packed`; all other scores are those of the run without it."""
@@ -110,6 +112,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=0, help="test rows that are scored, where they are more")
     parser.add_argument("--seeds", type=int, default=1, help="trainings of each set")
     parser.add_argument("--temperature", type=float, help="of our texts, where dev rows spoke for another at this size")
+    parser.add_argument("--fit", type=int, help="steps of our generator on its own; else the library's default")
     parser.add_argument(
         "--pool", type=int, help="texts of a class that each set is chosen from; else 100 for each example"
     )
@@ -117,6 +120,7 @@ def main() -> None:
         "--both", action="store_true", help="real rows beside ours in the pools, where they may be shared"
     )
     parser.add_argument("--following", action="store_true", help="ours by distribution matching instead of `typical`")
+    parser.add_argument("--sure", type=float, help="ours from this share of each class, where dev rows spoke for it")
     parser.add_argument("--vectors", action="store_true", help="a fourth learner: frozen word vectors (WordLlama)")
     parser.add_argument(
         "--heads", action="store_true", help="no learner is tuned, where all rows teach such a one nothing"
@@ -135,8 +139,10 @@ def main() -> None:
         settings |= {"evaluate.rows": given.rows} if given.rows else {}
         settings |= {"evaluate.seeds": given.seeds} if given.seeds > 1 else {}
         settings |= {"generate.temperature": given.temperature} if given.temperature else {}
+        settings |= {"fit.steps": given.fit} if given.fit else {}
         settings |= {"select.pool": "both"} if given.both else {}
         settings |= following(task, settings["evaluate.baselines"]) if given.following else {}
+        settings |= {"select.filters": [f"sure:{given.sure:g}"]} if given.sure else {}
         for size in given.sizes:
             name = name_of(task, size, given)
             settings |= {"generate.oversample": given.pool // size} if given.pool else {}
@@ -161,9 +167,10 @@ def name_of(task: str, size: int, given: argparse.Namespace) -> str:
     """Of a run and its record, as `NAME` reads it."""
     packed = f"-packed-{given.packed}" if given.packed > 1 else ""
     warm = f"-at-{given.temperature:g}" if given.temperature else ""
-    pool = f"-of-{given.pool}" if given.pool else ""
+    pool = (f"-fit-{given.fit}" if given.fit else "") + (f"-of-{given.pool}" if given.pool else "")
+    sure = f"-sure-{given.sure:g}" if given.sure else ""
     seeds = f"-seeds-{given.seeds}" if given.seeds > 1 else ""
-    return f"{task}-{size}{packed}{warm}{pool}{'-both' * given.both}{'-following' * given.following}{seeds}"
+    return f"{task}-{size}{packed}{warm}{pool}{'-both' * given.both}{'-following' * given.following}{sure}{seeds}"
 
 
 def measured(folder: Path, task: str, size: int, settings: dict[str, Any], beside_published: bool) -> Run:
@@ -173,7 +180,7 @@ def measured(folder: Path, task: str, size: int, settings: dict[str, Any], besid
     api.distill_run(run)
     if beside_published:
         published = Path(os.environ["DILM_DATA"]) / "published_dilm" / f"{task}.parquet"
-        api.evaluate(run.folder, also={"published": str(published)})
+        api.evaluate(run.folder, also={PUBLISHED_SETS: str(published)})
         api.report(run.folder)
     return run
 
@@ -200,10 +207,11 @@ def about_of(folder: str) -> tuple[str, str, str] | None:
     """Task, examples of a class, and texts in each, with what else was asked for; None: another's."""
     if not (read := NAME.fullmatch(folder)):
         return None
-    warm, pool = read["temperature"], read["pool"]
-    extras = (warm and f"at {warm}", pool and f"of {pool}", read["both"] and "and real rows")
+    warm, pool, fit = read["temperature"], read["pool"], read["fit"]
+    extras = (warm and f"at {warm}", fit and f"{fit} steps", pool and f"of {pool}", read["both"] and "and real rows")
     seeds = read["seeds"] and f"{read['seeds']} trainings"
-    told = [text for text in (read["packed"] or "1", *extras, read["following"] and "following", seeds) if text]
+    chosen = read["following"] and "following", read["sure"] and f"the surest {read['sure']}"
+    told = [text for text in (read["packed"] or "1", *extras, *chosen, seeds) if text]
     return read["task"], read["size"], ", ".join(told)
 
 
@@ -214,17 +222,17 @@ def in_order(task: str, size: str, texts: str) -> tuple[int, int, int, str]:
 def scores_in(file: Path) -> list[Score]:
     """Of a record, and of methods that it leaves out those of records beside it: of texts alone, of rows packed alike,
     of one row each. Learners that ours was not shown to are left out."""
-    name = file.parent.name
-    found = read_scores(file)
+    name, found = file.parent.name, read_scores(file)
     ours = {score.learner for score in found if score.method == OURS}
-    beside = ((OWN.sub("", name), ""), (PLAINER.sub("", name), PACKED), ("-".join(name.split("-")[:2]), ""))
+    base = "-".join(name.split("-")[:2])
+    beside = [(OWN.sub("", name), ""), (PLAINER.sub("", name), PACKED), (base, "")]
+    beside += [
+        (each.name, (*ONE_ROW, PUBLISHED_SETS)) for each in sorted(file.parents[1].glob(f"{base}-packed-*-following"))
+    ]
     for other, kind in beside if "-seeds-" not in name else ():  # which are trained otherwise
         known = {score.method for score in found}
-        found += [
-            score
-            for score in (read_scores(file.parents[1] / other / file.name) if other != name else [])
-            if score.method.endswith(kind) and score.method not in known
-        ]
+        theirs = read_scores(file.parents[1] / other / file.name) if other != name else []
+        found += [score for score in theirs if score.method.endswith(kind) and score.method not in known]
     return [score for score in found if score.learner in ours]
 
 

@@ -48,6 +48,7 @@ WAYS: dict[str, tuple[str, float]] = {
     "herding": ("herding", 1),
     "herding, the surest 0.3": ("herding", 0.3),
     "distribution matching": ("distribution_matching", 1),
+    "distribution matching, the surest 0.5": ("distribution_matching", 0.5),
     "distribution matching, the surest 0.3": ("distribution_matching", 0.3),
     "distribution matching, the surest 0.2": ("distribution_matching", 0.2),
     "distribution matching, the surest 0.1": ("distribution_matching", 0.1),
@@ -64,6 +65,7 @@ def main() -> None:
     parser.add_argument("--records", type=Path, default=HERE, help="where tables and records are written")
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS)
     parser.add_argument("--pools", nargs="+", type=int, help="texts of a class that are chosen from, instead of all")
+    parser.add_argument("--name", default="", help="of the table and record, behind task and size")
     given = parser.parse_args()
     for folder in given.runs:
         run = api.existing_run(folder)
@@ -81,7 +83,7 @@ def main() -> None:
             "word vectors",
             "word counts",
         )
-        name = f"{task}-{given.size}{'-pools' if given.pools else ''}"
+        name = f"{task}-{given.size}{'-pools' if given.pools else ''}{given.name and f'-{given.name}'}"
         write(given.records / name, about, names, list(lines(found, bool(given.pools))), found)
 
 
