@@ -21,9 +21,10 @@ ratios within a round, ranges their least and most. `causes` are shares of a pla
 
 `megabytes` is the most that a process with one road alone holds in a few steps, less what it held when libraries and
 texts were loaded and no model was open: weights, gradients, optimisers, activations, and for ours the untouched copy of
-the learner and the growing of its bank; writing is left out. It is the resident size, on a GPU what torch has there.
-The plain road opens its models by transformers, ours by `CausalGenerator` and `Classifier`, from folders that another
-process wrote. `memory_ratio` is ours to plain, the median over repetitions, each in processes of its own.
+the learner, which is in a file where activations are computed again, and the growing of its bank; writing is left out.
+It is the resident size, on a GPU what torch has there. The plain road opens its models by transformers, ours by
+`CausalGenerator` and `Classifier`, from folders that another process wrote. `memory_ratio` is ours to plain, the median
+over repetitions, each in processes of its own.
 `memory_bound` is that of a road which holds the generator's weights, their gradient and Adam's two moments, and the
 learner's weights: no activation, no copy.
 """

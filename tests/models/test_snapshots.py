@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from tiny_models import TASK, rows
 
 from dilm.errors import ResourceError
-from dilm.models import weights
+from dilm.models import filed
 from dilm.models.classifier import Classifier
+from dilm.models.filed import Filed
 from dilm.models.snapshots import SCALE, Expanded, Snapshots, TensorFiles, Vectors, pressed
-from dilm.models.weights import Filed, tensors
+from dilm.models.weights import tensors
 from dilm.runtime.device import Place
 from dilm.runtime.optimize import AdamW, Schedule
 
@@ -114,37 +115,37 @@ def test_pressing_what_was_pressed_changes_nothing(learner: Classifier):
 def test_a_copy_in_a_file_is_the_copy_in_memory(tiny_folder: Callable[[str], str], place: Place, kind: str):
     """Bit for bit, the head that is drawn anew too; and whatever is made of either."""
     name, spare = tiny_folder(kind), replace(place, recompute=True)
-    held, filed = (Classifier.open(name, TASK, where) for where in (place, spare))
-    assert isinstance(filed.pristine.kept, Filed) and not isinstance(held.pristine.kept, Filed)
-    assert held.identity == filed.identity and list(held.pristine) == list(filed.pristine)
-    for learner in (held, filed):
+    held, stored = (Classifier.open(name, TASK, where) for where in (place, spare))
+    assert isinstance(stored.pristine.kept, Filed) and not isinstance(held.pristine.kept, Filed)
+    assert held.identity == stored.identity and list(held.pristine) == list(stored.pristine)
+    for learner in (held, stored):
         learner.reset(1)
         trained(learner)
         learner.reset(2)
-    for one, other in zip(held.snapshot().items(), filed.snapshot().items(), strict=True):
+    for one, other in zip(held.snapshot().items(), stored.snapshot().items(), strict=True):
         assert one[0] == other[0] and torch.equal(one[1], other[1])
     after = trained(held)
-    pairs = [(Expanded(pressed(after, each.pristine), each.pristine)) for each in (held, filed)]
+    pairs = [(Expanded(pressed(after, each.pristine), each.pristine)) for each in (held, stored)]
     assert all(torch.equal(pairs[0][key], pairs[1][key]) for key in after)
 
 
 def test_what_is_read_from_a_file_can_be_written_to_without_harm():
     given = {
+        "odd": torch.ones(3).half(),
         "whole": torch.arange(5),
         "one": torch.tensor(2.5),
         "none": torch.empty(0, 3),
-        "half": torch.ones(2).half(),
     }
-    filed = Filed(given)
-    for tensor in filed.values():
+    kept = Filed(given)
+    for tensor in kept.values():
         tensor.zero_()
-    assert len(filed) == 4 and all(torch.equal(filed[name], tensor) for name, tensor in given.items())
-    assert all(filed[name].dtype == tensor.dtype for name, tensor in given.items())
+    assert len(kept) == 4 and all(torch.equal(kept[name], tensor) for name, tensor in given.items())
+    assert all(kept[name].dtype == tensor.dtype for name, tensor in given.items())
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
 def test_no_room_for_a_copy_is_said_with_the_folder(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(weights, "TemporaryFile", partial(Path("/dev/full").open, "wb"))
+    monkeypatch.setattr(filed, "TemporaryFile", partial(Path("/dev/full").open, "wb"))
     with pytest.raises(ResourceError, match=r"does not fit into .*No space left") as fault:
         Filed({"one": torch.ones(2**16)})
     assert "TMPDIR" in fault.value.remedy

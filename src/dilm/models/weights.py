@@ -6,15 +6,13 @@ import hashlib
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
-from tempfile import TemporaryFile, gettempdir
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from dilm.errors import ResourceError
+from dilm.models.filed import Filed, bytes_of, on_cpu
 from dilm.runtime.seeding import derive
 
 
@@ -26,11 +24,6 @@ def tensors(model: nn.Module) -> dict[str, Tensor]:
 def copied(model: nn.Module) -> dict[str, Tensor]:
     """A snapshot on the CPU that later training does not touch (`state_dict()` alone shares its memory)."""
     return {name: on_cpu(tensor) for name, tensor in tensors(model).items()}
-
-
-def on_cpu(tensor: Tensor) -> Tensor:
-    """A copy that no graph knows of."""
-    return tensor.detach().to("cpu", copy=True)
 
 
 @torch.no_grad()
@@ -86,53 +79,13 @@ def hollow(model: PreTrainedModel, keep: Collection[str]) -> PreTrainedModel:
     return deepcopy(model, parts)
 
 
-class Filed(Mapping[str, Tensor]):
-    """Tensors in a file without a name, which is gone with this process: each is read when it is asked for.
-
-    `TMPDIR` says in which folder. Raises ResourceError where there is no room.
-    """
-
-    def __init__(self, given: Mapping[str, Tensor]) -> None:
-        self.file = TemporaryFile()  # noqa: SIM115
-        self.places: dict[str, int] = {}
-        self.like = {name: tensor.detach().to("meta") for name, tensor in given.items()}
-        try:
-            for name, tensor in given.items():
-                self.places[name] = self.file.tell()
-                self.file.write(_bytes(on_cpu(tensor)).numpy().data)
-            self.file.flush()
-        except OSError as fault:
-            raise ResourceError(
-                f"The copy of a model does not fit into {gettempdir()}: {fault.strerror}.",
-                "Make room, or set TMPDIR to a folder with more of it.",
-            ) from fault
-
-    def __getitem__(self, name: str) -> Tensor:
-        like = self.like[name]
-        if not like.numel():
-            return torch.empty_like(like, device="cpu")
-        found = torch.from_numpy(np.memmap(self.file, np.uint8, "c", self.places[name], like.nbytes))
-        return found.view(like.dtype).view(like.shape)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.places)
-
-    def __len__(self) -> int:
-        return len(self.places)
-
-
-def _bytes(tensor: Tensor) -> Tensor:
-    """Its memory: any shape -> [bytes]."""
-    return tensor.flatten().view(torch.uint8)
-
-
 def content_key(model: PreTrainedModel, pristine: Pristine) -> str:
     """SHA-256 of what `reset` brings back; of the tensors that it draws anew, the names and shapes alone."""
     digest = hashlib.sha256(type(model).__name__.encode())
     for name, tensor in pristine.items():
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         if name not in pristine.fresh:
-            digest.update(_bytes(tensor).numpy().data)
+            digest.update(bytes_of(tensor).numpy().data)
     return digest.hexdigest()
 
 
