@@ -70,7 +70,7 @@ BY_POINTS = {
 LEAST = 1e-12
 """Probability that stands for less, so that its logarithm is a number."""
 
-FEW_AT_ONCE = 8
+FEW_AT_ONCE = 4
 """Rows whose graph is kept at a time while a learner grows, where memory matters more than time."""
 JUDGES = 3
 """Learners that EL2N asks. The paper averages ten; each costs a short training and a reading of all rows."""

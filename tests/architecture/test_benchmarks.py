@@ -50,6 +50,7 @@ SMALL = {
     "growth": ["--most", "1000", "--longest", "64"],
     "sampling": ["--size", "tiny", "--batches", "8", "--texts", "1", "--rounds", "1"],
     "limit": ["--size", "tiny"],
+    "tables": ["--size", "least"],
 }
 
 
