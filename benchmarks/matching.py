@@ -15,9 +15,10 @@ together from the measured seconds of a step (its teachers known, its learner's 
 its texts, of growing by one age and of a teacher gradient, each as often as the stage needs it. `speedup_short` is the
 same for the recipe's default, 40 steps and a bank of one life from nothing; `speedup_step` that of one step whose
 learner and teachers are known, without writing. `bound` is that of a road on which nothing takes time but the
-generator's own work: it writes the texts and is trained on them. `speedup_frugal` is that of ours with activations
-computed again (`runtime.recompute`). The roads' order alternates between rounds; the figures are medians over rounds of
-ratios within a round, ranges their least and most. `causes` are shares of a plain step that each difference saves.
+generator's own work: it writes the texts and is trained on them; `bound_reading` that of one where the learner reads
+them, too, once and without a backward pass. `speedup_frugal` is that of ours with activations computed again
+(`runtime.recompute`). The roads' order alternates between rounds; the figures are medians over rounds of ratios within
+a round, ranges their least and most. `causes` are shares of a plain step that each difference saves.
 
 `megabytes` is the most that a process with one road alone holds in a few steps, less what it held when libraries and
 texts were loaded and no model was open: weights, gradients, optimisers, activations, and for ours the untouched copy of
@@ -113,6 +114,9 @@ class Stage:
         return part[step] + part["our_writing"] + once / self.steps
 
 
+UNAVOIDABLE = ("generator_step", "our_writing", "our_synthetic")
+"""What no matching can do without, once the learner's ages and teachers are known."""
+
 PAPER, SHORT = Stage(20_000, 10, 10, 10), Stage(40, 1, 5, 3)
 
 
@@ -193,6 +197,7 @@ def speeds(rounds: Sequence[dict[str, float]]) -> dict[str, object]:
         "speedup_step": _median(each["plain_step"] / each["our_step"] for each in rounds),
         "speedup_frugal": _median(ratio(each, PAPER.seconds(each, "frugal_step")) for each in rounds),
         "bound": _median(ratio(each, each["generator_step"] + each["our_writing"]) for each in rounds),
+        "bound_reading": _median(ratio(each, sum(each[part] for part in UNAVOIDABLE)) for each in rounds),
     }
 
 
