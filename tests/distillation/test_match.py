@@ -155,6 +155,22 @@ class Bringer:
         pass
 
 
+def test_gradients_are_freed_before_a_learner_is_put_into_its_state(
+    new_generator: Generators, new_learner: Learners, train: Dataset
+):
+    """Which takes as much memory."""
+    generator, problem, held = new_generator(), matching(new_learner(), train), []
+
+    def trajectory(learner: Classifier, step: int) -> None:
+        held.append(any(parameter.grad is not None for parameter in generator.parameters()))
+        problem.trajectory(learner, step)
+
+    update = AdamW(generator.parameters(), Schedule(3, 1e-3))
+    list(match(generator, replace(problem, trajectory=trajectory), update, range(3), seed=0))
+    assert held == [False] * 3
+    assert any(parameter.grad is not None for parameter in generator.parameters())
+
+
 def test_a_class_brings_the_same_to_a_step_in_whichever_process(
     new_generator: Generators, new_learner: Learners, train: Dataset
 ):

@@ -274,7 +274,7 @@ def test_gradients_of_the_vocabulary_are_summed_in_place(opened: Opener, kind: s
         generator.model.double().train()
         torch.manual_seed(7)
         for half in (texts[:20], texts[20:]):
-            with into_sums():
+            with into_sums(generator.parameters()):
                 generator.nll(half).mean().backward()
         found.append([weight.grad for weight in generator.parameters()])
     for one, other in zip(*found, strict=True):
@@ -284,7 +284,7 @@ def test_gradients_of_the_vocabulary_are_summed_in_place(opened: Opener, kind: s
 def test_frozen_tables_get_no_gradient(opened: Opener):
     generator = opened("gpt2")
     generator.freeze_vocabulary()
-    with into_sums():
+    with into_sums(generator.parameters()):
         generator.nll(many()).mean().backward()
     assert not plain_tables(inner(generator.model))
     assert inner(generator.model).get_input_embeddings().weight.grad is None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from dilm.runtime.optimize import AdamW, Schedule
 from dilm.runtime.summed import into_sums, looked_up, product
 
 ROWS, WIDTH = 7, 3
@@ -51,7 +52,7 @@ def test_the_gradients_are_those_of_autograd(numbers: list[int], bias: bool, pad
     wanted, summed = tables(), tables()
     for _ in range(times):
         theirs(*wanted).backward()
-        with into_sums():
+        with into_sums(summed):
             own(*summed).backward()
     assert (summed[1].grad is None) == (not bias)
     for one, other in zip(wanted, summed, strict=True):
@@ -70,7 +71,7 @@ def test_under_autocast_products_are_rounded_as_torch_rounds_them(dtype: torch.d
             logits = say(rows, table, bias)
         assert logits.dtype == dtype
         for _ in range(2):
-            with into_sums():
+            with into_sums([table]):
                 logits.float().sin().sum().backward(retain_graph=True)
         found.append((table.grad, bias.grad, rows.grad))
     for one, other in zip(*found, strict=True):
@@ -101,7 +102,7 @@ def test_once_there_is_a_sum_nothing_as_large_as_the_table_is_made():
         walked = said(read, say, torch.tensor([[1, 5]]), False, None)
         for _ in range(2):
             loss, sizes = walked(table, None), Sizes()
-            with into_sums(), sizes:
+            with into_sums([table]), sizes:
                 loss.backward()
         seen.append(ROWS * WIDTH in sizes.seen)
     assert seen == [False, True]
@@ -109,7 +110,38 @@ def test_once_there_is_a_sum_nothing_as_large_as_the_table_is_made():
 
 def test_a_fault_on_the_way_back_ends_the_summing():
     table, _ = tables()
-    with pytest.raises(ZeroDivisionError), into_sums():
+    with pytest.raises(ZeroDivisionError), into_sums([table]):
         raise ZeroDivisionError
     (slope,) = torch.autograd.grad(product(torch.ones(1, WIDTH).double(), table).sum(), table)
     assert table.grad is None and torch.equal(slope, torch.ones(ROWS, WIDTH).double())
+
+
+def test_only_the_tables_that_are_named_are_summed():
+    """So that a gradient nobody asked for does not grow from step to step."""
+    (one, _), (other, _), states = tables(), tables(), torch.ones(1, WIDTH).double().requires_grad_()
+    with into_sums([one]):
+        (product(states, one).sum() + product(states, other).sum()).backward(inputs=[states, one])
+    assert one.grad is not None and other.grad is None and states.grad is not None
+
+
+def test_a_table_that_was_changed_on_the_way_is_not_taken_for_what_it_was():
+    table, _ = tables()
+    loss = product(torch.ones(1, WIDTH).double().requires_grad_(), table).sum()
+    with torch.no_grad():
+        table.add_(1)
+    with pytest.raises(RuntimeError, match="changed in place"):
+        loss.backward()
+
+
+def test_an_optimiser_sums_what_it_moves_in_place():
+    """Nothing as large as the table is made from the second loss of a step on."""
+    table, _ = tables(torch.float32)
+    update, sizes = AdamW([table], Schedule(1, 1e-3)), Sizes()
+
+    def losses() -> Iterator[Tensor]:
+        yield product(torch.ones(2, WIDTH), table).sum()
+        with sizes:
+            yield product(torch.ones(2, WIDTH), table).square().sum()
+
+    update(losses(), 2)
+    assert sizes.seen and ROWS * WIDTH not in sizes.seen

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from tempfile import TemporaryFile, gettempdir
+from tempfile import TemporaryFile
 
 import numpy as np
 import torch
@@ -22,18 +22,18 @@ class Filed(Mapping[str, Tensor]):
     """
 
     def __init__(self, given: Mapping[str, Tensor]) -> None:
-        self.file = TemporaryFile()  # noqa: SIM115
         self.places: dict[str, int] = {}
         self.like = {name: tensor.detach().to("meta") for name, tensor in given.items()}
         try:
+            self.file = TemporaryFile()  # noqa: SIM115
             for name, tensor in given.items():
                 self.places[name] = self.file.seek(-(-self.file.tell() // ALIGNED) * ALIGNED)
                 self.file.write(bytes_of(on_cpu(tensor)).numpy().data)
             self.file.flush()
         except OSError as fault:
             raise ResourceError(
-                f"The copy of a model does not fit into {gettempdir()}: {fault.strerror}.",
-                "Make room, or set TMPDIR to a folder with more of it.",
+                f"The copy of a model cannot be kept in the folder for temporary files: {fault.strerror}.",
+                "Make room there, or set TMPDIR to another folder.",
             ) from fault
 
     def __getitem__(self, name: str) -> Tensor:

@@ -114,7 +114,7 @@ class Expanded(Mapping[str, Tensor]):
     def __getitem__(self, name: str) -> Tensor:
         if name + SCALE in self.kept:
             before = self.before[name]
-            return self.kept[name].to(before).mul_(self.kept[name + SCALE]).add_(before)
+            return self.kept[name].to(before, copy=True).mul_(self.kept[name + SCALE]).add_(before)
         return self.kept[name] if name in self.kept else self.before[name]
 
     def __iter__(self) -> Iterator[str]:

@@ -85,7 +85,7 @@ class AdamW:
         self.forget()
         total, inputs = 0.0, self.crew.inputs(self.parameters)
         for loss in losses:
-            with into_sums():
+            with into_sums(self.parameters):
                 (loss / count).backward(inputs=inputs)
             total += float(loss.detach())
         steps, totals = zip(*self.crew.gathered((self.step, total)), strict=True)

@@ -6,7 +6,7 @@ most of a small language model, that is twice as much memory as its gradient, an
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,18 +14,19 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-_into_sums = False
+_summed: frozenset[int] = frozenset()
+"""By identity, the tables whose gradients are summed now."""
 
 
 @contextmanager
-def into_sums() -> Iterator[None]:
-    """Within, `backward` adds the gradients of these tables to their `grad`; elsewhere they are given to who asks."""
-    global _into_sums
-    before, _into_sums = _into_sums, True
+def into_sums(tables: Iterable[Tensor]) -> Iterator[None]:
+    """Within, `backward` adds the gradients of these tables to their `grad`; others are given to who asks."""
+    global _summed
+    before, _summed = _summed, frozenset(map(id, tables))
     try:
         yield
     finally:
-        _into_sums = before
+        _summed = before
 
 
 def product(rows: Tensor, table: nn.Parameter, bias: Tensor | None = None) -> Tensor:
@@ -42,13 +43,15 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, table: nn.Parameter, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(rows)
-        ctx.table, ctx.bias = table, bias
+        ctx.table, ctx.bias, ctx.version = table, bias, table._version
         return nn.functional.linear(rows, table, bias)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
         (rows,) = ctx.saved_tensors
+        if ctx.table._version != ctx.version:
+            raise RuntimeError("A table was changed in place between its use and the way back.")
         back = (slope @ ctx.table.to(slope.dtype)).to(rows.dtype)
         flat, met = slope.flatten(0, -2), rows.flatten(0, -2).to(slope.dtype)
         of_bias = None if ctx.bias is None else flat.sum(0).to(ctx.bias.dtype)
@@ -57,11 +60,10 @@ class _Product(torch.autograd.Function):
 
 def _given(table: nn.Parameter, slope: Tensor, rows: Tensor) -> Tensor | None:
     """Their product [V, n] @ [n, d], to whoever asks, or nothing where it was added to the sum."""
-    if not _into_sums or table.grad is None:
-        whole = (slope @ rows).to(table.dtype)
-        if not _into_sums:
-            return whole
-        table.grad = whole
+    if id(table) not in _summed:
+        return (slope @ rows).to(table.dtype)
+    if table.grad is None:
+        table.grad = (slope @ rows).to(table.dtype)
     elif slope.dtype == table.grad.dtype:
         table.grad.addmm_(slope, rows)
     else:
@@ -82,11 +84,10 @@ class _LookedUp(torch.autograd.Function):
         (tokens,), table = ctx.saved_tensors, ctx.table
         if ctx.padding is not None:
             slope = slope.masked_fill((tokens == ctx.padding)[..., None], 0)
-        if not _into_sums or table.grad is None:
-            whole = torch.zeros_like(table)
-            if not _into_sums:
-                return None, _added(whole, tokens, slope), None
-            table.grad = whole
+        if id(table) not in _summed:
+            return None, _added(torch.zeros_like(table), tokens, slope), None
+        if table.grad is None:
+            table.grad = torch.zeros_like(table)
         _added(table.grad, tokens, slope)
         return None, None, None
 
