@@ -1,6 +1,6 @@
 """What a generator's steps gain where the gradients of its vocabulary are summed in place, and autograd's way.
 
-    .venv/bin/python benchmarks/tables.py --size small --precision bf16 --threads 1 --record tables-small
+    .venv/bin/python benchmarks/tables.py --size small --precision bf16 --record tables-small-bf16
 
 The steps are those of matching.py without the learner: likelihoods of real rows with their words shuffled, their
 gradient, the update; of models with random weights. The order of both ways alternates between rounds, and the figure is

@@ -70,8 +70,7 @@ what those of SST-2 got, and everybody reads the first 64 tokens of them."""
 NAME = re.compile(
     rf"(?P<task>{'|'.join(TASKS)})-(?P<size>\d+)"
     r"(-packed-(?P<packed>\d+))?(-at-(?P<temperature>[\d.]+))?(-fit-(?P<fit>\d+))?(-of-(?P<pool>\d+))?"
-    r"(?P<both>-both)?"
-    r"(?P<following>-following)?(-sure-(?P<sure>[\d.]+))?(-seeds-(?P<seeds>\d+))?"
+    r"(?P<both>-both)?(?P<following>-following)?(-sure-(?P<sure>[\d.]+))?(-seeds-(?P<seeds>\d+))?"
 )
 PLAINER = re.compile(r"(-at-[\d.]+)?(-fit-\d+)?(-of-\d+)?(-both)?(-following)?(-sure-[\d.]+)?(-seeds-\d+)?$")
 OWN = re.compile(r"-of-\d+|-both")
@@ -167,10 +166,11 @@ def name_of(task: str, size: int, given: argparse.Namespace) -> str:
     """Of a run and its record, as `NAME` reads it."""
     packed = f"-packed-{given.packed}" if given.packed > 1 else ""
     warm = f"-at-{given.temperature:g}" if given.temperature else ""
-    pool = (f"-fit-{given.fit}" if given.fit else "") + (f"-of-{given.pool}" if given.pool else "")
+    fit = f"-fit-{given.fit}" if given.fit else ""
+    pool = f"-of-{given.pool}" if given.pool else ""
     sure = f"-sure-{given.sure:g}" if given.sure else ""
     seeds = f"-seeds-{given.seeds}" if given.seeds > 1 else ""
-    return f"{task}-{size}{packed}{warm}{pool}{'-both' * given.both}{'-following' * given.following}{sure}{seeds}"
+    return f"{task}-{size}{packed}{warm}{fit}{pool}{'-both' * given.both}{'-following' * given.following}{sure}{seeds}"
 
 
 def measured(folder: Path, task: str, size: int, settings: dict[str, Any], beside_published: bool) -> Run:

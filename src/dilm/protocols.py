@@ -235,12 +235,8 @@ class Shelf(Protocol[Kept]):
     def __setitem__(self, name: str, thing: Kept, /) -> None: ...
 
 
-class Bank(Protocol):
-    """States of a learner under names, in memory or on disk."""
-
-    def __contains__(self, state: str, /) -> bool: ...
-
-    def __getitem__(self, state: str, /) -> Mapping[str, Tensor]: ...
+class Bank(Shelf[Mapping[str, Any]], Protocol):
+    """States of a learner, tensors by name."""
 
     def keep(self, state: str, learner: Any) -> None:
         """Take down what the learner is now; later training does not touch that."""

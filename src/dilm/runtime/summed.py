@@ -1,7 +1,7 @@
 """Products and look-ups of large tables whose gradients are added where all of them are summed.
 
 Autograd makes a tensor as large as the table for each use of it, and adds that to the sum. Of a vocabulary, which is
-most of a small language model, that is twice as much memory as its gradient, and a tenth of a step's time.
+most of a small language model, that is memory for two more gradients of it, and time (`benchmarks/tables.py`).
 """
 
 from __future__ import annotations
