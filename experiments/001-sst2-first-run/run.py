@@ -42,9 +42,18 @@ RUNS: dict[str, dict] = {
         "per_class": 20,
         "generator": MINILM,
         "learner": MINILM,
-        "settings": {"fit.lr": 1e-3},  # an encoder has to learn to write; chosen on dev rows
+        "settings": {
+            "fit.steps": 300,
+            "fit.lr": 1e-3,
+        },  # steps: the default of the time; an encoder has to learn to write; chosen on dev rows
     },
-    "sst2-scratch": {"source": "sst2", "per_class": 20, "generator": "scratch:small", "learner": MINILM},
+    "sst2-scratch": {
+        "source": "sst2",
+        "per_class": 20,
+        "generator": "scratch:small",
+        "learner": MINILM,
+        "settings": {"fit.steps": 300},
+    },
     "trec6": {"source": "trec6", "per_class": 5, "generator": "scratch:mini", "learner": "scratch", "settings": SMALL},
     "messy": {
         "source": "messy.csv",

@@ -53,6 +53,7 @@ LEARNERS = {
 STRANGERS = (f"frozen:{VECTORS}", "tfidf")
 """Learners that have nothing of MiniLM, which writes and chooses."""
 SETTINGS: dict[str, Any] = {
+    "fit.steps": 300,  # the default of the time; longer fits say so in their names
     "fit.lr": 1e-3,  # an encoder has to learn to write (001)
     "match.steps": 0,  # nothing has spoken for matching at this length yet (002, 003)
     "select.sets": 8,
@@ -111,7 +112,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=0, help="test rows that are scored, where they are more")
     parser.add_argument("--seeds", type=int, default=1, help="trainings of each set")
     parser.add_argument("--temperature", type=float, help="of our texts, where dev rows spoke for another at this size")
-    parser.add_argument("--fit", type=int, help="steps of our generator on its own; else the library's default")
+    parser.add_argument("--fit", type=int, help="steps of our generator on its own; else 300")
     parser.add_argument(
         "--pool", type=int, help="texts of a class that each set is chosen from; else 100 for each example"
     )

@@ -24,6 +24,7 @@ from dilm.recipe.learners import learning
 from dilm.recipe.matched import matched
 from dilm.runtime.memory import peak_mb
 from dilm.runtime.optimize import AT_ONCE
+from dilm.schedules import fit_steps
 from dilm.stages import embed
 from dilm.stages.choosing import RACED
 from dilm.stages.generate import asks_untuned
@@ -90,7 +91,7 @@ class _Count:
             "load": (rows, 0.0),
             "pretrain": (f"make {', '.join(made)}" if made else "nothing: models are pretrained", self._pretrain()),
             "embed": self._embed(),
-            "fit": (f"{recipe.fit.steps} steps of {recipe.fit.batch} texts", self._fit()),
+            "fit": (f"{fit_steps(recipe, len(splits.train))} steps of {recipe.fit.batch} texts", self._fit()),
             "match": (self._matching(), self._match()),
             "generate": (f"{self._pool_rows()} texts", self._written(self._pool_rows())),
             "select": (f"{recipe.per_class} per class, {recipe.select.sets} sets", self._select()),
@@ -135,8 +136,7 @@ class _Count:
 
     def _fitted(self) -> float:
         """Tokens of a step of fit of which activations are kept; in a mixture each member has its share of them."""
-        wanted = self.recipe.fit
-        return self._kept(self._together(wanted.batch) * (2 if wanted.contrast else 1))
+        return self._kept(self._together(self.recipe.fit.batch) * (1 + bool(self.recipe.fit.contrast)))
 
     def _together(self, rows: int) -> int:
         """Of a batch, the rows whose graph is kept at a time."""
@@ -172,8 +172,8 @@ class _Count:
         return self._learnt(wanted.steps, wanted.batch) if self._warms else 0.0
 
     def _fit(self) -> float:
-        wanted = self.recipe.fit
-        texts = wanted.steps * wanted.batch * (2 if wanted.contrast else 1)
+        wanted, steps = self.recipe.fit, fit_steps(self.recipe, len(self.bench.splits.train))
+        texts = steps * wanted.batch * (1 + bool(wanted.contrast))
         return TRAINING * texts * self.tokens * self.shapes.generator.shared
 
     def _checks(self) -> int:

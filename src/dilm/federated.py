@@ -28,6 +28,7 @@ from dilm.privacy.noise import Keyed, Noise, Secure
 from dilm.privacy.secagg import Question, secure_sum
 from dilm.recipe import Recipe
 from dilm.runtime.link import Frame, Hall
+from dilm.schedules import fit_steps
 from dilm.types import Task
 
 ROUND, BRIEF = "round", "brief"
@@ -166,7 +167,7 @@ def mechanism(bench: Bench, stage: str) -> Mechanism:
     """What a stage may do with rows; without differential privacy it adds no noise."""
     if private.wanted(bench.recipe):
         return private.mechanisms(bench)[stage]
-    steps = bench.recipe.fit.steps if stage == "fit" else private.states(bench.recipe)
+    steps = fit_steps(bench.recipe, private.rows(bench)) if stage == "fit" else private.states(bench.recipe)
     return Mechanism(private.rate_of(bench) if stage == "fit" else 1.0, 0.0, steps)
 
 

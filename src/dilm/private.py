@@ -25,6 +25,7 @@ from dilm.recipe import Recipe
 from dilm.recipe.private_rules import MECHANISMS, require_mechanism
 from dilm.runs import LEDGER
 from dilm.runtime.hashing import key
+from dilm.schedules import fit_steps
 from dilm.types import Dataset
 from dilm.version import VERSION
 
@@ -66,7 +67,8 @@ def budget(bench: Bench) -> Budget:
 def mechanisms(bench: Bench) -> dict[str, Mechanism]:
     """What `fit` and `match` may do with real rows: the target takes its share, fit what composition leaves."""
     recipe, whole = bench.recipe, budget(bench)
-    rate, steps, released = rate_of(bench), _spared(recipe, recipe.fit.steps), _spared(recipe, states(recipe))
+    rate, steps = rate_of(bench), _spared(recipe, fit_steps(recipe, rows(bench)))
+    released = _spared(recipe, states(recipe))
     if not released:
         return {"fit": Mechanism(rate, calibrated(whole, rate, steps), steps)}
     share = Budget(recipe.dp.target * whole.epsilon, whole.delta, whole.accountant)
@@ -121,7 +123,7 @@ def require_room(bench: Bench, stage: str, stage_key: str) -> None:
     if mechanism is None:
         return
     own, book = release(bench, stage, stage_key, mechanism), ledger(bench)
-    whole = bench.recipe.fit.steps if stage == "fit" else states(bench.recipe)
+    whole = fit_steps(bench.recipe, rows(bench)) if stage == "fit" else states(bench.recipe)
     known = _repeatable(bench.recipe) or bench.run.stage(stage).is_begun(stage_key)
     done = sum(each.mechanism.steps for name, each in book.entries.items() if known and name.startswith(own))
     if done < whole:

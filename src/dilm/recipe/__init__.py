@@ -97,8 +97,9 @@ class Pretrain:
 class Fit:
     """Language-model training of the generator on class-conditional texts (paper 3.1)."""
 
-    steps: int = 300
-    """Optimiser steps; 0 only where `instruct.ask` says what to write. Paper: 80,000."""
+    steps: int = -1
+    """Optimiser steps; -1: two passes over the train rows, but at least 300 and at most 1,200, and 300 of private or
+    federated rows. 0 only where `instruct.ask` says what to write. Paper: 80,000."""
     batch: int = 64
     lr: float = 0.0
     """Peak learning rate; 0: 1e-3 from scratch, 3e-4 pretrained. Paper: 1e-5."""

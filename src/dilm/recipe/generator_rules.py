@@ -20,7 +20,7 @@ def check_generators(recipe: Recipe) -> None:
 
 def learns(recipe: Recipe) -> bool:
     """Whether generators are trained at all."""
-    return recipe.fit.steps + recipe.match.steps > 0
+    return recipe.fit.steps != 0 or recipe.match.steps > 0
 
 
 def _check_steps(recipe: Recipe) -> None:

@@ -32,7 +32,7 @@ RANGES = (
     ),
     Range(
         """seed dp.epsilon federation.clients federation.least federation.spare data.train_rows models.max_tokens
-        pretrain.steps fit.steps fit.lr fit.weight_decay match.steps match.lr match.weight_decay match.lm_lambda
+        pretrain.steps fit.lr fit.weight_decay match.steps match.lr match.weight_decay match.lm_lambda
         match.kl match.entropy match.coverage match.reward
         match.patience match.teacher_sets match.renew_every match.check_every generate.top_k
         evaluate.weight_decay prompt.top_logprobs audit.canaries adapters.rank adapters.alpha instruct.demonstrations
@@ -41,6 +41,7 @@ RANGES = (
         "0 or more",
         lambda value: value >= 0,
     ),
+    Range("fit.steps", "0 or more, or -1 for as many as suit the rows", lambda steps: steps >= -1),
     Range("fit.dropout match.dropout", "0 or more and below 1, or -1 for the model's", lambda p: p == -1 or 0 <= p < 1),
     Range(
         "dp.delta dp.target adapters.dropout fit.label_smoothing",

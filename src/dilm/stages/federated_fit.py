@@ -10,11 +10,11 @@ from torch import Tensor
 
 from dilm import federated, private
 from dilm.build import Bench
-from dilm.generators import peak_rate
 from dilm.privacy.dpsgd import Bounds, DPAdamW, row_by_row
 from dilm.privacy.federation import Shares
-from dilm.runtime.optimize import AdamW, Schedule
+from dilm.runtime.optimize import AdamW
 from dilm.runtime.progress import bar
+from dilm.schedules import fit_schedule, fit_steps
 from dilm.stages import domain
 from dilm.stages.private_fit import prepared, trained
 from dilm.stages.training import Training
@@ -24,7 +24,7 @@ def run(bench: Bench) -> dict[str, Any]:
     """Facts: steps, how many holders answered at least, and what was spent. Losses of rows are not asked for."""
     wanted, recipe, holders = bench.recipe.fit, bench.recipe, federated.holders(bench)
     used = federated.mechanism(bench, "fit")
-    name = _release(bench)
+    steps, name = fit_steps(recipe, private.rows(bench)), _release(bench)
     first = bench.generator("pretrain")
     read, corpus = domain.pretrained(bench, first)
     generator = prepared(first, wanted.name_classes, recipe.dp.trains)
@@ -37,9 +37,9 @@ def run(bench: Bench) -> dict[str, Any]:
     holders.brief("generator", generator.save)
     asked = {"what": federated.FIT, "rate": used.rate, "clip": recipe.dp.clip, "noise": way.each}
     fewest = holders.terms.clients
-    with bar("fit the generator with the holders", wanted.steps, training.step) as advance:
-        while training.step < wanted.steps:
-            chunk = range(training.step, min(training.step + wanted.check_every, wanted.steps))
+    with bar("fit the generator with the holders", steps, training.step) as advance:
+        while training.step < steps:
+            chunk = range(training.step, min(training.step + wanted.check_every, steps))
             federated.charge(bench, "fit", f"{name} {chunk.start}-{chunk.stop}", used, len(chunk))
             for step in chunk:
                 arrays = [each.detach().float().cpu().numpy() for each in weights]
@@ -64,9 +64,7 @@ def _release(bench: Bench) -> str:
 
 def _update(bench: Bench, weights: list[Any], way: Shares, count: float) -> DPAdamW:
     """AdamW along sums, to which the server's share of the noise is added."""
-    wanted = bench.recipe.fit
-    rate = peak_rate(wanted.lr, bench.recipe.models.generator, scratch=1e-3, pretrained=3e-4)
-    adam = AdamW(weights, Schedule(wanted.steps, rate, wanted.warmup, wanted.weight_decay, wanted.clip), bench.crew)
+    adam = AdamW(weights, fit_schedule(bench.recipe, private.rows(bench)), bench.crew)
     bounds = Bounds(way.sensitivity, way.after / way.sensitivity, count)
     return DPAdamW(adam, bounds, federated.server_noise(bench), row_by_row)
 

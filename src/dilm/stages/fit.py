@@ -9,12 +9,13 @@ from typing import Any
 from dilm import federated, private
 from dilm.build import Bench
 from dilm.distillation.fit import Lessons, fit, held_out_nll, told_apart
-from dilm.generators import demonstrations, most_learned, peak_rate, shows_rows
+from dilm.generators import demonstrations, shows_rows
 from dilm.models.dropout import set_dropout
 from dilm.models.mixture import AnyGenerator, Mixture
-from dilm.runtime.optimize import AdamW, Schedule
+from dilm.runtime.optimize import AdamW
 from dilm.runtime.progress import bar
 from dilm.runtime.seeding import python_stream
+from dilm.schedules import fit_schedule
 from dilm.stages import domain, federated_fit, private_fit
 from dilm.stages.splitting import finished, training_crew
 from dilm.stages.training import Training
@@ -37,24 +38,23 @@ def run(bench: Bench) -> dict[str, Any]:
     set_dropout(generator.model, wanted.dropout)
     if wanted.name_classes:
         generator.name_classes()
-    rate = peak_rate(wanted.lr, most_learned(bench.recipe), scratch=1e-3, pretrained=3e-4)
-    schedule = Schedule(wanted.steps, rate, wanted.warmup, wanted.weight_decay, wanted.clip)
+    schedule = fit_schedule(bench.recipe, len(bench.splits.train))
     with training_crew(bench, generator) as crew:
         training = Training(bench.folder("fit"), generator.model, AdamW(generator.parameters(), schedule, crew))
         training.resume()
-        _train(bench, generator, training)
+        _train(bench, generator, training, schedule.steps)
     facts = bench.crew.told(lambda: _finish(bench, generator, training))
     domain.cleaned(corpus)
     return facts | read
 
 
-def _train(bench: Bench, generator: AnyGenerator, training: Training) -> None:
+def _train(bench: Bench, generator: AnyGenerator, training: Training, steps: int) -> None:
     wanted, seed, update = bench.recipe.fit, bench.recipe.seed, training.update
     shown, smoothing = bench.splits.train, wanted.label_smoothing
     lessons = Lessons(shown, wanted.batch, wanted.contrast, seed, smoothing, wanted.mean_over)
-    with bar("fit the generator", wanted.steps, training.step) as advance:
-        while training.step < wanted.steps and training.stale < wanted.patience:
-            chunk = range(training.step, min(training.step + wanted.check_every, wanted.steps))
+    with bar("fit the generator", steps, training.step) as advance:
+        while training.step < steps and training.stale < wanted.patience:
+            chunk = range(training.step, min(training.step + wanted.check_every, steps))
             losses = []
             with _shared_out(generator, seed):
                 for loss in fit(generator, lessons, update, chunk):

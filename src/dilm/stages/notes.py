@@ -9,6 +9,7 @@ from dilm.distillation.generate import KEPT
 from dilm.recipe import Recipe
 from dilm.recipe.baselines import PACKED, TOKENS
 from dilm.reports.methods import OURS
+from dilm.schedules import PASSES
 
 
 def notes(recipe: Recipe, manifests: Mapping[str, dict[str, Any]]) -> tuple[str, ...]:
@@ -24,6 +25,7 @@ def notes(recipe: Recipe, manifests: Mapping[str, dict[str, Any]]) -> tuple[str,
         told.append(
             f"Resumed after an interruption, so their time is only that of the last part: {', '.join(resumed)}."
         )
+    told += _of_the_fit(manifests.get("fit", {}), manifests["load"], recipe)
     if "told_apart" in manifests.get("fit", {}):
         known, guessing = manifests["fit"]["told_apart"], 1 / len(manifests["load"]["labels"])
         told.append(
@@ -47,6 +49,18 @@ def _of_holders(manifests: Mapping[str, dict[str, Any]]) -> Iterator[str]:
         yield (
             f"Generator and target learnt from {held['rows']:,} rows of {held['clients']} data holders, by sums. "
             "What is called train, dev and test here are public rows of the server, and baselines are made of those."
+        )
+
+
+def _of_the_fit(fit: Mapping[str, Any], load: Mapping[str, Any], recipe: Recipe) -> Iterator[str]:
+    """That a generator could still have learnt: rows it saw less than twice, and the last measurement is the best."""
+    curve = [row["dev_nll"] for row in fit.get("curve", ())]
+    read, rows = fit.get("steps", 0) * recipe.fit.batch, load["rows"]["train"]
+    if read < PASSES * rows and len(curve) > 1 and curve[-1] == min(curve):
+        yield (
+            f"The generator had read {read:,} of {rows:,} train rows, and dev rows were still becoming likelier to it "
+            f"({curve[-2]:.2f} nats a token, then {curve[-1]:.2f}), when its {fit['steps']} steps were over: more of "
+            "them (`fit.steps`) may write better texts."
         )
 
 

@@ -10,12 +10,12 @@ from dilm import private
 from dilm.build import Bench
 from dilm.distillation.fit import Lessons
 from dilm.distillation.private_fit import fit_privately
-from dilm.generators import most_learned, peak_rate
 from dilm.models.causal import CausalGenerator
 from dilm.models.mixture import AnyGenerator
 from dilm.privacy.dpsgd import Bounds, DPAdamW, Hooked
-from dilm.runtime.optimize import AdamW, Schedule
+from dilm.runtime.optimize import AdamW
 from dilm.runtime.progress import bar
+from dilm.schedules import fit_schedule
 from dilm.stages import domain
 from dilm.stages.training import Training
 
@@ -29,8 +29,7 @@ def run(bench: Bench) -> dict[str, Any]:
     first = bench.generator("pretrain")
     read, corpus = domain.pretrained(bench, first)
     generator = prepared(first, recipe.fit.name_classes, recipe.dp.trains)
-    rate = peak_rate(wanted.lr, most_learned(recipe), scratch=1e-3, pretrained=3e-4)
-    schedule = Schedule(wanted.steps, rate, wanted.warmup, wanted.weight_decay, wanted.clip)
+    schedule = fit_schedule(recipe, len(train))
     bounds = Bounds(recipe.dp.clip, mechanism.noise, mechanism.rate * len(train))
     adam = AdamW(trained(generator), schedule, bench.crew)
     update = DPAdamW(adam, bounds, noise, Hooked(generator.model))
@@ -41,9 +40,9 @@ def run(bench: Bench) -> dict[str, Any]:
     def draw(step: int) -> list[int]:
         return noise.chosen(len(train), mechanism.rate, step)
 
-    with bar("fit the generator privately", wanted.steps, training.step) as advance:
-        while training.step < wanted.steps:
-            chunk = range(training.step, min(training.step + wanted.check_every, wanted.steps))
+    with bar("fit the generator privately", schedule.steps, training.step) as advance:
+        while training.step < schedule.steps:
+            chunk = range(training.step, min(training.step + wanted.check_every, schedule.steps))
             name = f"{identity} {chunk.start}-{chunk.stop}{noise.mark}"
             book.charge(name, private.entry("fit", mechanism, len(chunk)))
             for _ in fit_privately(generator, lessons, update, draw, chunk):
