@@ -3,14 +3,16 @@ r"""A whole run of an earlier version beside that of this one: seconds of every 
     .venv/bin/python benchmarks/versions.py --before 8f402ec --record versions-toy
     .venv/bin/python benchmarks/versions.py --before 8f402ec --rounds 1 --record versions-sst2 \
         --source $DILM_DATA/sst2 --set per_class=20 models.generator=MINILM models.learner=MINILM fit.lr=1e-3 \
-        fit.steps=60 match.steps=8 select.sets=1 evaluate.steps=40 evaluate.full_steps=80
+        fit.steps=60 match.steps=8 data.train_rows=20000 select.sets=2 evaluate.steps=40 evaluate.full_steps=80 \
+        evaluate.baselines=random --now fit.mean_over=texts audit.rows=1
 
-The second is the first run of experiments/001, its long stages a fifth as long. Both versions are checked out of this
-repository's history and run by this interpreter, in turn, each with an empty cache; their order alternates between
-rounds. Measured are `dilm distill` from start to end by the clock, libraries included, the processor seconds of all its
-processes, and each stage's seconds as its manifest tells them. `times` is how many times as long the earlier version
-takes: the median over rounds of ratios within a round, least and most. Scores are means over sets in the first round;
-both versions draw their texts with the same seed, but not the same ones.
+The second is the first run of experiments/001, shortened. `--now` undoes for this version what has changed since then
+in what is done, not in how: here that texts are as long as real ones, and that they are audited. Both versions are
+checked out of this repository's history and run by this interpreter, in turn, each with an empty cache; their order
+alternates between rounds. Measured are `dilm distill` from start to end by the clock, libraries included, the
+processor seconds of all its processes, and each stage's seconds as its manifest tells them. `times` is how many times
+as long the earlier version takes: the median over rounds of ratios within a round, least and most. Scores are means
+over sets in the first round; both versions draw their texts with the same seed, but not the same ones.
 """
 
 from __future__ import annotations
@@ -52,6 +54,7 @@ def main() -> None:
     parser.add_argument("--before", required=True, help="a commit")
     parser.add_argument("--source", default="toy")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings for both")
+    parser.add_argument("--now", nargs="*", default=[], metavar="NAME=VALUE", help="settings for this version alone")
     parser.add_argument("--rounds", type=int, default=2)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -78,14 +81,16 @@ def git(*words: str) -> str:
 def walked(versions: Mapping[str, Path], given: argparse.Namespace, folder: Path, number: int) -> dict[str, Walk]:
     """A run of each version."""
     order = gauges.in_turn(list(versions), number)
-    return {name: walk(versions[name], given, folder / f"round-{number}" / name) for name in order}
+    place = [f"runtime.device={given.device}", f"runtime.precision={given.precision}", *given.set]
+    said = {"before": place, "now": [*place, *given.now]}
+    about = folder / f"round-{number}"
+    return {name: walk(versions[name], given.source, said[name], about / name) for name in order}
 
 
-def walk(tree: Path, given: argparse.Namespace, folder: Path) -> Walk:
+def walk(tree: Path, source: str, said: Sequence[str], folder: Path) -> Walk:
     """`dilm distill`, from nothing."""
-    place = [f"runtime.device={given.device}", f"runtime.precision={given.precision}"]
-    settings = [word for setting in [*place, *given.set] for word in ("--set", setting)]
-    command = [sys.executable, "-m", "dilm", "distill", given.source, "--out", str(folder / "run"), *settings]
+    settings = [word for setting in said for word in ("--set", setting)]
+    command = [sys.executable, "-m", "dilm", "distill", source, "--out", str(folder / "run"), *settings]
     about = {"PYTHONPATH": str(tree / "src"), "DILM_CACHE": str(folder / "cache"), "HF_HUB_OFFLINE": "1"}
     folder.mkdir(parents=True)
     begin, busy = time.perf_counter(), processor()
@@ -129,6 +134,7 @@ def compared(rounds: Sequence[Mapping[str, Walk]], given: argparse.Namespace) ->
         "now": git("rev-parse", "--short", "HEAD"),
         "source": Path(given.source).name,
         "settings": [shown(setting) for setting in given.set],
+        "settings_now": [shown(setting) for setting in given.now],
         "device": given.device,
         "precision": given.precision,
         "rounds": len(rounds),
@@ -151,6 +157,7 @@ def told(found: dict[str, Any]) -> str:
     """The figures in Markdown."""
     about = f"{found['source']}, {found['before']} before, {found['now']} now, {found['rounds']} rounds"
     about += f": {', '.join(found['settings'])}." if found["settings"] else "."
+    about += f" Now also {', '.join(found['settings_now'])}." if found["settings_now"] else ""
     seconds = [[name, *part.values()] for name, part in found["seconds"].items()]
     before, now = found["scores"]["before"], found["scores"]["now"]
     methods = [[name, before.get(name, "-"), score] for name, score in now.items()]
