@@ -32,8 +32,9 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -2, -3, -4
 """What glibc's `mallopt` can set: how many free bytes go back to the system, how many more than needed are asked for,
 from how many on a block has pages of its own, and how many such may be."""
 SMALL, MANY = 2**17, 2**20
-AHEAD, LARGE, EVERYTHING = 2**26, 2**25, 2**31 - 1
-"""Bytes asked for at once, and of the largest block that is kept: glibc takes no larger ones."""
+AHEAD, EVERYTHING = 2**26, 2**31 - 1
+LARGE, LARGEST = 2**25, 2**30
+"""Bytes of the largest block that is kept: in an older glibc, which takes no larger ones, and since."""
 
 
 _returning = False
@@ -140,12 +141,13 @@ def keep_pages() -> None:
     """From now on, what is freed stays with this process until `give_back`, unless the user told glibc otherwise, or
     `return_at_once` was asked for before.
 
-    By itself glibc returns the middle-sized tensors of a step when they are freed, and the next step is handed as many
-    pages anew, each of which the system must find and blank.
+    By itself glibc returns the tensors of a step when they are freed, and the next step is handed as many pages anew,
+    each of which the system must find and blank: of predictions over a vocabulary a gigabyte in each step.
     """
     if _returning or any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ):
         return
-    for name, amount in ((M_TRIM_THRESHOLD, EVERYTHING), (M_TOP_PAD, AHEAD), (M_MMAP_THRESHOLD, LARGE)):
+    kept = [(M_MMAP_THRESHOLD, amount) for amount in (LARGE, LARGEST)]  # the second is refused, or holds
+    for name, amount in ((M_TRIM_THRESHOLD, EVERYTHING), (M_TOP_PAD, AHEAD), *kept):
         _ask_glibc("mallopt", name, amount)
 
 
