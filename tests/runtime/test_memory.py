@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -151,6 +152,23 @@ def kept(**environment: str) -> tuple[float, ...]:
 def test_what_a_step_freed_serves_the_next_until_it_is_given_back():
     own, then, returned = kept()
     assert then < own / 10 and returned > 30
+
+
+def takes(amount: int) -> bool:
+    """Whether this glibc keeps blocks so large."""
+    asked = f"import ctypes; print(ctypes.CDLL(None).mallopt({memory.M_MMAP_THRESHOLD}, {amount}))"
+    return subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True).stdout == "1\n"
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux forgets a peak")
+def test_predictions_over_a_vocabulary_serve_the_next_step_where_glibc_keeps_so_large_blocks(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setitem(globals(), "KEPT", KEPT.replace("(1, 20, 5, 10)", "(20, 200, 10)"))
+    own, then, returned = kept()
+    large = 20 * 200 * 2**20 / resource.getpagesize()  # in as many steps
+    assert returned > 20
+    assert then < own / 10 if takes(memory.LARGEST) else then >= large
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux forgets a peak")
