@@ -142,7 +142,7 @@ def keep_pages() -> None:
     `return_at_once` was asked for before.
 
     By itself glibc returns the tensors of a step when they are freed, and the next step is handed as many pages anew,
-    each of which the system must find and blank: of predictions over a vocabulary a gigabyte in each step.
+    each of which the system must find and blank: most of them for predictions over the vocabulary.
     """
     if _returning or any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ):
         return
