@@ -1,18 +1,19 @@
 r"""A whole run of an earlier version beside that of this one: seconds of every stage, and the scores.
 
     .venv/bin/python benchmarks/versions.py --before 8f402ec --record versions-toy
-    .venv/bin/python benchmarks/versions.py --before 8f402ec --rounds 1 --record versions-sst2 \
-        --source $DILM_DATA/sst2 --set per_class=20 models.generator=MINILM models.learner=MINILM fit.lr=1e-3 \
-        fit.steps=60 match.steps=8 data.train_rows=20000 select.sets=2 evaluate.steps=40 evaluate.full_steps=80 \
-        evaluate.baselines=random --now fit.mean_over=texts audit.rows=1
+    .venv/bin/python benchmarks/versions.py --before 8f402ec --rounds 1 --precision auto --record versions-sst2 \
+        --source $DILM_DATA/sst2 --set per_class=20 models.generator=MINILM models.learner=MINILM fit.steps=300 \
+        fit.lr=1e-3 --now fit.mean_over=texts audit.rows=1
 
-The second is the first run of experiments/001, shortened. `--now` undoes for this version what has changed since then
-in what is done, not in how: here that texts are as long as real ones, and that they are audited. Both versions are
-checked out of this repository's history and run by this interpreter, in turn, each with an empty cache; their order
-alternates between rounds. Measured are `dilm distill` from start to end by the clock, libraries included, the
-processor seconds of all its processes, and each stage's seconds as its manifest tells them. `times` is how many times
-as long the earlier version takes: the median over rounds of ratios within a round, least and most. Scores are means
-over sets in the first round; both versions draw their texts with the same seed, but not the same ones.
+The second is the first run of experiments/001, 40 minutes; `versions-sst2-short` is it with `fit.steps=60
+match.steps=8 data.train_rows=20000 select.sets=2 evaluate.steps=40 evaluate.full_steps=80 evaluate.baselines=random`,
+in float32. `--now` undoes for this version what has changed since then in what is done, not in how: here that texts
+are as long as real ones, and that they are audited. Both versions are checked out of this repository's history and run
+by this interpreter, in turn, each with an empty cache; their order alternates between rounds. Measured are `dilm
+distill` from start to end by the clock, libraries included, the processor seconds of all its processes, and each
+stage's seconds as its manifest tells them. `times` is how many times as long the earlier version takes: the median
+over rounds of ratios within a round, least and most. Scores are means over sets in the first round; both versions draw
+their texts with the same seed, but not the same ones.
 """
 
 from __future__ import annotations
