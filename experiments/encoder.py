@@ -12,8 +12,12 @@ from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 from transformers import OpenAIGPTConfig, OpenAIGPTModel, PreTrainedTokenizerFast
 
+from dilm import api
+from dilm.api.begun import run_stage
+
 NAME = "MiniLM-L6"
 VECTORS = "WordLlama"
+READER = "reader"
 
 
 def minilm(beside: Path) -> str:
@@ -35,6 +39,18 @@ def wordllama(beside: Path) -> str:
             part(_installed("wordllama")).save_pretrained(unfinished)
         unfinished.replace(folder)
     return str(folder)
+
+
+def reader(beside: Path, task: str) -> str:
+    """A link to a BERT of two layers that has read the task's train rows and nothing else: what `scratch` means."""
+    link = beside / f"read-{task}" / READER
+    if not link.exists():
+        models = dict.fromkeys(("models.learner", "models.encoder"), "scratch") | {"models.generator": minilm(beside)}
+        folder = link.parent / "run"
+        api.load(task, out=folder, resume=True, settings=models)
+        run_stage(api.existing_run(folder), "pretrain")
+        link.symlink_to(folder.absolute() / "pretrain" / "learner", target_is_directory=True)
+    return str(link)
 
 
 def _without_layers(package: Path) -> Any:

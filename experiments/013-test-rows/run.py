@@ -32,7 +32,7 @@ from dilm.types import Score
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from encoder import VECTORS, by_minilm, wordllama  # noqa: E402
+from encoder import READER, VECTORS, by_minilm, reader, wordllama  # noqa: E402
 from neighbours import take_from_neighbours  # noqa: E402
 from record import record  # noqa: E402
 from tables import PERCENT, ahead  # noqa: E402
@@ -49,8 +49,9 @@ LEARNERS = {
     "frozen:MiniLM-L6": "frozen",
     f"frozen:{VECTORS}": "word vectors",
     "tfidf": "word counts",
+    f"frozen:{READER}": "reader of these rows",
 }
-STRANGERS = (f"frozen:{VECTORS}", "tfidf")
+STRANGERS = (f"frozen:{VECTORS}", "tfidf", f"frozen:{READER}")
 """Learners that have nothing of MiniLM, which writes and chooses."""
 SETTINGS: dict[str, Any] = {
     "fit.steps": 300,  # the default of the time; longer fits say so in their names
@@ -71,9 +72,12 @@ what those of SST-2 got, and everybody reads the first 64 tokens of them."""
 NAME = re.compile(
     rf"(?P<task>{'|'.join(TASKS)})-(?P<size>\d+)"
     r"(-packed-(?P<packed>\d+))?(-at-(?P<temperature>[\d.]+))?(-fit-(?P<fit>\d+))?(-of-(?P<pool>\d+))?"
-    r"(?P<both>-both)?(?P<following>-following)?(-sure-(?P<sure>[\d.]+))?(-seeds-(?P<seeds>\d+))?"
+    r"(?P<both>-both)?(?P<following>-following)?(-sure-(?P<sure>[\d.]+))?(-taught-(?P<taught>\d+))?"
+    r"(-seeds-(?P<seeds>\d+))?"
 )
-PLAINER = re.compile(r"(-at-[\d.]+)?(-fit-\d+)?(-of-\d+)?(-both)?(-following)?(-sure-[\d.]+)?(-seeds-\d+)?$")
+PLAINER = re.compile(
+    r"(-at-[\d.]+)?(-fit-\d+)?(-of-\d+)?(-both)?(-following)?(-sure-[\d.]+)?(-taught-\d+)?(-seeds-\d+)?$"
+)
 OWN = re.compile(r"-of-\d+|-both")
 """What a name has beyond that of the run whose rivals are taken: packed alike, or all of them."""
 FOLLOWING: dict[str, Any] = {"select.method": "distribution_matching"}
@@ -121,7 +125,9 @@ def main() -> None:
     )
     parser.add_argument("--following", action="store_true", help="ours by distribution matching instead of `typical`")
     parser.add_argument("--sure", type=float, help="ours from this share of each class, where dev rows spoke for it")
+    parser.add_argument("--taught", type=int, help="who says how sure is the learner, fine-tuned for so many steps")
     parser.add_argument("--vectors", action="store_true", help="a fourth learner: frozen word vectors (WordLlama)")
+    parser.add_argument("--reader", action="store_true", help="one more: frozen, has read the task's train rows alone")
     parser.add_argument(
         "--heads", action="store_true", help="no learner is tuned, where all rows teach such a one nothing"
     )
@@ -143,6 +149,10 @@ def main() -> None:
         settings |= {"select.pool": "both"} if given.both else {}
         settings |= following(task, settings["evaluate.baselines"]) if given.following else {}
         settings |= {"select.filters": [f"sure:{given.sure:g}"]} if given.sure else {}
+        settings |= {"select.teacher": "learner", "evaluate.full_steps": given.taught} if given.taught else {}
+        if given.reader:
+            known = settings["evaluate.learners"]
+            settings |= {"evaluate.learners": [*known, f"frozen:{reader(given.out, task)}"]}
         for size in given.sizes:
             name = name_of(task, size, given)
             settings |= {"generate.oversample": given.pool // size} if given.pool else {}
@@ -170,8 +180,10 @@ def name_of(task: str, size: int, given: argparse.Namespace) -> str:
     fit = f"-fit-{given.fit}" if given.fit else ""
     pool = f"-of-{given.pool}" if given.pool else ""
     sure = f"-sure-{given.sure:g}" if given.sure else ""
+    taught = f"-taught-{given.taught}" if given.taught else ""
     seeds = f"-seeds-{given.seeds}" if given.seeds > 1 else ""
-    return f"{task}-{size}{packed}{warm}{fit}{pool}{'-both' * given.both}{'-following' * given.following}{sure}{seeds}"
+    ways = f"{'-both' * given.both}{'-following' * given.following}{sure}{taught}"
+    return f"{task}-{size}{packed}{warm}{fit}{pool}{ways}{seeds}"
 
 
 def measured(folder: Path, task: str, size: int, settings: dict[str, Any], beside_published: bool) -> Run:
@@ -192,7 +204,7 @@ def write_table(records: Path) -> None:
     found = {about: found[about] for about in sorted(filter(None, found), key=lambda about: in_order(*about))}
     asked = {score.learner for scores in found.values() for score in scores}
     learners = [name for name in LEARNERS if name in asked]
-    strangers = [STRANGERS] if asked.issuperset(STRANGERS) else []
+    strangers = [STRANGERS] if len(asked.intersection(STRANGERS)) > 1 else []
     lines = [
         ("", (*about, *cells)) for about, scores in found.items() for cells in of_one_run(scores, strangers, learners)
     ]
@@ -211,7 +223,8 @@ def about_of(folder: str) -> tuple[str, str, str] | None:
     warm, pool, fit = read["temperature"], read["pool"], read["fit"]
     extras = (warm and f"at {warm}", fit and f"{fit} steps", pool and f"of {pool}", read["both"] and "and real rows")
     seeds = read["seeds"] and f"{read['seeds']} trainings"
-    chosen = read["following"] and "following", read["sure"] and f"the surest {read['sure']}"
+    taught = read["taught"] and f"taught {read['taught']} steps"
+    chosen = read["following"] and "following", read["sure"] and f"the surest {read['sure']}", taught
     told = [text for text in (read["packed"] or "1", *extras, *chosen, seeds) if text]
     return read["task"], read["size"], ", ".join(told)
 
@@ -246,13 +259,14 @@ def of_one_run(
     found: list[Score], groups: Sequence[Sequence[str]], learners: Sequence[str]
 ) -> Iterator[tuple[str, ...]]:
     """A line for each method: of all its learners, then of each group, what `together` says; then each learner's
-    mean, and what `between_trainings` says. Of a learner or group that was not asked nothing."""
+    mean, and what `between_trainings` says. Of a learner that was not asked, or a group of one, nothing."""
     for method in dict.fromkeys(score.method for score in found):
         each = {learner: values_of(found, method, learner) for learner in learners}
         asked = [learner for learner, values in each.items() if values]
         cells = list(together(found, method, asked))
         for group in groups:
-            cells += together(found, method, group) if set(group) <= set(asked) else (NOTHING,) * 4
+            known = [learner for learner in group if learner in asked]
+            cells += together(found, method, known) if len(known) > 1 else (NOTHING,) * 4
         means = (PERCENT.number(fmean(values)) if values else NOTHING for values in each.values())
         yield method, *cells, *means, between_trainings(found, method)
 

@@ -7,6 +7,8 @@ Each RUN is a finished run of 004 or 013, whose pools and encoder are used. Thre
 run's encoder, on frozen word vectors (WordLlama), on word counts. `real rows` are chosen from halves of the train
 rows, drawn anew for each set, so that methods without chance give several sets, too. With `--pools` texts alone are
 asked, the first so many of a class in each pool: what do larger ones bring, in the mean and in the spread over sets?
+With `--taught N` whoever asks how sure a teacher is also asks a second one: the learner, fine-tuned for N steps on all
+train rows, which the user's cache keeps.
 """
 
 from __future__ import annotations
@@ -19,17 +21,20 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, stdev
 
+import numpy as np
+
 from dilm import api
 from dilm.build import Bench
 from dilm.coresets.filtered import Filtered
-from dilm.coresets.filters import Surest
+from dilm.coresets.filters import Surest, Teacher
 from dilm.coresets.packed import Packed, join
 from dilm.evaluation.statistics import paired
 from dilm.journal import OWN_CODE
 from dilm.models.linear import FrozenFeatures, WordCounts
 from dilm.numerics.metrics import accuracy
-from dilm.protocols import Student
+from dilm.protocols import Selector, Student
 from dilm.reading import open_encoder
+from dilm.recipe import book
 from dilm.runtime.seeding import numpy_stream, python_stream
 from dilm.stages.generate import pool
 from dilm.types import Dataset, Score
@@ -52,6 +57,7 @@ WAYS: dict[str, tuple[str, float]] = {
     "distribution matching, the surest 0.3": ("distribution_matching", 0.3),
     "distribution matching, the surest 0.2": ("distribution_matching", 0.2),
     "distribution matching, the surest 0.1": ("distribution_matching", 0.1),
+    "distribution matching, the surest 0.05": ("distribution_matching", 0.05),
 }
 """As they are named in tables: the method, and the share of each class that it chooses from."""
 
@@ -65,6 +71,7 @@ def main() -> None:
     parser.add_argument("--records", type=Path, default=HERE, help="where tables and records are written")
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS)
     parser.add_argument("--pools", nargs="+", type=int, help="texts of a class that are chosen from, instead of all")
+    parser.add_argument("--taught", type=int, default=0, help="steps of a fine-tuned teacher, beside the probe")
     parser.add_argument("--name", default="", help="of the table and record, behind task and size")
     given = parser.parse_args()
     for folder in given.runs:
@@ -84,21 +91,46 @@ def main() -> None:
             "word counts",
         )
         name = f"{task}-{given.size}{'-pools' if given.pools else ''}{given.name and f'-{given.name}'}"
-        write(given.records / name, about, names, list(lines(found, bool(given.pools))), found)
+        write(given.records / name, about, names, list(lines(found, given.pools or [])), found)
 
 
 def scores(folder: Path, packed: int, given: argparse.Namespace) -> Iterator[Score]:
     """Of all ways asked for, from the run's pools and from real rows, or from pools of several sizes."""
-    bench = Bench(api.existing_run(folder), OWN_CODE)
-    learners = students(bench, folder.parent)
+    run = api.existing_run(folder)
+    taught = {"evaluate.full_steps": given.taught} if given.taught else {}
+    bench = Bench(replace(run, recipe=book.override(run.recipe, taught)), OWN_CODE)
+    learners, teachers = students(bench, folder.parent), {"": bench.teacher("probe")}
+    if given.taught:
+        teachers[", taught"] = remembered(bench.teacher("learner"))
     for kind, rows in candidates(bench, given.sets, given.pools):
-        for name in given.ways:
-            method, share = WAYS[name]
-            sure = Filtered({"sure": Surest(bench.teacher("probe"), share)}, bench.selector(method))
-            select = Packed(sure if share < 1 else bench.selector(method), packed)
+        for name, choose in selectors(bench, given.ways, teachers):
+            select = Packed(choose, packed)
             for number, each in enumerate(rows):
                 chosen = select(each, given.size, numpy_stream(0, "choice", number)).apply(each)
                 yield from measured(f"{kind}|{packed}|{name}", number, join(chosen, packed), learners, bench.splits.dev)
+
+
+def remembered(teacher: Teacher) -> Teacher:
+    """Who is asked once about the same rows."""
+    known: dict[str, np.ndarray] = {}
+
+    def told(rows: Dataset) -> np.ndarray:
+        if rows.fingerprint not in known:
+            known[rows.fingerprint] = teacher(rows)
+        return known[rows.fingerprint]
+
+    return told
+
+
+def selectors(bench: Bench, ways: list[str], teachers: dict[str, Teacher]) -> Iterator[tuple[str, Selector | Filtered]]:
+    """By name; where somebody is to be sure, one for each teacher."""
+    for name in ways:
+        method, share = WAYS[name]
+        plain = bench.selector(method)
+        if share == 1:
+            yield name, plain
+        for who, teacher in teachers.items() if share < 1 else ():
+            yield f"{name}{who}", Filtered({"sure": Surest(teacher, share)}, plain)
 
 
 def candidates(bench: Bench, sets: int, sizes: list[int] | None) -> Iterator[tuple[str, list[Dataset]]]:
@@ -142,15 +174,17 @@ def measured(method: str, number: int, rows: Dataset, learners: dict[str, Studen
         yield Score(method, name, min(rows.counts), number, 0, right, right, None, len(rows), seconds, split="dev")
 
 
-def lines(found: list[Score], pools: bool) -> Iterator[tuple[str, ...]]:
-    """One for each way, compared with the base from the same rows; or for each size, with the first of the same way."""
+def lines(found: list[Score], pools: list[int]) -> Iterator[tuple[str, ...]]:
+    """One for each way, compared with the base from the same rows; or for each size, with the first of the same way;
+    of one size alone with the first way."""
     learners = dict.fromkeys(score.learner for score in found)
     methods = dict.fromkeys(score.method for score in found)
     for method in methods:
         kind, packed, way = method.split("|")
         each = {name: values_of(found, method, name) for name in learners}
-        base = next(other for other in methods if other.endswith(f"|{packed}|{way}")) if pools else ""
-        base = base or f"{kind}|{packed}|{BASE}"
+        wanted = [packed, way] if len(pools) > 1 else [packed]
+        first_alike = next(other for other in methods if other.split("|")[1:][: len(wanted)] == wanted)
+        base = first_alike if pools else f"{kind}|{packed}|{BASE}"
         gap = paired(found, method, base, numpy_stream(0, method)) if method != base else None
         spread = fmean(map(stdev, each.values()))
         means = [fmean(values) for values in each.values()]
