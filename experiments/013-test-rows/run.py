@@ -62,7 +62,8 @@ SETTINGS: dict[str, Any] = {
     "evaluate.lr": 1e-4,
     "evaluate.steps": 60,
 }
-AT_MOST = {"evaluate.rows": 2000}
+ROWS = 2000
+AT_MOST = {"evaluate.rows": ROWS}
 """Of the tasks that have several thousand test rows."""
 COOL: dict[str, Any] = {"generate.temperature": 0.7}
 CHOSEN: dict[str, dict[str, Any]] = {"sst2": COOL} | dict.fromkeys(TASKS[2:-1], AT_MOST)
@@ -73,21 +74,31 @@ NAME = re.compile(
     rf"(?P<task>{'|'.join(TASKS)})-(?P<size>\d+)"
     r"(-packed-(?P<packed>\d+))?(-at-(?P<temperature>[\d.]+))?(-fit-(?P<fit>\d+))?(-of-(?P<pool>\d+))?"
     r"(?P<both>-both)?(?P<following>-following)?(-sure-(?P<sure>[\d.]+))?(-taught-(?P<taught>\d+))?"
-    r"(-seeds-(?P<seeds>\d+))?"
+    r"(-rows-(?P<rows>\d+))?(-seeds-(?P<seeds>\d+))?"
 )
 PLAINER = re.compile(
-    r"(-at-[\d.]+)?(-fit-\d+)?(-of-\d+)?(-both)?(-following)?(-sure-[\d.]+)?(-taught-\d+)?(-seeds-\d+)?$"
+    r"(-at-[\d.]+)?(-fit-\d+)?(-of-\d+)?(-both)?(-following)?(-sure-[\d.]+)?(-taught-\d+)?(-rows-\d+)?"
+    r"(-seeds-\d+)?$"
 )
+APART = re.compile(r"-rows-|-seeds-")
+"""What the name of a record has whose trials are unlike others': it has its rivals with it."""
 OWN = re.compile(r"-of-\d+|-both")
 """What a name has beyond that of the run whose rivals are taken: packed alike, or all of them."""
 FOLLOWING: dict[str, Any] = {"select.method": "distribution_matching"}
 SURE: dict[str, dict[str, Any]] = {task: {"select.filters": ["sure:0.2"]} for task in ("trec6", "mnli")}
 """Where dev rows spoke for sure texts, too (004)."""
 PUBLISHED_SETS = "published"
-ONE_ROW = ("random", "kmeans_nearest", "herding", "typical", "full")
+CHOICES = ("random", "kmeans_nearest", "herding", "typical")
+ONE_ROW = (*CHOICES, "full")
 AS_MUCH = ("typical@packed", "typical@tokens")
 """Real rows that are given as much as ours with `--packed`; all other scores are those of the run without it."""
-RIVALS = {"none": (), "one-row": (ONE_ROW,), "as-much": (AS_MUCH,), "all": (ONE_ROW, AS_MUCH)}
+RIVALS = {
+    "none": (),
+    "choices": (CHOICES,),
+    "one-row": (ONE_ROW,),
+    "as-much": (AS_MUCH,),
+    "all": (ONE_ROW, AS_MUCH),
+}
 """Who is trained beside ours; the scores of who is not are taken from the record of one text an example."""
 QUICK: dict[str, Any] = {
     "models.generator": "scratch:tiny",
@@ -156,7 +167,7 @@ def main() -> None:
         for size in given.sizes:
             name = name_of(task, size, given)
             settings |= {"generate.oversample": given.pool // size} if given.pool else {}
-            published = PUBLISHED if ONE_ROW in RIVALS[rivals] else ()
+            published = PUBLISHED if "random" in settings["evaluate.baselines"] else ()
             run = measured(given.out / name, task, size, settings, task in published)
             record(run.folder, given.records / name)
             write_table(given.records)
@@ -181,9 +192,10 @@ def name_of(task: str, size: int, given: argparse.Namespace) -> str:
     pool = f"-of-{given.pool}" if given.pool else ""
     sure = f"-sure-{given.sure:g}" if given.sure else ""
     taught = f"-taught-{given.taught}" if given.taught else ""
+    rows = f"-rows-{given.rows}" if given.rows > ROWS else ""
     seeds = f"-seeds-{given.seeds}" if given.seeds > 1 else ""
     ways = f"{'-both' * given.both}{'-following' * given.following}{sure}{taught}"
-    return f"{task}-{size}{packed}{warm}{fit}{pool}{ways}{seeds}"
+    return f"{task}-{size}{packed}{warm}{fit}{pool}{ways}{rows}{seeds}"
 
 
 def measured(folder: Path, task: str, size: int, settings: dict[str, Any], beside_published: bool) -> Run:
@@ -225,7 +237,8 @@ def about_of(folder: str) -> tuple[str, str, str] | None:
     seeds = read["seeds"] and f"{read['seeds']} trainings"
     taught = read["taught"] and f"taught {read['taught']} steps"
     chosen = read["following"] and "following", read["sure"] and f"the surest {read['sure']}", taught
-    told = [text for text in (read["packed"] or "1", *extras, *chosen, seeds) if text]
+    rows = read["rows"] and f"{read['rows']} rows"
+    told = [text for text in (read["packed"] or "1", *extras, *chosen, rows, seeds) if text]
     return read["task"], read["size"], ", ".join(told)
 
 
@@ -243,7 +256,7 @@ def scores_in(file: Path) -> list[Score]:
     beside += [
         (each.name, (*ONE_ROW, PUBLISHED_SETS)) for each in sorted(file.parents[1].glob(f"{base}-packed-*-following"))
     ]
-    for other, kind in beside if "-seeds-" not in name else ():  # which are trained otherwise
+    for other, kind in beside if not APART.search(name) else ():
         known = {score.method for score in found}
         theirs = read_scores(file.parents[1] / other / file.name) if other != name else []
         found += [score for score in theirs if score.method.endswith(kind) and score.method not in known]
