@@ -12,8 +12,7 @@ from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 from transformers import OpenAIGPTConfig, OpenAIGPTModel, PreTrainedTokenizerFast
 
-from dilm import api
-from dilm.api.begun import run_stage
+from dilm import api, runs
 
 NAME = "MiniLM-L6"
 VECTORS = "WordLlama"
@@ -45,11 +44,11 @@ def reader(beside: Path, task: str) -> str:
     """A link to a BERT of two layers that has read the task's train rows and nothing else: what `scratch` means."""
     link = beside / f"read-{task}" / READER
     if not link.exists():
-        models = dict.fromkeys(("models.learner", "models.encoder"), "scratch") | {"models.generator": minilm(beside)}
-        folder = link.parent / "run"
-        api.load(task, out=folder, resume=True, settings=models)
-        run_stage(api.existing_run(folder), "pretrain")
-        link.symlink_to(folder.absolute() / "pretrain" / "learner", target_is_directory=True)
+        models = {"models.learner": "scratch", "models.generator": minilm(beside)}
+        run = runs.create(link.parent / "run", api.recipe_for(task, settings=models), resume=True)
+        for stage in ("load", "pretrain"):
+            api.run_stage(run, stage)
+        link.symlink_to(run.folder.absolute() / "pretrain" / "learner", target_is_directory=True)
     return str(link)
 
 
