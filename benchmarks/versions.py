@@ -13,7 +13,8 @@ by this interpreter, in turn, each with an empty cache; their order alternates b
 distill` from start to end by the clock, libraries included, the processor seconds of all its processes, and each
 stage's seconds as its manifest tells them. `times` is how many times as long the earlier version takes: the median
 over rounds of ratios within a round, least and most. Scores are means over sets in the first round; both versions draw
-their texts with the same seed, but not the same ones.
+their texts with the same seed, but not the same ones. Mind what a version did: where `dilm` and `untuned` have one
+score, dev rows kept the generator from before matching, whose texts are written and trained on once.
 """
 
 from __future__ import annotations
