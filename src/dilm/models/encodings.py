@@ -61,12 +61,12 @@ class Encodings:
         return {name: torch.tensor(values, device=device) for name, values in batch.items()}
 
     def batches(
-        self, examples: Sequence[Example], tokens: int, device: torch.device
+        self, examples: Sequence[Example], tokens: int, device: torch.device, spread: int = 1
     ) -> Iterator[tuple[list[int], Batch]]:
-        """(positions, batch) over all examples, longest first, with at most so many `tokens`, or one example."""
+        """(positions, batch) over all examples, longest first, as `pieces` has it."""
         rows = self.rows(examples)
         lengths = [len(row["input_ids"]) for row in rows]
-        for positions in pieces(lengths, tokens):
+        for positions in pieces(lengths, tokens, spread):
             yield positions, self.batch([rows[position] for position in positions], device)
 
     @torch.no_grad()

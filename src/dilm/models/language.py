@@ -16,6 +16,7 @@ from dilm.models.answers import Answers, Batch, Row
 from dilm.models.attending import plain_attention
 from dilm.models.decoders import only_positions, open_causal_model
 from dilm.models.hub import open_config, open_model, open_tokenizer
+from dilm.models.padding_free import PaddingFree
 from dilm.models.pieces import pieces, tokens_at_once
 from dilm.models.weights import Pristine, content_key, copied, evaluating, put_back
 from dilm.numerics.gradients import at_least_float32
@@ -44,6 +45,7 @@ class LanguageLearner:
         self.place = place
         model.config.use_cache = False
         self.model = model.to(place.device).eval()  # type: ignore[arg-type]
+        self.padding_free = PaddingFree(self.model)
         self.answers = Answers(tokenizer, model, task, max_tokens)
         self.tokens_at_once = tokens_at_once(place, model.config)
         self.appetite = memory.Appetite("tokens", least=self.answers.limit)
@@ -185,12 +187,14 @@ class LanguageLearner:
     def _batches(self, rows: Sequence[Row]) -> Iterator[tuple[list[int], Batch]]:
         lengths = [len(question) + len(answer) for question, answer in rows]
         meter.count(sum(lengths))
-        for positions in pieces(lengths, min(self.tokens_at_once, self.appetite.amount)):
+        at_once = min(self.tokens_at_once, self.appetite.amount)
+        for positions in pieces(lengths, at_once, self.padding_free.spread):
             yield positions, self.answers.batch([rows[position] for position in positions], self.place.device)
 
     def _logits(self, batch: Batch, weights: Mapping[str, Tensor]) -> Tensor:
         """At the positions that are asked about: [asked, V]."""
-        with self.place.autocast(), only_positions(self.model, batch.asked):
+        free = self.padding_free(batch.inputs["attention_mask"])
+        with self.place.autocast(), only_positions(self.model, batch.asked), free:
             told = torch.func.functional_call(self.model, dict(weights), (), dict(batch.inputs))
         return at_least_float32(told.logits)
 

@@ -47,17 +47,24 @@ def tokens_read_at_once(place: Place, model: PretrainedConfig | None = None) -> 
     return 2 * tokens_at_once(place, model)
 
 
-def pieces(lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:
-    """Positions by length: those that run together have at most `tokens` with their padding, or are a single one.
+def pieces(lengths: Sequence[int], tokens: int, spread: int = 1) -> Iterator[list[int]]:
+    """Positions by length: those that run together have at most `tokens`, and with their padding at most `spread` times
+    as many, or are a single one.
 
     The longest come first, so that too little memory shows at once.
 
-    >>> list(pieces([3, 9, 4], tokens=9))
-    [[1], [2, 0]]
+    >>> list(pieces([3, 9, 4], tokens=9)), list(pieces([3, 9, 4], tokens=16, spread=2))
+    ([[1], [2, 0]], [[1, 2, 0]])
     """
-    order = sorted(range(len(lengths)), key=lambda position: -lengths[position])
-    first = 0
-    while first < len(order):
-        count = max(tokens // max(lengths[order[first]], 1), 1)
-        yield order[first : first + count]
-        first += count
+    piece: list[int] = []
+    width = held = 0
+    for position in sorted(range(len(lengths)), key=lambda position: -lengths[position]):
+        length = lengths[position]
+        if piece and (held + length > tokens or width * (len(piece) + 1) > spread * tokens):
+            yield piece
+            piece, held = [], 0
+        width = width if piece else length
+        piece.append(position)
+        held += length
+    if piece:
+        yield piece

@@ -18,6 +18,7 @@ from transformers.activations import NewGELUActivation
 from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from dilm.models.layout import by_rows
 from dilm.numerics.gradients import at_least_float32
 
 Model = TypeVar("Model", bound=PreTrainedModel)
@@ -81,7 +82,7 @@ def _masked(scores: Tensor, mask: Tensor | None, ordered: bool) -> Tensor:
     return scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
 
 
-AttentionInterface.register(QUICK, attention)
+AttentionInterface.register(QUICK, by_rows(attention))
 AttentionMaskInterface.register(QUICK, sdpa_mask)
 
 

@@ -7,7 +7,7 @@ reads its part of a batch. Texts are written by one with all weights at hand, wh
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import partial
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from dilm.models.causal import CausalGenerator
 from dilm.models.decoders import inner
+from dilm.models.reading import Reading
 from dilm.runtime import fsdp, memory
 from dilm.runtime.processes import Crew
 from dilm.types import Draft
@@ -31,7 +32,7 @@ class Split:
         inner(generator.model).config.use_cache = False  # a layer that is read again would add to it again
         fsdp.split(generator.model, self.group, generator.recompute)
         generator.recompute = False  # which the layers do by themselves
-        generator.reading = lambda _: nullcontext()  # tables are put together for a reading, and so are their gradients
+        generator.reading = Reading()  # tables are put together for a reading, and so are their gradients
         with self.whole(), torch.no_grad():  # FSDP takes what is read first for the whole
             generator.read([[generator.conditions[0], generator.end]])
         self.read_alone, self.sums_alone, self.sample_alone = generator.read, generator.sums, generator.sample
