@@ -173,14 +173,24 @@ def main() -> None:
 
 
 def asked(described: str | None, size: str) -> tuple[argparse.Namespace, Place]:
-    """What whoever starts a benchmark of these stages says, and where they run: on so many threads, without bars."""
+    """What whoever starts a benchmark of these stages says, and where they run."""
+    given = asking(described, size).parse_args()
+    return given, settled(given)
+
+
+def asking(described: str | None, size: str) -> argparse.ArgumentParser:
+    """With the options of all benchmarks of these stages."""
     parser = gauges.placed(output.parser(described))
     parser.add_argument("--size", choices=scratch.SIZES, default=size)
     parser.add_argument("--threads", type=int, default=1)
-    given = parser.parse_args()
+    return parser
+
+
+def settled(given: argparse.Namespace) -> Place:
+    """Where they run: on so many threads, without bars."""
     torch.set_num_threads(given.threads)
     os.environ["DILM_PROGRESS"] = "none"
-    return given, gauges.place(given)
+    return gauges.place(given)
 
 
 def peaks(place: Place) -> Peaks:
@@ -194,9 +204,9 @@ def peaks(place: Place) -> Peaks:
     return Peaks(2 * side**3 / product, 8 * COPIED / copy)
 
 
-def stages(size: str, folder: Path, place: Place) -> dict[str, Callable[[], object]]:
+def stages(size: str, folder: Path, place: Place, source: str = "toy") -> dict[str, Callable[[], object]]:
     """A piece of work of every stage that costs anything."""
-    train = load("toy", limits=Limits(dev_rows=100, test_rows=100)).train
+    train = load(source, limits=Limits(train_rows=6000, dev_rows=100, test_rows=100)).train
     generator, learner, encoder = opened(size, train, folder, place)
     update = AdamW(generator.parameters(), Schedule(1000, 1e-6))
     lessons, small, some = Lessons(train, 64, 0.5, 0), train.take(range(20)), train.take(range(512))

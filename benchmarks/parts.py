@@ -22,7 +22,6 @@ import output
 from dilm.runtime.device import Place
 
 TRAINING = ("pretrain", "life", "fit", "match", "evaluate")
-ROADS = ("theirs", "ours")
 ROUNDS = 9
 
 
@@ -43,14 +42,14 @@ def roads(size: str, folder: Path, place: Place) -> dict[str, dict[str, Callable
 
 
 def measured(stage: str, works: dict[str, dict[str, Callable[[], object]]], now: Callable[[], float]) -> dict[str, Any]:
-    """Milliseconds with either, and how many times as quick ours are."""
-    taken: dict[str, list[float]] = {road: [] for road in ROADS}
+    """Milliseconds on either of two roads, and how many times as quick the second is."""
+    taken: dict[str, list[float]] = {road: [] for road in works}
     for turn in range(ROUNDS + 1):
-        for road in gauges.in_turn(list(ROADS), turn):
+        for road in gauges.in_turn(list(works), turn):
             taken[road].append(gauges.seconds(works[road][stage], now))
-    theirs, ours = (taken[road][1:] for road in ROADS)
+    theirs, ours = (seconds[1:] for seconds in taken.values())
     times = output.spread([one / other for one, other in zip(theirs, ours, strict=True)])
-    milliseconds = {f"{road}, ms": round(1000 * statistics.median(taken[road][1:]), 1) for road in ROADS}
+    milliseconds = {f"{road}, ms": round(1000 * statistics.median(taken[road][1:]), 1) for road in works}
     return {"stage": stage, **milliseconds, "times: median, least, most": times}
 
 

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import statistics
 import tempfile
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +19,10 @@ import matching
 import matching_roads
 import output
 import torch
-from transformers import PreTrainedModel
 
-from dilm.models.tables import summing_in_place
+from dilm.models.reading import Reading
 
-Reading = Callable[[PreTrainedModel], AbstractContextManager[None]]
-
-WAYS: dict[str, Reading] = {"autograd": lambda _: nullcontext(), "in place": summing_in_place}
+WAYS = ("autograd", "in place")
 ROUNDS = 5
 
 
@@ -59,9 +54,12 @@ def measured(table: matching_roads.Table, steps: range) -> dict[str, list[float]
     """Seconds of a step each way, round by round."""
     now = gauges.clock(table.place.device)
     taken: dict[str, list[float]] = {way: [] for way in WAYS}
+    readings = {"autograd": Reading(), "in place": Reading(table.generator.model)}
+    for reading in readings.values():
+        reading.padding_free = None
     for number in range(ROUNDS + 1):
-        for way in gauges.in_turn(list(WAYS), number):
-            table.generator.reading = WAYS[way]
+        for way in gauges.in_turn(WAYS, number):
+            table.generator.reading = readings[way]
             several = matching_roads.written(table.train, f"{way} {number}", steps)
             seconds = gauges.seconds(lambda rows=several: matching_roads.generator_steps(table, rows, steps), now)
             taken[way].append(seconds / len(steps))

@@ -59,21 +59,23 @@ def main() -> None:
     parser.add_argument("--now", nargs="*", default=[], metavar="NAME=VALUE", help="settings for this version alone")
     parser.add_argument("--rounds", type=int, default=2)
     given = parser.parse_args()
+    commits = named(given.before)
     with tempfile.TemporaryDirectory() as folder:
         versions = {name: Path(folder) / name for name in ("before", "now")}
         try:
-            for name, commit in named(given.before).items():
+            for name, commit in commits.items():
                 git("worktree", "add", "--detach", str(versions[name]), commit)
             rounds = [walked(versions, given, Path(folder), number) for number in range(given.rounds)]
         finally:
             for tree in filter(Path.exists, versions.values()):
                 git("worktree", "remove", "--force", str(tree))
-    found = compared(rounds, given)
+    found = commits | compared(rounds, given)
     output.tell(given, found, told(found))
 
 
 def named(before: str) -> dict[str, str]:
-    return {"before": before, "now": "HEAD"}
+    """Short names, as they are when it begins: it takes long."""
+    return {"before": git("rev-parse", "--short", before), "now": git("rev-parse", "--short", "HEAD")}
 
 
 def git(*words: str) -> str:
@@ -132,8 +134,6 @@ def compared(rounds: Sequence[Mapping[str, Walk]], given: argparse.Namespace) ->
         ratios = [one / other for one, other in pairs if other]
         parts[name] = {"before": round(before, 1), "now": round(now, 1), "times": output.spread(ratios)}
     return {
-        "before": git("rev-parse", "--short", given.before),
-        "now": git("rev-parse", "--short", "HEAD"),
         "source": Path(given.source).name,
         "settings": [shown(setting) for setting in given.set],
         "settings_now": [shown(setting) for setting in given.now],

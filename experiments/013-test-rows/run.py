@@ -32,7 +32,7 @@ from dilm.types import Score
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from encoder import READER, VECTORS, by_minilm, reader, wordllama  # noqa: E402
+from encoder import GLOVE, READER, VECTORS, by_minilm, glove, reader, wordllama  # noqa: E402
 from neighbours import take_from_neighbours  # noqa: E402
 from record import record  # noqa: E402
 from tables import PERCENT, ahead  # noqa: E402
@@ -48,10 +48,11 @@ LEARNERS = {
     "first-3:MiniLM-L6": "first three layers",
     "frozen:MiniLM-L6": "frozen",
     f"frozen:{VECTORS}": "word vectors",
+    f"frozen:{GLOVE}": "GloVe",
     "tfidf": "word counts",
     f"frozen:{READER}": "reader of these rows",
 }
-STRANGERS = (f"frozen:{VECTORS}", "tfidf", f"frozen:{READER}")
+STRANGERS = (f"frozen:{VECTORS}", f"frozen:{GLOVE}", "tfidf", f"frozen:{READER}")
 """Learners that have nothing of MiniLM, which writes and chooses."""
 SETTINGS: dict[str, Any] = {
     "fit.steps": 300,  # the default of the time; longer fits say so in their names
@@ -138,6 +139,7 @@ def main() -> None:
     parser.add_argument("--sure", type=float, help="ours from this share of each class, where dev rows spoke for it")
     parser.add_argument("--taught", type=int, help="who says how sure is the learner, fine-tuned for so many steps")
     parser.add_argument("--vectors", action="store_true", help="a fourth learner: frozen word vectors (WordLlama)")
+    parser.add_argument("--glove", action="store_true", help="one more: frozen word vectors of GloVe (DILM_GLOVE)")
     parser.add_argument("--reader", action="store_true", help="one more: frozen, has read the task's train rows alone")
     parser.add_argument(
         "--heads", action="store_true", help="no learner is tuned, where all rows teach such a one nothing"
@@ -148,6 +150,8 @@ def main() -> None:
     asked = SETTINGS | by_minilm(given.out)
     if given.vectors:
         asked["evaluate.learners"] += [f"frozen:{wordllama(given.out)}"]
+    if given.glove:
+        asked["evaluate.learners"] += [f"frozen:{glove(given.out)}"]
     if given.heads:
         asked["evaluate.learners"] = [name for name in asked["evaluate.learners"] if not name.startswith("first-")]
     for task in given.tasks:

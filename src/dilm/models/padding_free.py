@@ -32,7 +32,7 @@ class PaddingFree:
 
     def __init__(self, model: PreTrainedModel) -> None:
         self.model = model
-        found = _layers(model) if model.device.type == "cpu" else None
+        found = _layers(model)
         self.layers = found if found is not None and self._reads_alike(found) else None
 
     @property
@@ -42,8 +42,9 @@ class PaddingFree:
 
     @property
     def _ways(self) -> nn.ModuleList | None:
-        """The layers, while the model looks as `by_rows` does."""
-        return self.layers if self.model.config._attn_implementation == QUICK else None
+        """The layers, while the model is on a processor and looks as `by_rows` does."""
+        here = self.model.device.type == "cpu" and self.model.config._attn_implementation == QUICK
+        return self.layers if here else None
 
     @contextmanager
     def __call__(self, mask: Tensor) -> Iterator[None]:
@@ -58,6 +59,8 @@ class PaddingFree:
     def _reads_alike(self, layers: nn.ModuleList) -> bool:
         """Whether a batch is read as without this: tried, since models differ in what else they tell their layers."""
         mask = (torch.arange(9) < torch.tensor([[4], [9], [6]])).long()
+        if self.model.device.type != "cpu":
+            return False
         table: Tensor = self.model.get_input_embeddings().weight  # type: ignore[assignment]
         tokens = torch.arange(mask.numel()).view_as(mask) % len(table)
         with evaluating(self.model), torch.autocast("cpu", enabled=False):

@@ -26,6 +26,7 @@ from transformers import (
 from dilm.errors import ModelError, RecipeError
 from dilm.models.encodings import Encodings
 from dilm.models.hub import quiet
+from dilm.models.padding_free import PaddingFree
 from dilm.models.quick import quickened
 from dilm.runtime.batches import rows_of_step
 from dilm.runtime.device import Place
@@ -150,13 +151,14 @@ def warm_up(
     Each step draws its rows, masks and dropout from a stream of its own, so a text is masked anew at every visit.
     """
     examples = [Example((text,), 0) for text in texts]
-    encodings = Encodings(tokenizer, model, WARM_UP_TOKENS)
+    encodings, padding_free = Encodings(tokenizer, model, WARM_UP_TOKENS), PaddingFree(model)
 
     def loss(step: int) -> Tensor:
         chosen = rows_of_step(len(examples), step, wanted.batch, derive(seed, "warm_up"))
         batch = encodings.batch(encodings.rows([examples[row] for row in chosen]), torch.device("cpu"))
         batch["input_ids"], targets = mask_tokens(batch["input_ids"], tokenizer, torch_stream(seed, "masks", step))
-        return _masked_loss(model, batch, targets, place)
+        with padding_free(batch["attention_mask"]):
+            return _masked_loss(model, batch, targets, place)
 
     return warmed(model, loss, wanted, seed, place)
 
